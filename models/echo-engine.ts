@@ -1,0 +1,34 @@
+import type { Engine, EngineEvent, Generation, Model } from "./engine.ts";
+
+/** Answers with the last user message, word by word: for drills and tests that need an exact answer. A token is a word with the space after it. */
+export class EchoEngine implements Engine {
+  readonly model: Model;
+  readonly notReady = undefined;
+  readonly #tokenDelayMs: number;
+
+  /** `tokenDelayMs` paces the words. Defaults to 0. */
+  constructor(id: string, { tokenDelayMs = 0 }: { tokenDelayMs?: number } = {}) {
+    this.model = { id, contextTokens: 131_072, stops: [] };
+    this.#tokenDelayMs = tokenDelayMs;
+  }
+
+  async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    const tokensOf = (text: string): string[] => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/gu) ?? [];
+    yield { type: "prompt", tokens: generation.turns.reduce((sum, turn) => sum + tokensOf(turn.text).length, 0) };
+    const words = tokensOf(generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
+    const tokensMax = generation.tokensMax ?? words.length;
+    for (const text of words.slice(0, tokensMax)) {
+      await pause(this.#tokenDelayMs);
+      signal.throwIfAborted();
+      yield { type: "text", text, tokens: 1 };
+    }
+    yield { type: "end", reason: words.length > tokensMax ? "length" : "stop" };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** Even without a delay it lets the event loop turn, as a real engine does. */
+function pause(delayMs: number): Promise<void> {
+  return new Promise((resolve) => (delayMs > 0 ? setTimeout(resolve, delayMs) : setImmediate(resolve)));
+}

@@ -1,0 +1,53 @@
+/** One turn of a conversation, as the model sees it. */
+export interface Turn {
+  readonly role: "system" | "user" | "assistant";
+  readonly text: string;
+}
+
+/** What to generate. Sampling values that are absent are the model's own defaults. */
+export interface Generation {
+  readonly turns: readonly Turn[];
+  /** Most tokens to generate; absent means as many as the context leaves. */
+  readonly tokensMax?: number;
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly seed?: number;
+}
+
+/** In this order: `prompt` once (before the prompt is evaluated), `text` any number of times, `end` once. */
+export type EngineEvent =
+  | { readonly type: "prompt"; readonly tokens: number }
+  | { readonly type: "text"; readonly text: string; readonly tokens: number }
+  | { readonly type: "end"; readonly reason: "stop" | "length" };
+
+/** A loaded model, as `/v1/models` and the audit log name it. */
+export interface Model {
+  readonly id: string;
+  /** Prompt and answer of one call together. */
+  readonly contextTokens: number;
+  /** Of the weights; absent for an engine that has none. */
+  readonly sha256?: string;
+  /** Texts that end an answer of this model, besides its end-of-turn token. */
+  readonly stops: readonly string[];
+}
+
+/** Generates text. Ending the iteration early, or aborting `signal`, cancels: while queued, in prefill and in decode. */
+export interface Engine extends AsyncDisposable {
+  readonly model: Model;
+  /** Undefined when a call would be answered now, otherwise a sentence that says why not. */
+  readonly notReady: string | undefined;
+  /** Throws `EngineFault`; throws the signal's reason when aborted. */
+  generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
+}
+
+export type EngineFaultCode = "context_length_exceeded" | "queue_full" | "engine_died" | "engine_unavailable";
+
+/** The engine can't answer this call; the message says why, in words fit for the caller. */
+export class EngineFault extends Error {
+  readonly code: EngineFaultCode;
+
+  constructor(code: EngineFaultCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}

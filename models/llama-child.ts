@@ -1,0 +1,200 @@
+/** The engine's own process: loads one GGUF with llama.cpp and generates for the parent that started it. Holds no sockets. */
+import { availableParallelism } from "node:os";
+import {
+  type ChatHistoryItem,
+  type ChatWrapper,
+  getLlama,
+  type LlamaContext,
+  type LlamaContextSequence,
+  LlamaLogLevel,
+  type LlamaModel,
+  LlamaText,
+  resolveChatWrapper,
+  type Token,
+} from "node-llama-cpp";
+import { EngineFault, type Generation, type Turn } from "./engine.ts";
+import type { FromChild, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { verifyFile } from "./verify-file.ts";
+
+/** A prompt is evaluated in pieces of this many tokens, so that running answers go on between them and a cancel is heard. */
+const prefillTokens = 64;
+
+const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
+const nativeErrors: string[] = [];
+const running = new Map<number, AbortController>();
+
+// Ctrl-C and service stops reach the whole process group; the parent decides when the engine ends.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => {});
+process.on("disconnect", () => process.exit(0));
+
+try {
+  await verifyFile(settings.file, settings);
+  const { model, context, chat } = await load();
+  const sequences = Array.from({ length: settings.parallel }, () => context.getSequence());
+  const stopTokens = new Set<Token>();
+  const stops: string[] = [];
+  for (const trigger of chat.generateContextState({ chatHistory: history([]) }).stopGenerationTriggers) {
+    const tokens = trigger.tokenize(model.tokenizer);
+    if (tokens[0] !== undefined && tokens.length === 1) stopTokens.add(tokens[0]);
+    else stops.push(trigger.toString());
+  }
+  process.on("message", (message: ToChild) => {
+    if (message.type === "cancel") running.get(message.call)?.abort();
+    else void serve(message.call, message.generation, { model, chat, sequences, stopTokens });
+  });
+  send({ type: "ready", contextTokens: sequences[0]?.contextSize ?? 0, stops });
+} catch (error) {
+  const cause = nativeErrors.at(-1);
+  const reason = error instanceof Error ? error.message : String(error);
+  send({ type: "unfit", message: cause === undefined ? reason : `llama.cpp can't load ${settings.file}: ${cause}. ${adviceFor(cause)}` });
+  process.disconnect();
+}
+
+async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
+  const llama = await getLlama({
+    gpu: false,
+    build: "never",
+    skipDownload: true,
+    // More threads than cores wait for each other in turns: by default it would take four.
+    maxThreads: settings.threads || availableParallelism(),
+    logLevel: LlamaLogLevel.error,
+    logger: (_level, message) => nativeErrors.push(message.trim()),
+  });
+  const model = await llama.loadModel({ modelPath: settings.file });
+  const context = await model.createContext({
+    contextSize: settings.contextTokens,
+    sequences: settings.parallel,
+    threads: settings.threads || availableParallelism(),
+  });
+  nativeErrors.length = 0;
+  return { model, context, chat: resolveChatWrapper(model, { warningLogs: false }) };
+}
+
+interface Loaded {
+  readonly model: LlamaModel;
+  readonly chat: ChatWrapper;
+  readonly sequences: LlamaContextSequence[];
+  readonly stopTokens: ReadonlySet<Token>;
+}
+
+async function serve(call: number, generation: Generation, loaded: Loaded): Promise<void> {
+  const cancel = new AbortController();
+  running.set(call, cancel);
+  // The parent never has more calls running than there are sequences.
+  const sequence = loaded.sequences.pop();
+  try {
+    if (sequence === undefined) throw new Error("no sequence left");
+    await generate(call, generation, loaded, sequence, cancel.signal);
+  } catch (error) {
+    if (error instanceof EngineFault) send({ type: "fault", call, code: error.code, message: error.message });
+    else if (!cancel.signal.aborted) send({ type: "fault", call, code: "engine_died", message: `The engine failed: ${String(error)}` });
+  } finally {
+    running.delete(call);
+    if (sequence !== undefined) {
+      // One caller's cached state is never there for the next one.
+      await sequence.clearHistory();
+      loaded.sequences.push(sequence);
+    }
+    send({ type: "free", call });
+  }
+}
+
+async function generate(
+  call: number,
+  generation: Generation,
+  loaded: Loaded,
+  sequence: LlamaContextSequence,
+  signal: AbortSignal,
+): Promise<void> {
+  const { model, chat, stopTokens } = loaded;
+  const prompt = chat.generateContextState({ chatHistory: history(generation.turns) }).contextText.tokenize(model.tokenizer);
+  const tokensMax = generation.tokensMax ?? Math.max(1, sequence.contextSize - prompt.length);
+  if (prompt.length + tokensMax > sequence.contextSize) {
+    throw new EngineFault(
+      "context_length_exceeded",
+      `This model's context is ${sequence.contextSize} tokens; the messages take ${prompt.length} and the answer may take ${tokensMax}, ` +
+        `${prompt.length + tokensMax} together. Shorten the messages or the answer.`,
+    );
+  }
+  send({ type: "event", call, event: { type: "prompt", tokens: prompt.length } });
+  const last = prompt.length - 1;
+  for (let at = 0; at < last; at += prefillTokens) {
+    await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(at, Math.min(at + prefillTokens, last)));
+    if (signal.aborted) return;
+  }
+  const text = new TokenText(model, prompt);
+  const { defaults } = settings;
+  const tokens = sequence.evaluate(prompt.slice(last), {
+    temperature: generation.temperature ?? defaults.temperature ?? 1,
+    topP: generation.topP ?? defaults.topP ?? 1,
+    ...(defaults.topK === undefined ? {} : { topK: defaults.topK }),
+    ...(defaults.minP === undefined ? {} : { minP: defaults.minP }),
+    ...(generation.seed === undefined ? {} : { seed: generation.seed }),
+  });
+  let count = 0;
+  let reason: "stop" | "length" = "stop";
+  for await (const token of tokens) {
+    if (signal.aborted) return;
+    if (stopTokens.has(token)) break;
+    count += 1;
+    text.add(token, (piece, taken) => send({ type: "event", call, event: { type: "text", text: piece, tokens: taken } }));
+    if (count >= tokensMax) {
+      reason = "length";
+      break;
+    }
+  }
+  text.flush((piece, taken) => send({ type: "event", call, event: { type: "text", text: piece, tokens: taken } }));
+  send({ type: "event", call, event: { type: "end", reason } });
+}
+
+type Emit = (text: string, tokens: number) => void;
+
+/** Turns tokens into text; a character whose bytes are spread over several tokens comes out whole. */
+class TokenText {
+  readonly #model: LlamaModel;
+  #previous: Token[];
+  #open: Token[] = [];
+
+  constructor(model: LlamaModel, prompt: Token[]) {
+    this.#model = model;
+    this.#previous = prompt.slice(-8);
+  }
+
+  add(token: Token, emit: Emit): void {
+    this.#open.push(token);
+    // No character has more than four bytes; more tokens than that are broken for good.
+    if (this.#text().endsWith("\uFFFD") && this.#open.length < 5) return;
+    this.flush(emit);
+  }
+
+  flush(emit: Emit): void {
+    if (this.#open.length === 0) return;
+    emit(this.#text(), this.#open.length);
+    this.#previous = [...this.#previous, ...this.#open].slice(-8);
+    this.#open = [];
+  }
+
+  #text(): string {
+    return this.#model.detokenize(this.#open, false, this.#previous);
+  }
+}
+
+/** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. */
+function history(turns: readonly Turn[]): ChatHistoryItem[] {
+  const items = turns.map(({ role, text }): ChatHistoryItem => {
+    if (role === "assistant") return { type: "model", response: [text] };
+    return role === "system" ? { type: "system", text: LlamaText(text).toJSON() } : { type: "user", text };
+  });
+  return [...items, { type: "model", response: [] }];
+}
+
+function adviceFor(cause: string): string {
+  return /architecture/u.test(cause)
+    ? "This version of the engine does not know that kind of model: use another one."
+    : "The file is damaged or not a model: fetch it again (`npx sallyport models pull`).";
+}
+
+function send(message: FromChild): void {
+  process.send?.(message);
+}

@@ -1,0 +1,160 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { EventEmitter, on, once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { type Engine, type EngineEvent, EngineFault, type Generation, type Model } from "./engine.ts";
+import type { FromChild, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { Slots } from "./slots.ts";
+
+const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
+
+/** A restart waits `restartMs[n]` after the n-th death in a row; a finished answer ends the row. */
+const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
+
+/** `unfit`: the file can't be loaded, and calls are refused until a later try succeeds. */
+type State = { readonly is: "ready" } | { readonly is: "starting" | "unfit" | "closed"; readonly because: string };
+
+/** llama.cpp in a child process: a native crash ends the running calls with `engine_died`, never the service, and the child is started again. */
+export class LlamaEngine implements Engine {
+  readonly #settings: LlamaSettings;
+  readonly #slots: Slots;
+  readonly #calls = new Map<number, EventEmitter>();
+  readonly #changes = new EventEmitter().setMaxListeners(0);
+  #child: ChildProcess | undefined;
+  #model: Model;
+  #state: State;
+  #restart: NodeJS.Timeout | undefined;
+  #deaths = 0;
+  #callsEver = 0;
+
+  private constructor(settings: LlamaSettings, queueMax: number) {
+    this.#settings = settings;
+    this.#slots = new Slots(settings.parallel, queueMax);
+    this.#model = { id: settings.id, contextTokens: settings.contextTokens, sha256: settings.sha256, stops: [] };
+    this.#state = { is: "starting", because: "The model is loading." };
+  }
+
+  /** Loads the model; throws `EngineFault` with a sentence when the file is missing, altered, damaged or unknown to llama.cpp. */
+  static async start(settings: LlamaSettings, queueMax: number): Promise<LlamaEngine> {
+    const engine = new LlamaEngine(settings, queueMax);
+    engine.#spawn();
+    await once(engine.#changes, "change");
+    const because = engine.notReady;
+    if (because === undefined) return engine;
+    await engine[Symbol.asyncDispose]();
+    throw new EngineFault("engine_unavailable", because);
+  }
+
+  get model(): Model {
+    return this.#model;
+  }
+
+  get notReady(): string | undefined {
+    return this.#state.is === "ready" ? undefined : this.#state.because;
+  }
+
+  /** Process id of the child, for whoever watches or tests it. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    await this.#slots.take(signal);
+    const call = ++this.#callsEver;
+    let sent = false;
+    try {
+      while (this.#state.is === "starting") await once(this.#changes, "change", { signal });
+      if (this.#state.is !== "ready") throw new EngineFault("engine_unavailable", this.#state.because);
+      const events = new EventEmitter();
+      this.#calls.set(call, events);
+      const incoming = on(events, "event", { signal });
+      this.#send({ type: "generate", call, generation });
+      sent = true;
+      for await (const [event] of incoming as AsyncIterable<[EngineEvent]>) {
+        yield event;
+        if (event.type === "end") {
+          this.#deaths = 0;
+          return;
+        }
+      }
+    } catch (error) {
+      // What waits is woken with an AbortError of its own; the caller's reason says more.
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      // The slot of a call that reached the child is given back when the child says that its sequence is free.
+      if (!sent) this.#slots.give();
+      else if (this.#calls.has(call)) this.#send({ type: "cancel", call });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#change({ is: "closed", because: "The service is shutting down." });
+    clearTimeout(this.#restart);
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    if (child.connected) child.disconnect();
+    const kill = setTimeout(() => child.kill("SIGKILL"), 2_000);
+    await exited;
+    clearTimeout(kill);
+  }
+
+  #spawn(): void {
+    const child = fork(childFile, [JSON.stringify(this.#settings)], {
+      serialization: "advanced",
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.
+      env: { PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
+    });
+    this.#child = child;
+    child.on("message", (message: FromChild) => this.#receive(message));
+    child.on("exit", (code, signal) => this.#died(signal ?? `status ${code}`));
+  }
+
+  #receive(message: FromChild): void {
+    if (message.type === "ready") {
+      this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops };
+      this.#change({ is: "ready" });
+    } else if (message.type === "unfit") {
+      this.#change({ is: "unfit", because: message.message });
+    } else if (message.type === "free") {
+      this.#calls.delete(message.call);
+      this.#slots.give();
+    } else if (message.type === "event") {
+      this.#calls.get(message.call)?.emit("event", message.event);
+    } else {
+      this.#fail(message.call, new EngineFault(message.code, message.message));
+    }
+  }
+
+  #died(how: string): void {
+    this.#child = undefined;
+    for (const call of [...this.#calls.keys()]) {
+      this.#fail(
+        call,
+        new EngineFault("engine_died", "The engine stopped while it answered. It is being started again: send the call once more."),
+      );
+      this.#calls.delete(call);
+      this.#slots.give();
+    }
+    if (this.#state.is === "closed") return;
+    if (this.#state.is !== "unfit") this.#change({ is: "starting", because: `The engine stopped (${how}) and is being started again.` });
+    const waitMs = restartMs[Math.min(this.#deaths, restartMs.length - 1)];
+    this.#deaths += 1;
+    this.#restart = setTimeout(() => this.#spawn(), waitMs);
+  }
+
+  #fail(call: number, fault: EngineFault): void {
+    const events = this.#calls.get(call);
+    if (events !== undefined && events.listenerCount("error") > 0) events.emit("error", fault);
+  }
+
+  #change(state: State): void {
+    if (this.#state.is === "closed") return;
+    this.#state = state;
+    this.#changes.emit("change");
+  }
+
+  #send(message: ToChild): void {
+    if (this.#child?.connected) this.#child.send(message);
+  }
+}

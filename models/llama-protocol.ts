@@ -1,0 +1,29 @@
+import type { EngineEvent, EngineFaultCode, Generation } from "./engine.ts";
+
+/** What the child loads. One argument of its command line, as JSON. */
+export interface LlamaSettings {
+  readonly id: string;
+  /** Path of the GGUF file. */
+  readonly file: string;
+  readonly bytes: number;
+  readonly sha256: string;
+  /** Prompt and answer of one call together. */
+  readonly contextTokens: number;
+  /** Calls that decode side by side; each has a context of its own. */
+  readonly parallel: number;
+  /** Threads that compute; 0 means one a core. */
+  readonly threads: number;
+  /** Sampling for calls that say nothing. */
+  readonly defaults: { readonly temperature?: number; readonly topP?: number; readonly topK?: number; readonly minP?: number };
+}
+
+export type ToChild =
+  | { readonly type: "generate"; readonly call: number; readonly generation: Generation }
+  | { readonly type: "cancel"; readonly call: number };
+
+export type FromChild =
+  | { readonly type: "ready"; readonly contextTokens: number; readonly stops: readonly string[] }
+  | { readonly type: "unfit"; readonly message: string }
+  | { readonly type: "event"; readonly call: number; readonly event: EngineEvent }
+  | { readonly type: "fault"; readonly call: number; readonly code: EngineFaultCode; readonly message: string }
+  | { readonly type: "free"; readonly call: number };

@@ -1,0 +1,15 @@
+/** One command of the `sallyport` command line. */
+export interface Command {
+  /** One line for the overview. */
+  readonly summary: string;
+  /** What `--help` prints. */
+  readonly usage: string;
+  /** Returns the exit status: 0 done, 1 failed. Throws `UsageError` for wrong usage (status 2). */
+  run(args: string[]): Promise<number>;
+}
+
+/** The command was called wrongly; the message says what is expected. */
+export class UsageError extends Error {}
+
+/** The command could not do its work; the message says what happened and what to do. Printed without a stack. */
+export class CommandError extends Error {}

@@ -1,0 +1,55 @@
+import { once } from "node:events";
+import { join, relative } from "node:path";
+import { parseArgs } from "node:util";
+import { startAppliance } from "../../server/appliance.ts";
+import { type Config, readConfig } from "../../server/config.ts";
+import type { Command } from "../command.ts";
+import { openEngines } from "../engines.ts";
+import { step } from "../progress.ts";
+import { stopSignal } from "../stop-signal.ts";
+import { setUp } from "./setup.ts";
+
+export const serve: Command = {
+  summary: "run the appliance in the foreground",
+  usage: `Usage: npx sallyport serve [--setup]
+
+Loads the configured models and answers over mutual TLS until Ctrl-C or SIGTERM; then running answers get
+limits.shutdown_grace_ms to finish, are settled in the audit log, and the exit status is 0.
+SIGHUP takes up changed certificates at once (they are noticed within half a second anyway).
+
+  --setup   first do what is missing: fetch the models, make CA, certificates and keys (npm start does this)
+
+Environment: SALLYPORT_CONFIG (default sallyport.yaml), PORT, SALLYPORT_DATA (default ./data),
+SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
+
+  async run(args) {
+    const { values } = parseArgs({ args, options: { setup: { type: "boolean", default: false } } });
+    const stop = stopSignal();
+    const config = readConfig();
+    if (values.setup) await setUp(config, stop);
+    const engines = await step("Loading the models", () => openEngines(config));
+    const appliance = await startAppliance(config, engines);
+    process.on("SIGHUP", () => appliance.reload());
+    console.log(howToCall(appliance.url, config));
+    if (!stop.aborted) await once(stop, "abort");
+    console.log("Stopping …");
+    await appliance[Symbol.asyncDispose]();
+    console.log("Stopped.");
+    return 0;
+  },
+};
+
+function howToCall(url: string, { dataDir, models }: Config): string {
+  const certs = relative(process.cwd(), join(dataDir, "certs"));
+  return `
+Sallyport answers at ${url} (model ${models[0]?.id}). Try it from another terminal:
+
+  npx sallyport call "Say hello."
+
+  curl --cacert ${certs}/ca.pem --cert ${certs}/clients/app/cert.pem --key ${certs}/clients/app/key.pem \\
+    -H 'Content-Type: application/json' ${url}/v1/chat/completions \\
+    -d '{"messages": [{"role": "user", "content": "Say hello."}]}'
+
+Ctrl-C stops it.
+`;
+}

@@ -1,0 +1,68 @@
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import type { Engine } from "../models/engine.ts";
+import { AuditLog } from "./audit/audit-log.ts";
+import type { Config } from "./config.ts";
+import { Events } from "./events.ts";
+import { gatesOf } from "./guards/gates.ts";
+import { createApp } from "./http/app.ts";
+import { Listener } from "./http/listener.ts";
+import { RunningCalls } from "./http/running-calls.ts";
+import { readPolicy } from "./policy/policy.ts";
+
+export interface Appliance extends AsyncDisposable {
+  /** Base URL without a path. */
+  readonly url: string;
+  /** Takes up changed certificates now instead of within half a second. */
+  reload(): void;
+}
+
+/** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them. */
+export async function startAppliance(config: Config, engines: readonly Engine[]): Promise<Appliance> {
+  const events = new Events();
+  const policy = readPolicy(config.policy);
+  const models = engines.map((engine) => engine.model.id);
+  const audit = AuditLog.open(config.dataDir, {
+    models: engines.map(({ model }) => ({ id: model.id, sha256: model.sha256 })),
+    policy: { name: policy.name, sha256: policy.sha256 },
+  });
+  try {
+    const running = new RunningCalls(config.limits.answer_timeout_ms);
+    const app = createApp({
+      limits: config.limits,
+      engines: new Map(engines.map((engine) => [engine.model.id, engine])),
+      gates: gatesOf(policy),
+      audit,
+      recordContext: { policy: { name: policy.name, sha256: policy.sha256 }, storesText: policy.audit.text === "encrypted" },
+      running,
+      events,
+      startedAt: Date.now(),
+      isRevoked: (serial) => listener.isRevoked(serial),
+    });
+    const listener = new Listener(
+      { certsDir: join(config.dataDir, "certs"), versionMin: config.tls.version_min, connectionsMax: config.limits.connections_max },
+      events,
+      app,
+    );
+    listener.server.listen(config.listen.port, config.listen.host);
+    await once(listener.server, "listening");
+    const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
+    const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
+    events.started({ url, models, policy: policy.name });
+    return {
+      url,
+      reload: () => listener.reload(),
+      async [Symbol.asyncDispose]() {
+        events.stopping({ running: running.count });
+        await running.close(config.limits.shutdown_grace_ms);
+        await listener.close();
+        await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
+        audit.close();
+      },
+    };
+  } catch (error) {
+    audit.close();
+    throw error;
+  }
+}

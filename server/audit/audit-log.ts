@@ -1,0 +1,123 @@
+import { createCipheriv, createHash, createHmac, randomBytes } from "node:crypto";
+import { existsSync, mkdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import { type AuditDatabase, type Entry, type EntryKind, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { HeadFile, readHead } from "./head.ts";
+import { type AuditKeys, readAuditKeys } from "./keys.ts";
+
+/** Writes the log. What `append` returns from is durable; what it throws on was not acknowledged to anybody. */
+export class AuditLog {
+  readonly path: string;
+  readonly #keys: AuditKeys;
+  readonly #database: AuditDatabase;
+  readonly #head: HeadFile;
+  readonly #lock: Database.Database;
+  readonly #inode: number;
+  readonly #append: (kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => Entry;
+
+  private constructor(dataDir: string) {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    this.#lock = lockData(dataDir);
+    this.path = join(dataDir, "audit.db");
+    this.#keys = readAuditKeys(dataDir);
+    this.#database = openAuditDatabase(this.path, this.#keys.database);
+    this.#inode = statSync(this.path).ino;
+    const last = this.#database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
+    const insert = this.#database.prepare<Entry>("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)");
+    const store = this.#database.prepare<[string, Buffer]>("INSERT OR IGNORE INTO texts VALUES (?, ?)");
+    this.#checkHead(join(dataDir, "audit.head"), last.get());
+    this.#head = new HeadFile(join(dataDir, "audit.head"), this.#keys.head);
+    this.#append = this.#database.transaction((kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => {
+      const previous = last.get();
+      const entry = { seq: (previous?.seq ?? 0) + 1, at: new Date().toISOString(), kind, call, body };
+      const hashed = { ...entry, hash: entryHash(previous?.hash ?? genesisHash, entry) };
+      for (const sealed of texts) store.run(sha256(sealed), sealed);
+      insert.run(hashed);
+      return hashed;
+    }).immediate;
+  }
+
+  /** Opens the log of a data directory for this process alone, and settles the calls that a crash left open. `about` goes into its first entry. */
+  static open(dataDir: string, about: object): AuditLog {
+    const log = new AuditLog(dataDir);
+    log.#settleInterrupted();
+    log.append("started", "", about);
+    return log;
+  }
+
+  /** Throws when the entry could not be made durable. */
+  append(kind: EntryKind, call: string, body: object, texts: readonly Buffer[] = []): void {
+    // SQLite goes on writing into a file that has been deleted.
+    if (statSync(this.path).ino !== this.#inode) throw new Error(`The audit log ${this.path} was replaced while the service ran.`);
+    const { seq, hash } = this.#append(kind, call, JSON.stringify(body), texts);
+    this.#head.write({ seq, hash });
+  }
+
+  /** Keyed hash of a text, hexadecimal: the same text always gives the same, and nothing else tells what it was. */
+  digest(text: string): string {
+    return createHmac("sha256", this.#keys.digest).update(text).digest("hex");
+  }
+
+  /** Encrypts a text for storage: 12 bytes nonce, ciphertext, 16 bytes tag (AES-256-GCM). `name` is how an entry refers to it. */
+  seal(text: string): { name: string; sealed: Buffer } {
+    const nonce = randomBytes(12);
+    const cipher = createCipheriv("aes-256-gcm", this.#keys.text, nonce);
+    const sealed = Buffer.concat([nonce, cipher.update(text, "utf8"), cipher.final(), cipher.getAuthTag()]);
+    return { name: sha256(sealed), sealed };
+  }
+
+  /** Undefined when an entry could be written now, otherwise why not. */
+  get notWritable(): string | undefined {
+    try {
+      this.#database.exec("BEGIN IMMEDIATE; ROLLBACK");
+      return statSync(this.path).ino === this.#inode ? undefined : `The audit log ${this.path} was replaced while the service ran.`;
+    } catch (error) {
+      return `The audit log ${this.path} can't be written: ${(error as Error).message}.`;
+    }
+  }
+
+  close(): void {
+    this.append("stopped", "", {});
+    this.#head.close();
+    this.#database.close();
+    this.#lock.close();
+  }
+
+  #checkHead(path: string, last: Entry | undefined): void {
+    const head = readHead(path, this.#keys.head);
+    const at = head && this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq = ?").get(head.seq);
+    if (last === undefined && !existsSync(path)) return;
+    if (head !== undefined && at?.hash === head.hash) return;
+    throw new Error(
+      `The audit log ${this.path} does not end where ${path} says: entries are missing, or one of the two files was replaced. ` +
+        "Run `npx sallyport audit verify`; restore both files from one backup, or move both away to begin a new log.",
+    );
+  }
+
+  #settleInterrupted(): void {
+    const open = this.#database
+      .prepare<[], { call: string }>(
+        `SELECT call FROM entries WHERE seq > (SELECT coalesce(max(seq), 0) FROM entries WHERE kind = 'started')
+         GROUP BY call HAVING count(*) = 1 AND min(kind) = 'received'`,
+      )
+      .all();
+    for (const { call } of open) this.append("settled", call, { outcome: "interrupted" });
+  }
+}
+
+/** A second service on the same data would settle the first one's calls. SQLite's file lock ends with the process, however it ends. */
+function lockData(dataDir: string): Database.Database {
+  const lock = new Database(join(dataDir, "service.lock"), { timeout: 0 });
+  try {
+    lock.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS held (x); COMMIT; BEGIN EXCLUSIVE");
+    return lock;
+  } catch (cause) {
+    lock.close();
+    throw new Error(`Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`, { cause });
+  }
+}
+
+function sha256(data: Buffer): string {
+  return createHash("sha256").update(data).digest("hex");
+}

@@ -1,0 +1,106 @@
+import { EngineFault, type Model } from "../../models/engine.ts";
+import { Fault } from "../fault.ts";
+import type { Call, FinishReason, Usage } from "../pipeline/call.ts";
+import type { Finding } from "../pipeline/finding.ts";
+import type { Prompt } from "../pipeline/guard.ts";
+import type { Inspection } from "../pipeline/inspect.ts";
+import { Refusal } from "../pipeline/refusal.ts";
+import type { AuditLog } from "./audit-log.ts";
+
+/** What is fixed before a call comes in. */
+export interface RecordContext {
+  readonly policy: { readonly name: string; readonly sha256: string };
+  /** Whether prompt and answer are stored, encrypted; otherwise only their keyed hashes are. */
+  readonly storesText: boolean;
+}
+
+export interface Settlement {
+  readonly outcome: "answered" | "refused" | "failed" | "cancelled";
+  readonly reason?: FinishReason;
+  readonly usage: Usage;
+  readonly error?: unknown;
+}
+
+/** The two entries of one call: `received` before inference, `settled` before "done". Never holds text in the clear. */
+export class CallRecord {
+  readonly #log: AuditLog;
+  readonly #context: RecordContext;
+  readonly #startedMs = performance.now();
+  readonly #findings: Finding[] = [];
+  #answer = "";
+  #firstTextMs: number | undefined;
+  #call: string | undefined;
+
+  constructor(log: AuditLog, context: RecordContext) {
+    this.#log = log;
+    this.#context = context;
+  }
+
+  received(call: Call, model: Model | undefined, asked: Inspection<Prompt>): void {
+    const { id, caller, endpoint, messages, endUser, stops, tokensMax, temperature, topP, seed } = call;
+    const texts: Buffer[] = [];
+    const body = {
+      endpoint,
+      caller,
+      model: model && { id: model.id, sha256: model.sha256 },
+      policy: this.#context.policy,
+      sampling: { tokensMax, temperature, topP, seed, stops: stops.length },
+      endUser: endUser === undefined ? undefined : this.#log.digest(endUser),
+      messages: messages.map(({ role, origin, passage }) => ({ role, origin, ...this.#keep(passage.text, texts) })),
+      decision: asked.action,
+      findings: asked.findings,
+    };
+    this.#write(() => this.#log.append("received", id, body, texts));
+    this.#call = id;
+  }
+
+  judged(findings: readonly Finding[]): void {
+    this.#findings.push(...findings);
+  }
+
+  /** `text` is about to leave. */
+  released(text: string): void {
+    this.#firstTextMs ??= performance.now();
+    this.#answer += text;
+  }
+
+  /** The first call counts; a call that was never recorded as received is not settled either. */
+  settled({ outcome, reason, usage, error }: Settlement): void {
+    if (this.#call === undefined) return;
+    const id = this.#call;
+    this.#call = undefined;
+    const texts: Buffer[] = [];
+    const body = {
+      outcome,
+      reason,
+      code: error === undefined ? undefined : codeOf(error),
+      usage,
+      answer: this.#keep(this.#answer, texts),
+      findings: this.#findings,
+      firstTextMs: this.#firstTextMs && Math.round(this.#firstTextMs - this.#startedMs),
+      totalMs: Math.round(performance.now() - this.#startedMs),
+    };
+    this.#write(() => this.#log.append("settled", id, body, texts));
+  }
+
+  #keep(text: string, texts: Buffer[]): { chars: number; hmac: string; stored?: string } {
+    const kept = { chars: text.length, hmac: this.#log.digest(text) };
+    if (!this.#context.storesText) return kept;
+    const { name, sealed } = this.#log.seal(text);
+    texts.push(sealed);
+    return { ...kept, stored: name };
+  }
+
+  #write(append: () => void): void {
+    try {
+      append();
+    } catch (cause) {
+      throw new Fault("audit_unavailable", undefined, { cause });
+    }
+  }
+}
+
+function codeOf(error: unknown): string {
+  if (error instanceof Fault || error instanceof EngineFault || error instanceof Refusal) return error.code;
+  return error instanceof DOMException && error.name === "AbortError" ? "client_gone" : "internal_error";
+}

@@ -1,0 +1,61 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+
+/** The last entry that was made durable. */
+export interface Head {
+  readonly seq: number;
+  /** Chain hash, hexadecimal. */
+  readonly hash: string;
+}
+
+const slotBytes = 256;
+
+/**
+ * The head of the chain, kept in a file beside the database, so that entries cut off its end are missed.
+ * Two slots are written in turn, each with a MAC: a torn write leaves the other one, and the log may be ahead of the head, never behind it.
+ */
+export class HeadFile {
+  readonly #key: Buffer;
+  readonly #file: number;
+
+  constructor(path: string, key: Buffer) {
+    this.#key = key;
+    this.#file = openSync(path, "a", 0o600);
+    closeSync(this.#file);
+    this.#file = openSync(path, "r+");
+  }
+
+  write(head: Head): void {
+    const slot = JSON.stringify({ ...head, mac: mac(head, this.#key).toString("hex") }).padEnd(slotBytes - 1);
+    writeSync(this.#file, `${slot}\n`, (head.seq % 2) * slotBytes);
+  }
+
+  close(): void {
+    closeSync(this.#file);
+  }
+}
+
+/** Undefined when the file holds no head that this key signed. */
+export function readHead(path: string, key: Buffer): Head | undefined {
+  let text: string;
+  try {
+    text = readFileSync(path, "latin1");
+  } catch {
+    return undefined;
+  }
+  const slots = [text.slice(0, slotBytes), text.slice(slotBytes)].map((slot) => parse(slot, key)).filter((head) => head !== undefined);
+  return slots.toSorted((a, b) => b.seq - a.seq)[0];
+}
+
+function parse(slot: string, key: Buffer): Head | undefined {
+  try {
+    const { seq, hash, mac: given } = JSON.parse(slot) as { seq: number; hash: string; mac: string }; // the MAC is checked before use
+    return timingSafeEqual(Buffer.from(given, "hex"), mac({ seq, hash }, key)) ? { seq, hash } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function mac({ seq, hash }: Head, key: Buffer): Buffer {
+  return createHmac("sha256", key).update(`${seq} ${hash}`).digest();
+}

@@ -1,0 +1,50 @@
+import { createHmac, randomBytes } from "node:crypto";
+import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { join } from "node:path";
+
+/** Keys of the audit log, each 32 bytes, derived from one secret so that an operator has one file to keep safe. */
+export interface AuditKeys {
+  /** Encrypts the database file. */
+  readonly database: Buffer;
+  /** Encrypts stored texts inside it. */
+  readonly text: Buffer;
+  /** Keys the hashes of texts, so that only its holder can ask whether a text was sent. */
+  readonly digest: Buffer;
+  /** Authenticates the head of the chain, which is kept outside the database. */
+  readonly head: Buffer;
+}
+
+/** Path of the secret inside a data directory. */
+export function secretPath(dataDir: string): string {
+  return join(dataDir, "keys", "audit.key");
+}
+
+/** Draws the secret unless it is there. */
+export function createAuditSecret(dataDir: string): void {
+  const path = secretPath(dataDir);
+  if (existsSync(path)) return;
+  if (existsSync(join(dataDir, "audit.db"))) throw new Error(missing(dataDir));
+  mkdirSync(join(dataDir, "keys"), { recursive: true, mode: 0o700 });
+  const file = openSync(`${path}.new`, "w", 0o600);
+  writeSync(file, `${randomBytes(32).toString("hex")}\n`);
+  fsyncSync(file);
+  closeSync(file);
+  chmodSync(`${path}.new`, 0o600);
+  renameSync(`${path}.new`, path);
+}
+
+export function readAuditKeys(dataDir: string): AuditKeys {
+  const path = secretPath(dataDir);
+  if (!existsSync(path)) throw new Error(missing(dataDir));
+  const text = readFileSync(path, "utf8").trim();
+  if (!/^[0-9a-f]{64}$/u.test(text)) throw new Error(`${path} is not a key of 64 hexadecimal digits. Restore it from a backup.`);
+  const secret = Buffer.from(text, "hex");
+  const derive = (purpose: string): Buffer => createHmac("sha256", secret).update(`sallyport audit ${purpose}`).digest();
+  return { database: derive("database"), text: derive("text"), digest: derive("digest"), head: derive("head") };
+}
+
+function missing(dataDir: string): string {
+  return existsSync(join(dataDir, "audit.db"))
+    ? `${secretPath(dataDir)} is missing, and the audit log can't be read without it. Restore it from a backup.`
+    : `${secretPath(dataDir)} is missing. Run \`npx sallyport setup\`.`;
+}

@@ -1,0 +1,77 @@
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { readHead } from "./head.ts";
+import { readAuditKeys } from "./keys.ts";
+
+/** `problems` is empty when the log is whole. */
+export interface Verification {
+  readonly entries: number;
+  readonly first: string | undefined;
+  readonly last: string | undefined;
+  /** Chain hash of the last entry. */
+  readonly head: string;
+  readonly problems: readonly string[];
+}
+
+const problemsMax = 20;
+
+/** Walks the whole log: every hash, every stored text, every call's two entries, and the head kept outside. Works beside a running service. */
+export function verifyAuditLog(dataDir: string): Verification {
+  const path = join(dataDir, "audit.db");
+  if (!existsSync(path)) throw new Error(`There is no audit log at ${path}.`);
+  const keys = readAuditKeys(dataDir);
+  // Before the entries: a running service only moves it forward.
+  const head = readHead(join(dataDir, "audit.head"), keys.head);
+  const database = openAuditDatabase(path, keys.database, { readonly: true });
+  const problems: string[] = [];
+  const report = (problem: string): void => {
+    if (problems.length < problemsMax) problems.push(problem);
+  };
+  try {
+    let previous: Entry | undefined;
+    let first: string | undefined;
+    let entries = 0;
+    let headSeen = false;
+    const open = new Set<string>();
+    for (const entry of database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq").iterate()) {
+      const expected = (previous?.seq ?? 0) + 1;
+      if (entry.seq !== expected) report(`Entries ${expected} to ${entry.seq - 1} are missing.`);
+      else if (entryHash(previous?.hash ?? genesisHash, entry) !== entry.hash)
+        report(`Entry ${entry.seq} (${entry.at}) was altered or moved.`);
+      if (entry.kind === "received") open.add(entry.call);
+      if (entry.kind === "settled" && !open.delete(entry.call)) report(`Entry ${entry.seq} settles a call that was not received.`);
+      if (entry.kind === "started" && open.size > 0) report(`${open.size} calls before entry ${entry.seq} were never settled.`);
+      if (entry.kind === "started") open.clear();
+      if (head?.seq === entry.seq && head.hash === entry.hash) headSeen = true;
+      first ??= entry.at;
+      previous = entry;
+      entries += 1;
+    }
+    if (entries === 0) report("The log is empty: every entry was removed, or the service never started.");
+    else if (head === undefined)
+      report("audit.head is missing or not signed with this log's key: whether entries were cut off the end can't be told.");
+    else if (!headSeen)
+      report(`The log does not hold entry ${head.seq} as audit.head has it: entries were cut off the end or the file was replaced.`);
+    for (const problem of textProblems(database)) report(problem);
+    return { entries, first, last: previous?.at, head: previous?.hash ?? genesisHash, problems };
+  } catch (error) {
+    report(`The database is damaged: ${(error as Error).message}.`);
+    return { entries: 0, first: undefined, last: undefined, head: genesisHash, problems };
+  } finally {
+    database.close();
+  }
+}
+
+function* textProblems(database: ReturnType<typeof openAuditDatabase>): Generator<string> {
+  for (const { sha256, sealed } of database.prepare<[], { sha256: string; sealed: Buffer }>("SELECT * FROM texts").iterate()) {
+    if (createHash("sha256").update(sealed).digest("hex") !== sha256) yield `Stored text ${sha256} was altered.`;
+  }
+  const lost = database
+    .prepare<[], { seq: number }>(
+      `SELECT e.seq FROM entries e, json_tree(e.body) j WHERE j.key = 'stored' AND j.value NOT IN (SELECT sha256 FROM texts)`,
+    )
+    .all();
+  for (const { seq } of lost) yield `A text of entry ${seq} is missing.`;
+}

@@ -1,0 +1,135 @@
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parse } from "yaml";
+import { z } from "zod";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+const id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/u, "is not a model id: letters, digits, dots, dashes and underscores");
+const count = (max: number) => z.int().min(1).max(max);
+
+const modelSchema = z.union([
+  z.strictObject({ id }),
+  z.strictObject({
+    id,
+    engine: z.literal("echo"),
+    /** Pause before each word. */
+    token_delay_ms: z.int().min(0).max(10_000).default(0),
+  }),
+]);
+
+/** The shape of `sallyport.yaml`; the file in the repository documents every key. */
+export const configSchema = z.strictObject({
+  listen: z.strictObject({ host: z.string().default("127.0.0.1"), port: z.int().min(0).max(65_535).default(8443) }).prefault({}),
+  tls: z
+    .strictObject({
+      version_min: z.enum(["TLSv1.3", "TLSv1.2"]).default("TLSv1.3"),
+      names: z.array(z.string().min(1)).default(["localhost", "127.0.0.1", "::1"]),
+    })
+    .prefault({}),
+  data: z.string().min(1).optional(),
+  models: z
+    .array(modelSchema)
+    .min(1)
+    .max(16)
+    .default([{ id: "smollm2-135m-instruct" }]),
+  policy: z.string().min(1).default("default.yaml"),
+  engine: z
+    .strictObject({
+      parallel: count(64).default(8),
+      context_tokens: count(1_048_576).default(4096),
+      threads: z.int().min(0).max(512).default(0),
+      queue_max: z.int().min(0).max(10_000).default(64),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      body_bytes_max: count(67_108_864).default(1_048_576),
+      json_depth_max: count(128).default(32),
+      messages_max: count(10_000).default(1_000),
+      connections_max: count(100_000).default(1_000),
+      answer_timeout_ms: count(86_400_000).default(600_000),
+      shutdown_grace_ms: z.int().min(0).max(600_000).default(1_000),
+    })
+    .prefault({}),
+});
+
+/** What `sallyport.yaml` and the environment say, checked together, with absolute paths. */
+export interface Config extends Omit<z.infer<typeof configSchema>, "data"> {
+  readonly dataDir: string;
+  readonly modelsDir: string;
+  /** Absolute path of the policy file. */
+  readonly policy: string;
+  /** Absolute path of the file that was read; undefined when there is none and everything is default. */
+  readonly source: string | undefined;
+}
+
+/** The configuration is wrong; the message names the file and every wrong key. */
+export class ConfigError extends Error {}
+
+/** Reads `SALLYPORT_CONFIG`, or `sallyport.yaml` in the repository; `PORT`, `SALLYPORT_DATA` and `SALLYPORT_MODELS` win over the file. */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const named = env.SALLYPORT_CONFIG;
+  const path = named === undefined ? resolve(root, "sallyport.yaml") : resolve(named);
+  if (named !== undefined && !existsSync(path)) throw new ConfigError(`SALLYPORT_CONFIG names ${path}, and there is no such file.`);
+  const source = existsSync(path) ? path : undefined;
+  const { data, ...values } = checked(source);
+  const from = dirname(source ?? resolve("sallyport.yaml"));
+  return {
+    ...values,
+    listen: { ...values.listen, port: portOf(env.PORT) ?? values.listen.port },
+    dataDir: env.SALLYPORT_DATA ? resolve(env.SALLYPORT_DATA) : data === undefined ? resolve("data") : resolve(from, data),
+    modelsDir: env.SALLYPORT_MODELS ? resolve(env.SALLYPORT_MODELS) : resolve(root, "models"),
+    policy: policyPath(values.policy, from),
+    source,
+  };
+}
+
+function checked(source: string | undefined): z.infer<typeof configSchema> {
+  let raw: unknown;
+  try {
+    raw = source === undefined ? {} : (parse(readFileSync(source, "utf8")) ?? {});
+  } catch (error) {
+    throw new ConfigError(`${source} is not valid YAML: ${(error as Error).message}`);
+  }
+  const result = configSchema.safeParse(raw);
+  if (!result.success) throw new ConfigError(`${source} is not valid:\n${sentences(result.error)}`);
+  const ids = result.data.models.map((model) => model.id);
+  const twice = ids.find((one, index) => ids.indexOf(one) !== index);
+  if (twice !== undefined) throw new ConfigError(`${source} names the model ${twice} twice.`);
+  return result.data;
+}
+
+/** One line a fault, with the path of the key. */
+export function sentences(error: z.ZodError): string {
+  const flat = error.issues.flatMap((issue) =>
+    (issue.code === "invalid_union" ? (issue.errors.toSorted((a, b) => a.length - b.length)[0] ?? [issue]) : [issue]).map((one) => ({
+      ...one,
+      path: issue === one ? one.path : [...issue.path, ...one.path],
+    })),
+  );
+  return flat
+    .flatMap((issue) => {
+      const path = issue.path.join(".");
+      if (issue.code === "unrecognized_keys")
+        return issue.keys.map((key) => `  ${path === "" ? key : `${path}.${key}`}: there is no such key`);
+      return [`  ${path}: ${issue.message}`];
+    })
+    .join("\n");
+}
+
+function portOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === "") return undefined;
+  const port = Number(text);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
+    throw new ConfigError(`PORT is ${text}; it must be a whole number from 0 to 65535.`);
+  return port;
+}
+
+function policyPath(policy: string, from: string): string {
+  const candidates = [resolve(from, policy), resolve(root, "policies", policy)];
+  const found = candidates.find((path) => existsSync(path));
+  if (found === undefined) throw new ConfigError(`The policy ${policy} is neither at ${candidates.join(" nor at ")}.`);
+  return found;
+}

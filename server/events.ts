@@ -1,0 +1,54 @@
+import { type Logger, pino } from "pino";
+
+/** What the service says about itself, one function an event. Takes named fields only: no text of a prompt or an answer can get in by accident. */
+export class Events {
+  readonly #log: Logger;
+
+  /** JSON lines on standard error. */
+  constructor(level: string = process.env.LOG_LEVEL ?? "info") {
+    this.#log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, pino.destination({ dest: 2, sync: true }));
+  }
+
+  started(fields: { readonly url: string; readonly models: readonly string[]; readonly policy: string }): void {
+    this.#log.info(fields, "started");
+  }
+
+  stopping(fields: { readonly running: number }): void {
+    this.#log.info(fields, "stopping");
+  }
+
+  /** `code` is absent when the call was answered. */
+  callEnded(fields: {
+    readonly id: string;
+    readonly caller: string;
+    readonly path: string;
+    readonly status: number;
+    readonly code?: string;
+    readonly ms: number;
+  }): void {
+    this.#log.info(fields, "call");
+  }
+
+  /** A fault of ours, with its cause; or a bug, whole. */
+  failed(fields: { readonly id?: string; readonly error: unknown }): void {
+    const { error, ...rest } = fields;
+    this.#log.error({ ...rest, error: describe(error) }, "failed");
+  }
+
+  tlsChanged(fields: { readonly revoked: number; readonly ended: number }): void {
+    this.#log.info(fields, "certificates reloaded");
+  }
+
+  tlsRefused(fields: { readonly code: string }): void {
+    this.#log.debug(fields, "tls refused");
+  }
+}
+
+function describe(error: unknown): object {
+  if (!(error instanceof Error)) return { message: typeof error };
+  return {
+    message: error.message,
+    stack: error.stack?.split("\n").slice(1, 12),
+    ...(error.cause === undefined ? {} : { cause: describe(error.cause) }),
+  };
+}

@@ -1,0 +1,86 @@
+import type { Finding } from "../pipeline/finding.ts";
+import type { Guard, Message, Prompt, SegmentGuard, Verdict } from "../pipeline/guard.ts";
+import { type Passage, rewrite, type Span, spanInOriginal } from "../pipeline/passage.ts";
+import type { RefusalCode } from "../pipeline/refusal.ts";
+import type { Wait } from "../pipeline/segment.ts";
+
+/** What a detector saw in one text. */
+export interface Detection {
+  readonly label: string;
+  readonly span: Span;
+  readonly action: "pass" | "rewrite" | "block";
+  /** What takes the place of the span when the action is `rewrite`. */
+  readonly replacement: string;
+}
+
+/** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
+export type Detector = (text: string) => readonly Detection[];
+
+/** A guard of the input gate that looks at every message by itself. */
+export function promptGuard(name: string, code: RefusalCode, detect: Detector): Guard<Prompt> {
+  return {
+    name,
+    inspect(prompt) {
+      const judged = prompt.messages.map((message, index) => judge(name, detect(message.passage.text), message.passage, index));
+      const messages = prompt.messages.map(
+        (message, index): Message => ({ ...message, passage: judged[index]?.passage ?? message.passage }),
+      );
+      return verdict(
+        code,
+        judged.flatMap((one) => one.findings),
+        { ...prompt, messages },
+      );
+    },
+  };
+}
+
+/** A guard of the output gate: it sees the text around the segment and judges what lies inside it. */
+export function segmentGuard(name: string, code: RefusalCode, detect: Detector, wait: Wait): SegmentGuard {
+  return {
+    name,
+    wait,
+    inspect(segment) {
+      const { before, passage, ahead } = segment;
+      const inside = detect(before + passage.text + ahead)
+        .map((one) => ({ ...one, span: { start: one.span.start - before.length, end: one.span.end - before.length } }))
+        .filter((one) => one.span.end > 0 && one.span.start < passage.text.length)
+        .map((one) => ({ ...one, span: { start: Math.max(0, one.span.start), end: Math.min(passage.text.length, one.span.end) } }));
+      const judged = judge(name, inside, passage);
+      return verdict(code, judged.findings, { ...segment, passage: judged.passage });
+    },
+  };
+}
+
+function judge(
+  guard: string,
+  detections: readonly Detection[],
+  source: Passage,
+  message?: number,
+): { passage: Passage; findings: Finding[] } {
+  const edits = detections.filter((one) => one.action === "rewrite");
+  return {
+    passage: edits.length === 0 ? source : rewrite(source, edits),
+    findings: findingsOf(guard, detections, source, message),
+  };
+}
+
+/** Detections as findings, with their places in the original text. `message`: index of the message, none for an answer. */
+export function findingsOf(guard: string, detections: readonly Detection[], source: Passage, message?: number): Finding[] {
+  return detections.map(
+    ({ label, span, action }): Finding => ({
+      guard,
+      label,
+      score: 1,
+      threshold: 1,
+      span: spanInOriginal(source, span),
+      ...(message === undefined ? {} : { message }),
+      action,
+    }),
+  );
+}
+
+function verdict<Subject>(code: RefusalCode, findings: readonly Finding[], subject: Subject): Verdict<Subject> {
+  if (findings.some((one) => one.action === "block")) return { action: "block", code, findings };
+  if (findings.some((one) => one.action === "rewrite")) return { action: "rewrite", subject, findings };
+  return { action: "pass", findings };
+}

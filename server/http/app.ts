@@ -1,0 +1,101 @@
+import { randomUUID } from "node:crypto";
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
+import helmet from "helmet";
+import type { Engine } from "../../models/engine.ts";
+import type { AuditLog } from "../audit/audit-log.ts";
+import type { RecordContext } from "../audit/call-record.ts";
+import type { Config } from "../config.ts";
+import type { Events } from "../events.ts";
+import { Fault } from "../fault.ts";
+import type { Gates } from "../pipeline/answer.ts";
+import { allow, identify } from "./caller.ts";
+import { replyTo } from "./error-body.ts";
+import { jsonBody } from "./json-body.ts";
+import { chatCompletions } from "./routes/chat-completions.ts";
+import { guardCheck } from "./routes/guard-check.ts";
+import { alive, ready } from "./routes/health.ts";
+import { listModels, oneModel } from "./routes/models.ts";
+import { ClientGone, type RunningCalls } from "./running-calls.ts";
+
+/** What the routes need; made once by `startAppliance`. */
+export interface Service {
+  readonly limits: Config["limits"];
+  /** By model id; the first is the default. */
+  readonly engines: ReadonlyMap<string, Engine>;
+  readonly gates: Gates;
+  readonly audit: AuditLog;
+  readonly recordContext: RecordContext;
+  readonly running: RunningCalls;
+  readonly events: Events;
+  readonly startedAt: number;
+  readonly isRevoked: (serial: string) => boolean;
+}
+
+export function createApp(service: Service): Express {
+  const app = express();
+  app.disable("x-powered-by").disable("etag").set("query parser", false).enable("case sensitive routing");
+  app.use(helmet(), observe(service.events), identify(service.isRevoked));
+  const body = jsonBody({ bytesMax: service.limits.body_bytes_max, depthMax: service.limits.json_depth_max });
+
+  route(app, "/healthz", { GET: [alive] });
+  route(app, "/readyz", { GET: [ready(service)] });
+  route(app, "/v1/models", { GET: [allow("app", "operator"), listModels(service)] });
+  route(app, "/v1/models/:id", { GET: [allow("app", "operator"), oneModel(service)] });
+  route(app, "/v1/chat/completions", { POST: [allow("app", "operator"), ...body, chatCompletions(service)] });
+  route(app, "/v1/guard/check", { POST: [allow("app", "operator"), ...body, guardCheck(service)] });
+
+  app.use(() => {
+    throw new Fault("not_found");
+  });
+  app.use(respondWithError);
+  return app;
+}
+
+function route(app: Express, path: string, methods: { GET?: RequestHandler[]; POST?: RequestHandler[] }): void {
+  if (methods.GET) app.get(path, ...methods.GET);
+  if (methods.POST) app.post(path, ...methods.POST);
+  const allowed = [...(methods.GET ? ["GET", "HEAD"] : []), ...(methods.POST ? ["POST"] : [])].join(", ");
+  app.all(path, () => {
+    throw new Fault("method_not_allowed", undefined, { headers: { Allow: allowed } });
+  });
+}
+
+/** One line a call, when its response is over. */
+function observe(events: Events): RequestHandler {
+  return (request, response, next) => {
+    const startedMs = performance.now();
+    const requestId = `req-${randomUUID()}`;
+    response.setHeader("x-request-id", requestId);
+    response.once("close", () => {
+      const { caller, callId, error } = response.locals;
+      const code = error === undefined ? undefined : replyTo(error).body.error.code;
+      events.callEnded({
+        id: callId ?? requestId,
+        caller: caller?.name ?? "",
+        path: request.route?.path ?? "",
+        status: response.statusCode,
+        ...(code === undefined ? {} : { code }),
+        ms: Math.round(performance.now() - startedMs),
+      });
+      if (error !== undefined) logFailure(events, callId ?? requestId, error);
+    });
+    next();
+  };
+}
+
+/** Our own failures are logged with their cause; what a caller did wrong is in the line of its call already. */
+function logFailure(events: Events, id: string, error: unknown): void {
+  if (error instanceof ClientGone) return;
+  const { status, bug } = replyTo(error);
+  if (bug || status >= 500) events.failed({ id, error });
+}
+
+const respondWithError: ErrorRequestHandler = (error: unknown, _request, response, _next) => {
+  response.locals.error = error;
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const { status, headers, body } = replyTo(error);
+  response.status(status).set(headers).json(body);
+};

@@ -1,0 +1,44 @@
+import { EngineFault } from "../../models/engine.ts";
+import { Fault, type FaultCode, faults } from "../fault.ts";
+import { Refusal } from "../pipeline/refusal.ts";
+
+/** An error as a client gets it, in OpenAI's shape. */
+export interface ErrorReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: {
+    readonly error: { readonly message: string; readonly type: string; readonly param: string | null; readonly code: string };
+  };
+}
+
+/** `bug`: it is none of the errors that a caller may know, and must be logged whole. */
+export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } {
+  if (error instanceof Refusal) {
+    const body = { error: { message: error.message, type: "guard_refusal", param: null, code: error.code, findings: error.findings } };
+    return { status: 400, headers: {}, body, bug: false };
+  }
+  if (error instanceof Fault) return fault(error.code, error.message, error.param, error.headers);
+  // What an engine says about its file is the operator's business.
+  if (error instanceof EngineFault && error.code === "engine_unavailable")
+    return { ...fault(error.code, faults[error.code][2]), bug: true };
+  if (error instanceof EngineFault) {
+    return fault(
+      error.code,
+      error.message,
+      error.code === "context_length_exceeded" ? "messages" : undefined,
+      error.code === "queue_full" ? { "Retry-After": "5" } : {},
+    );
+  }
+  return { ...fault("internal_error", faults.internal_error[2]), bug: true };
+}
+
+function fault(
+  code: FaultCode,
+  message: string,
+  param?: string,
+  headers: Readonly<Record<string, string>> = {},
+): ErrorReply & { bug: boolean } {
+  const [status, type] = faults[code];
+  const retry: Readonly<Record<string, string>> = status === 503 ? { "Retry-After": "5" } : {};
+  return { status, headers: { ...retry, ...headers }, body: { error: { message, type, param: param ?? null, code } }, bug: false };
+}

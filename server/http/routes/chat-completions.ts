@@ -1,0 +1,86 @@
+import { randomUUID } from "node:crypto";
+import type { Request, RequestHandler, Response } from "express";
+import { CallRecord } from "../../audit/call-record.ts";
+import { answer } from "../../pipeline/answer.ts";
+import type { AnswerEvent, Usage } from "../../pipeline/call.ts";
+import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
+import { faultOf } from "../../wire/fault-of.ts";
+import type { Service } from "../app.ts";
+import { callerOf } from "../caller.ts";
+import { replyTo } from "../error-body.ts";
+import { write } from "../running-calls.ts";
+import { engineFor } from "./models.ts";
+
+/** OpenAI's `POST /v1/chat/completions`. Streaming and not are the same answer, written differently. */
+export function chatCompletions(service: Service): RequestHandler {
+  return async (request: Request, response: Response) => {
+    const parsed = chatRequestSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    const engine = engineFor(service, parsed.data.model);
+    const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller: callerOf(response) });
+    response.locals.callId = call.id;
+    const record = new CallRecord(service.audit, service.recordContext);
+    await service.running.run(response, async (signal) => {
+      const events = answer(call, service.gates, engine, record, signal);
+      const head = { id: call.id, created: Math.floor(Date.now() / 1000), model: engine.model.id };
+      await (parsed.data.stream ? stream(events, head, parsed.data, response, signal) : whole(events, head, response));
+    });
+  };
+}
+
+interface Head {
+  readonly id: string;
+  readonly created: number;
+  readonly model: string;
+}
+
+async function whole(events: AsyncIterable<AnswerEvent>, head: Head, response: Response): Promise<void> {
+  let content = "";
+  for await (const event of events) {
+    if (event.type === "text") content += event.text;
+    else {
+      response.json({
+        ...head,
+        object: "chat.completion",
+        choices: [{ index: 0, message: { role: "assistant", content, refusal: null }, logprobs: null, finish_reason: event.reason }],
+        usage: usageOf(event.usage),
+      });
+    }
+  }
+}
+
+async function stream(
+  events: AsyncIterable<AnswerEvent>,
+  head: Head,
+  request: ChatRequest,
+  response: Response,
+  signal: AbortSignal,
+): Promise<void> {
+  const usageAsked = request.stream_options?.include_usage === true;
+  const chunk = (choices: object[], usage: object | null = null): string =>
+    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage } : {}) })}\n\n`;
+  const choice = (delta: object, reason: string | null = null): object => ({ index: 0, delta, logprobs: null, finish_reason: reason });
+  try {
+    for await (const event of events) {
+      // The first event decides between a stream and an error with a status of its own.
+      if (!response.headersSent) {
+        response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store" });
+        await write(response, chunk([choice({ role: "assistant", content: "", refusal: null })]), signal);
+      }
+      if (event.type === "text") await write(response, chunk([choice({ content: event.text })]), signal);
+      else {
+        await write(response, chunk([choice({}, event.reason)]), signal);
+        if (usageAsked) await write(response, chunk([], usageOf(event.usage)), signal);
+        response.end("data: [DONE]\n\n");
+      }
+    }
+  } catch (error) {
+    if (!response.headersSent) throw error;
+    response.locals.error = error;
+    response.end(`data: ${JSON.stringify(replyTo(error).body)}\n\n`);
+  }
+}
+
+function usageOf({ promptTokens, completionTokens }: Usage): object {
+  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
+}

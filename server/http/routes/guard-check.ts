@@ -1,0 +1,49 @@
+import { randomUUID } from "node:crypto";
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import { CallRecord } from "../../audit/call-record.ts";
+import { Fault } from "../../fault.ts";
+import type { Call } from "../../pipeline/call.ts";
+import { inspect } from "../../pipeline/inspect.ts";
+import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
+import { messageOf, messageSchema } from "../../wire/chat-request.ts";
+import { faultOf } from "../../wire/fault-of.ts";
+import type { Service } from "../app.ts";
+import { callerOf } from "../caller.ts";
+
+const requestSchema = z.strictObject({
+  input: z.union([z.string(), z.array(messageSchema).min(1)]),
+  /** What the text of `input` is: the user's own, or untrusted data. */
+  origin: z.enum(["user", "document", "tool"]).default("user"),
+});
+
+/** `POST /v1/guard/check`: what the input gate says about a text, without generating. Recorded like any call. */
+export function guardCheck(service: Service): RequestHandler {
+  return async (request, response) => {
+    const parsed = requestSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    const { input, origin } = parsed.data;
+    const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
+    const messages = wire.map((message) => messageOf(message, origin));
+    const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
+    response.locals.callId = call.id;
+    const record = new CallRecord(service.audit, service.recordContext);
+    const asked = await inspect(service.gates.input, { messages, pseudonyms: newPseudonyms(messages.map((one) => one.passage.text)) });
+    record.received(call, undefined, asked);
+    const usage = { promptTokens: 0, completionTokens: 0 };
+    if (asked.action === "failed") {
+      const error = new Fault("guard_failed", undefined, { cause: asked.cause });
+      record.settled({ outcome: "failed", usage, error });
+      throw error;
+    }
+    record.settled({ outcome: "answered", usage });
+    response.json({
+      id: call.id,
+      object: "guard.check",
+      flagged: asked.findings.length > 0,
+      blocked: asked.action === "block",
+      code: asked.action === "block" ? asked.code : null,
+      findings: asked.findings,
+    });
+  };
+}

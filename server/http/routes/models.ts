@@ -1,0 +1,36 @@
+import type { RequestHandler } from "express";
+import type { Engine, Model } from "../../../models/engine.ts";
+import { Fault } from "../../fault.ts";
+import type { Service } from "../app.ts";
+
+/** OpenAI's `GET /v1/models`. */
+export function listModels(service: Service): RequestHandler {
+  return (_request, response) => {
+    response.json({ object: "list", data: [...service.engines.values()].map((engine) => wireModel(engine.model, service)) });
+  };
+}
+
+/** OpenAI's `GET /v1/models/{id}`. */
+export function oneModel(service: Service): RequestHandler {
+  return (request, response) => {
+    response.json(wireModel(engineFor(service, String(request.params.id)).model, service));
+  };
+}
+
+/** The engine of a model; the first one when a call names none. */
+export function engineFor({ engines }: Service, id: string | undefined): Engine {
+  const engine = id === undefined ? engines.values().next().value : engines.get(id);
+  if (engine === undefined) throw new Fault("model_not_found", undefined, { param: "model" });
+  return engine;
+}
+
+function wireModel({ id, contextTokens, sha256 }: Model, { startedAt }: Service): object {
+  return {
+    id,
+    object: "model",
+    created: Math.floor(startedAt / 1000),
+    owned_by: "sallyport",
+    context_length: contextTokens,
+    sha256: sha256 ?? null,
+  };
+}

@@ -1,0 +1,59 @@
+import { once } from "node:events";
+import type { Response } from "express";
+import { Fault } from "../fault.ts";
+
+/** The client closed the connection before the end. */
+export class ClientGone extends DOMException {
+  constructor() {
+    super("The client closed the connection.", "AbortError");
+  }
+}
+
+/** The calls being answered; each has one signal for everything that can end it early: client gone, deadline, shutdown. */
+export class RunningCalls {
+  readonly #timeoutMs: number;
+  readonly #controllers = new Set<AbortController>();
+  #closing = false;
+
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get count(): number {
+    return this.#controllers.size;
+  }
+
+  async run<T>(response: Response, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#closing) throw new Fault("shutting_down");
+    const controller = new AbortController();
+    const gone = (): void => controller.abort(new ClientGone());
+    const deadline = setTimeout(() => controller.abort(new Fault("deadline_exceeded")), this.#timeoutMs);
+    response.once("close", gone);
+    this.#controllers.add(controller);
+    try {
+      return await work(controller.signal);
+    } finally {
+      clearTimeout(deadline);
+      response.off("close", gone);
+      this.#controllers.delete(controller);
+    }
+  }
+
+  /** Lets running calls finish for `graceMs`, ends the others with `shutting_down`, and returns when none is left. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true;
+    const until = performance.now() + graceMs;
+    while (this.count > 0 && performance.now() < until) await pause(20);
+    for (const controller of this.#controllers) controller.abort(new Fault("shutting_down"));
+    while (this.count > 0) await pause(20);
+  }
+}
+
+/** Writes without letting a slow reader fill the memory. */
+export async function write(response: Response, text: string, signal: AbortSignal): Promise<void> {
+  if (!response.write(text)) await once(response, "drain", { signal });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,45 @@
+import type { Finding } from "./finding.ts";
+import type { Passage } from "./passage.ts";
+import type { Pseudonyms } from "./pseudonyms.ts";
+import type { RefusalCode } from "./refusal.ts";
+import type { Wait } from "./segment.ts";
+
+/** Who wrote a text: `operator` is system and developer text, `model` an earlier answer; `document` and `tool` are untrusted data. */
+export type Origin = "operator" | "user" | "model" | "document" | "tool";
+
+export interface Message {
+  readonly role: "system" | "developer" | "user" | "assistant";
+  readonly origin: Origin;
+  readonly passage: Passage;
+}
+
+/** The subject of the input gate. */
+export interface Prompt {
+  readonly messages: readonly Message[];
+  readonly pseudonyms: Pseudonyms;
+}
+
+/** The subject of the output gate: a guard sees `before + text + ahead`, and only `text` may be released. */
+export interface Segment {
+  readonly before: string;
+  readonly passage: Passage;
+  readonly ahead: string;
+  /** No text follows. */
+  readonly last: boolean;
+}
+
+/** There is no error verdict: a guard that throws blocks. `code` is the stable reason a client sees. */
+export type Verdict<Subject> =
+  | { readonly action: "pass"; readonly findings: readonly Finding[] }
+  | { readonly action: "rewrite"; readonly subject: Subject; readonly findings: readonly Finding[] }
+  | { readonly action: "block"; readonly code: RefusalCode; readonly findings: readonly Finding[] };
+
+export interface Guard<Subject> {
+  readonly name: string;
+  inspect(subject: Subject): Verdict<Subject> | Promise<Verdict<Subject>>;
+}
+
+/** A guard of the output gate also says what must not be released in part. */
+export interface SegmentGuard extends Guard<Segment> {
+  readonly wait: Wait;
+}

@@ -1,0 +1,26 @@
+import type { Finding } from "./finding.ts";
+import type { Guard } from "./guard.ts";
+import type { RefusalCode } from "./refusal.ts";
+
+/** What all guards of a gate said together. */
+export type Inspection<Subject> =
+  | { readonly action: "pass"; readonly subject: Subject; readonly findings: readonly Finding[] }
+  | { readonly action: "block"; readonly code: RefusalCode; readonly findings: readonly Finding[] }
+  | { readonly action: "failed"; readonly cause: unknown; readonly findings: readonly Finding[] };
+
+/** Asks the guards in order; each sees what the last one rewrote, and the first that blocks, or throws, ends it. */
+export async function inspect<Subject>(guards: readonly Guard<Subject>[], subject: Subject): Promise<Inspection<Subject>> {
+  let current = subject;
+  const findings: Finding[] = [];
+  for (const guard of guards) {
+    try {
+      const verdict = await guard.inspect(current);
+      findings.push(...verdict.findings);
+      if (verdict.action === "block") return { action: "block", code: verdict.code, findings };
+      if (verdict.action === "rewrite") current = verdict.subject;
+    } catch (cause) {
+      return { action: "failed", cause: new Error(`guard ${guard.name} failed`, { cause }), findings };
+    }
+  }
+  return { action: "pass", subject: current, findings };
+}

@@ -1,0 +1,61 @@
+import type { Segment } from "./guard.ts";
+import { passage } from "./passage.ts";
+
+/** From which index of `text` on it must wait, because with more text it may become part of something that is judged whole. */
+export type Wait = (text: string) => number;
+
+/** Released text that the guards still see, in characters. */
+const beforeChars = 256;
+
+/** Text longer than this never waits whole: what is held is bounded, whatever the waits say. */
+const heldCharsMax = 1_000_000;
+
+/**
+ * The only place where text waits. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
+ * ends at the first of `stops`, which is not released. The last segment may be empty.
+ */
+export async function* segment(texts: AsyncIterable<string>, waits: readonly Wait[], stops: readonly string[]): AsyncGenerator<Segment> {
+  const allWaits = [...waits, waitForWhole(stops)];
+  let before = "";
+  let held = "";
+  let released = 0;
+  const release = (end: number, last: boolean): Segment => {
+    const text = held.slice(0, end);
+    const part = { before, passage: passage(text, released), ahead: held.slice(end), last };
+    before = (before + text).slice(-beforeChars);
+    released += end;
+    held = part.ahead;
+    return part;
+  };
+  for await (const text of texts) {
+    held += text;
+    const stop = earliest(held, stops);
+    if (stop !== undefined) {
+      held = held.slice(0, stop);
+      break;
+    }
+    const end = held.length > heldCharsMax ? held.length : Math.min(held.length, ...allWaits.map((wait) => wait(held)));
+    if (end > 0) yield release(end, false);
+  }
+  yield release(held.length, true);
+}
+
+/** Holds back an end of the text that may be the beginning of one of `strings`. */
+export function waitForWhole(strings: readonly string[]): Wait {
+  const longest = Math.max(0, ...strings.map((one) => one.length));
+  return (text) => {
+    for (let at = Math.max(0, text.length - longest + 1); at < text.length; at += 1) {
+      const end = text.slice(at);
+      if (strings.some((one) => one.length > end.length && one.startsWith(end))) return at;
+    }
+    return text.length;
+  };
+}
+
+/** Holds back everything: the answer is judged whole. */
+export const waitForEnd: Wait = () => 0;
+
+function earliest(text: string, stops: readonly string[]): number | undefined {
+  const found = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
+  return found.length === 0 ? undefined : Math.min(...found);
+}

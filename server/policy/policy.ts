@@ -1,0 +1,57 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { parse } from "yaml";
+import { z } from "zod";
+import { labels } from "../../classifiers/classifier.ts";
+import { ConfigError, sentences } from "../config.ts";
+
+const off = z.literal("off");
+const personalData = z.union([
+  off,
+  z.strictObject({ action: z.enum(["mask", "block"]).default("mask"), labels: z.array(z.enum(labels)).default([...labels]) }),
+]);
+const controlCharacters = z.union([off, z.strictObject({ run_max: z.int().min(1).default(8) })]);
+const invisibleText = z.union([off, z.strictObject({})]);
+
+/** The shape of a policy file; `policies/default.yaml` documents every key. */
+export const policySchema = z.strictObject({
+  input: z
+    .strictObject({
+      control_characters: controlCharacters.prefault({}),
+      invisible_text: invisibleText.prefault({}),
+      repetition: z.union([off, z.strictObject({ repeats_max: z.int().min(2).default(200) })]).prefault({}),
+      personal_data: personalData.prefault({}),
+    })
+    .prefault({}),
+  output: z
+    .strictObject({
+      /** `segments` releases text as soon as nothing can become part of a match; `whole` judges the finished answer. */
+      release: z.enum(["segments", "whole"]).default("segments"),
+      control_characters: controlCharacters.prefault({}),
+      invisible_text: invisibleText.prefault({}),
+      personal_data: personalData.prefault({}),
+    })
+    .prefault({}),
+  audit: z.strictObject({ text: z.enum(["hmac", "encrypted"]).default("hmac") }).prefault({}),
+});
+
+export interface Policy extends z.infer<typeof policySchema> {
+  readonly name: string;
+  /** Of the file. */
+  readonly sha256: string;
+}
+
+/** Throws a `ConfigError` that names every wrong key. */
+export function readPolicy(path: string): Policy {
+  const text = readFileSync(path, "utf8");
+  let raw: unknown;
+  try {
+    raw = parse(text) ?? {};
+  } catch (error) {
+    throw new ConfigError(`${path} is not valid YAML: ${(error as Error).message}`);
+  }
+  const result = policySchema.safeParse(raw);
+  if (!result.success) throw new ConfigError(`${path} is not valid:\n${sentences(result.error)}`);
+  return { ...result.data, name: basename(path, ".yaml"), sha256: createHash("sha256").update(text).digest("hex") };
+}

@@ -1,0 +1,63 @@
+import { z } from "zod";
+import type { Call } from "../pipeline/call.ts";
+import type { Message, Origin } from "../pipeline/guard.ts";
+import { passage } from "../pipeline/passage.ts";
+
+const content = z.union([
+  z.string(),
+  z.array(z.strictObject({ type: z.literal("text", "only parts of type `text` are supported"), text: z.string() })).min(1),
+]);
+
+export const messageSchema = z.union([
+  z.strictObject({ role: z.enum(["system", "developer", "user"]), content }),
+  // An answer of this service can be sent back as it came.
+  z.strictObject({ role: z.literal("assistant"), content, refusal: z.null().optional() }),
+]);
+
+/** OpenAI's `POST /v1/chat/completions`; what is not listed is refused by name. */
+export const chatRequestSchema = z.strictObject({
+  model: z.string().optional(),
+  messages: z.array(messageSchema).min(1),
+  stream: z.boolean().nullish(),
+  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
+  stop: z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)]).nullish(),
+  seed: z.int().nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  max_tokens: z.int().min(1).nullish(),
+  max_completion_tokens: z.int().min(1).nullish(),
+  user: z.string().max(512).optional(),
+  // Honoured in the one way that asks for nothing.
+  n: z.literal(1, "only one answer a call is supported").nullish(),
+  response_format: z.strictObject({ type: z.literal("text", "only `text` is supported") }).nullish(),
+  presence_penalty: z.literal(0, "penalties are not supported").nullish(),
+  frequency_penalty: z.literal(0, "penalties are not supported").nullish(),
+  logprobs: z.literal(false, "log probabilities are not supported").nullish(),
+});
+
+export type ChatRequest = z.infer<typeof chatRequestSchema>;
+export type WireMessage = z.infer<typeof messageSchema>;
+
+export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">): Call {
+  const { stop, seed, temperature, top_p: topP, user: endUser } = request;
+  const tokensMax = request.max_completion_tokens ?? request.max_tokens;
+  return {
+    id,
+    caller,
+    endpoint: "chat.completions",
+    messages: request.messages.map((message) => messageOf(message)),
+    stops: typeof stop === "string" ? [stop] : (stop ?? []),
+    ...(tokensMax == null ? {} : { tokensMax }),
+    ...(temperature == null ? {} : { temperature }),
+    ...(topP == null ? {} : { topP }),
+    ...(seed == null ? {} : { seed }),
+    ...(endUser === undefined ? {} : { endUser }),
+  };
+}
+
+/** `userOrigin`: what the text of a user message is taken for. */
+export function messageOf({ role, content: parts }: WireMessage, userOrigin: Origin = "user"): Message {
+  const text = typeof parts === "string" ? parts : parts.map((part) => part.text).join("");
+  const origin = role === "user" ? userOrigin : role === "assistant" ? "model" : "operator";
+  return { role, origin, passage: passage(text) };
+}

@@ -1,0 +1,55 @@
+import type { z } from "zod";
+import { Fault } from "../fault.ts";
+
+type Issue = z.core.$ZodIssue;
+
+/** Parameters that the vendor documents for chat completions and this service does not honour yet. */
+const knownParameters = new Set(
+  `audio frequency_penalty function_call functions logit_bias logprobs metadata modalities moderation n parallel_tool_calls prediction presence_penalty
+  prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier service_tier store tool_choice tools top_logprobs
+  verbosity web_search_options name tool_calls tool_call_id`.split(/\s+/u),
+);
+
+/** The first thing that is wrong with a body, named by its parameter; never quotes a value. */
+export function faultOf(error: z.ZodError): Fault {
+  const issue = error.issues.map(innermost).toSorted((a, b) => weight(a) - weight(b))[0];
+  if (issue === undefined) return new Fault("invalid_value");
+  const param = pathOf(issue.path);
+  if (issue.code === "unrecognized_keys") {
+    const key = issue.keys[0] ?? "";
+    const name = param === "" ? shown(key) : `${param}.${shown(key)}`;
+    return knownParameters.has(key)
+      ? new Fault("unsupported_parameter", `\`${name}\` is not supported and would be ignored. Leave it out.`, { param: name })
+      : new Fault("unknown_parameter", `There is no parameter \`${name}\`.`, { param: name });
+  }
+  if (issue.code === "invalid_type" && issue.message.endsWith("received undefined")) {
+    return new Fault("missing_parameter", `\`${param}\` is missing.`, { param });
+  }
+  if (param === "") return new Fault("invalid_value", "The body must be a JSON object.");
+  return new Fault("invalid_value", `\`${param}\`: ${issue.message}.`, { param });
+}
+
+/** A union reports every alternative; the one that came furthest is the one that was meant. */
+function innermost(issue: Issue): Issue {
+  if (issue.code !== "invalid_union") return issue;
+  const best = issue.errors.toSorted((a, b) => depth(b) - depth(a) || a.length - b.length)[0]?.[0];
+  return best === undefined ? issue : innermost({ ...best, path: [...issue.path, ...best.path] });
+}
+
+function depth(issues: readonly Issue[]): number {
+  return Math.max(...issues.map((issue) => issue.path.length));
+}
+
+/** An unknown name is the most useful thing to hear first. */
+function weight(issue: Issue): number {
+  return issue.code === "unrecognized_keys" ? 0 : 1;
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  return path.map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`)).join("");
+}
+
+/** A key is the client's text: bounded and printable before it is said back. */
+function shown(key: string): string {
+  return key.replaceAll(/[^\w.$-]/gu, "?").slice(0, 64);
+}
