@@ -38,7 +38,7 @@ export class ApiClient {
     if (response.statusCode !== 200) {
       throw refusal(JSON.parse(Buffer.concat(await Array.fromAsync(response as AsyncIterable<Buffer>)).toString("utf8")));
     }
-    const bytes = Readable.toWeb(response) as ReadableStream<BufferSource>; // Node's own stream types name the same thing twice
+    const bytes = Readable.toWeb(response) as ReadableStream<Uint8Array<ArrayBuffer>>; // Node's own stream types name the same thing twice
     for await (const { data } of bytes.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())) {
       if (data === "[DONE]") return;
       const chunk = JSON.parse(data) as Chunk | ErrorBody; // the shape of our own API

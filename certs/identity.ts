@@ -1,0 +1,21 @@
+import type { PeerCertificate } from "node:tls";
+
+/** What a certificate may be used for: `app` calls models, `operator` also runs the service, `auditor` reads the log. */
+export const roles = ["app", "operator", "auditor"] as const;
+export type Role = (typeof roles)[number];
+
+/** Who a client certificate says its holder is. */
+export interface Identity {
+  readonly name: string;
+  readonly role: Role;
+  /** Upper-case hexadecimal. */
+  readonly serial: string;
+  readonly notAfter: Date;
+}
+
+/** Reads a certificate that TLS has verified: the name is its common name, the role its organizational unit. Throws when it has no role of ours. */
+export function identityOf({ subject, serialNumber, valid_to }: PeerCertificate): Identity {
+  const role = roles.find((one) => one === subject?.OU);
+  if (role === undefined || typeof subject.CN !== "string") throw new Error("The certificate names no role.");
+  return { name: subject.CN, role, serial: serialNumber, notAfter: new Date(valid_to) };
+}

@@ -1,0 +1,183 @@
+import { expect } from "chai";
+import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { AuditLog } from "../server/audit/audit-log.ts";
+import { entryHash, openAuditDatabase } from "../server/audit/database.ts";
+import { createAuditSecret, readAuditKeys, secretPath } from "../server/audit/keys.ts";
+import { verifyAuditLog } from "../server/audit/verify.ts";
+import { scratchDir } from "./support/scratch.ts";
+
+function newLog(calls = 5): string {
+  const dataDir = scratchDir();
+  createAuditSecret(dataDir);
+  const log = AuditLog.open(dataDir, {});
+  for (let call = 0; call < calls; call += 1) {
+    const { name, sealed } = log.seal(`text ${call}`);
+    log.append("received", `call-${call}`, { messages: [{ stored: name }] }, [sealed]);
+    log.append("settled", `call-${call}`, { outcome: "answered" });
+  }
+  log.close();
+  return dataDir;
+}
+
+function tamper(dataDir: string, sql: string): void {
+  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database);
+  database.exec(sql);
+  database.close();
+}
+
+const problems = (dataDir: string): string => verifyAuditLog(dataDir).problems.join("\n");
+
+describe("the audit log", () => {
+  it("is whole after ordinary use, also across restarts", () => {
+    const dataDir = newLog();
+    AuditLog.open(dataDir, {}).close();
+    expect(verifyAuditLog(dataDir)).to.include({ entries: 14 }).and.to.have.property("problems").that.is.empty;
+  });
+
+  it("reports an altered row", () => {
+    const dataDir = newLog();
+    tamper(dataDir, `UPDATE entries SET body = replace(body, 'answered', 'refused') WHERE seq = 5`);
+    expect(problems(dataDir)).to.match(/Entry 5 .* was altered/u);
+  });
+
+  it("reports one flipped bit in a hash", () => {
+    const dataDir = newLog();
+    tamper(dataDir, `UPDATE entries SET hash = substr(hash, 1, 63) || CASE substr(hash, 64) WHEN '0' THEN '1' ELSE '0' END WHERE seq = 3`);
+    expect(problems(dataDir)).to.match(/Entry 3 /u);
+  });
+
+  it("reports a missing row", () => {
+    const dataDir = newLog();
+    tamper(dataDir, "DELETE FROM entries WHERE seq = 4");
+    expect(problems(dataDir)).to.match(/Entries 4 to 4 are missing/u);
+  });
+
+  it("reports two swapped rows", () => {
+    const dataDir = newLog();
+    tamper(dataDir, "UPDATE entries SET seq = 99 WHERE seq = 4; UPDATE entries SET seq = 4 WHERE seq = 6; UPDATE entries SET seq = 6 WHERE seq = 99");
+    expect(problems(dataDir)).to.match(/Entry 4 .* altered or moved/u);
+  });
+
+  it("reports rows cut off its end, and refuses to go on behind them", () => {
+    const dataDir = newLog();
+    tamper(dataDir, "DELETE FROM entries WHERE seq > 9");
+    expect(problems(dataDir)).to.match(/cut off the end/u);
+    expect(() => AuditLog.open(dataDir, {})).to.throw(/entries are missing/u);
+  });
+
+  it("reports a rewritten tail with a chain of its own", () => {
+    const dataDir = newLog();
+    const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database);
+    type Row = { seq: number; at: string; kind: "settled"; call: string; body: string; hash: string };
+    let previous = database.prepare<[], Row>("SELECT * FROM entries WHERE seq = 9").get()!;
+    for (const row of database.prepare<[], Row>("SELECT * FROM entries WHERE seq > 9").all()) {
+      const forged = { ...row, body: '{"outcome":"forged"}' };
+      previous = { ...forged, hash: entryHash(previous.hash, forged) };
+      database.prepare("UPDATE entries SET body = ?, hash = ? WHERE seq = ?").run(previous.body, previous.hash, previous.seq);
+    }
+    database.close();
+    expect(problems(dataDir)).to.match(/does not hold entry 12 as audit.head has it/u);
+  });
+
+  it("reports an older copy of the database put in its place", () => {
+    const dataDir = newLog();
+    const path = join(dataDir, "audit.db");
+    copyFileSync(path, `${path}.old`);
+    const log = AuditLog.open(dataDir, {});
+    log.append("received", "later", {});
+    log.append("settled", "later", {});
+    log.close();
+    renameSync(`${path}.old`, path);
+    for (const rest of ["-wal", "-shm"]) rmSync(path + rest, { force: true });
+    expect(problems(dataDir)).to.match(/cut off the end or the file was replaced/u);
+  });
+
+  it("reports a head that is missing or signed by another key", () => {
+    const dataDir = newLog();
+    rmSync(join(dataDir, "audit.head"));
+    expect(problems(dataDir)).to.match(/audit.head is missing/u);
+    writeFileSync(join(dataDir, "audit.head"), JSON.stringify({ seq: 1, hash: "0".repeat(64), mac: "0".repeat(64) }));
+    expect(problems(dataDir)).to.match(/not signed with this log's key/u);
+  });
+
+  it("reports a stored text that was altered or removed", () => {
+    const altered = newLog();
+    tamper(altered, "UPDATE texts SET sealed = zeroblob(40)");
+    expect(problems(altered)).to.match(/Stored text .* was altered/u);
+    const removed = newLog();
+    tamper(removed, "DELETE FROM texts");
+    expect(problems(removed)).to.match(/text of entry 2 is missing/u);
+  });
+
+  it("survives a torn write of its head", () => {
+    const dataDir = newLog();
+    const path = join(dataDir, "audit.head");
+    const text = readFileSync(path, "latin1");
+    // Entry 12, the newest, is in the first slot; entry 11 in the second.
+    writeFileSync(path, text.slice(0, 100).padEnd(256, "\0") + text.slice(256));
+    expect(problems(dataDir)).to.equal("");
+    AuditLog.open(dataDir, {}).close();
+  });
+
+  it("settles the calls that a crash left open", () => {
+    const dataDir = scratchDir();
+    createAuditSecret(dataDir);
+    const log = AuditLog.open(dataDir, {});
+    log.append("received", "open", {});
+    log.append("received", "done", {});
+    log.append("settled", "done", {});
+    log.close();
+    AuditLog.open(dataDir, {}).close();
+    const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
+    const settled = database.prepare("SELECT call, body FROM entries WHERE kind = 'settled' ORDER BY seq").all();
+    database.close();
+    expect(settled).to.deep.equal([
+      { call: "done", body: "{}" },
+      { call: "open", body: '{"outcome":"interrupted"}' },
+    ]);
+    expect(problems(dataDir)).to.equal("");
+  });
+
+  it("is one service's alone", () => {
+    const dataDir = newLog();
+    const log = AuditLog.open(dataDir, {});
+    expect(() => AuditLog.open(dataDir, {})).to.throw(/Another sallyport service/u);
+    expect(problems(dataDir), "but can be verified meanwhile").to.equal("");
+    log.close();
+    AuditLog.open(dataDir, {}).close();
+  });
+
+  it("refuses to write once its file was removed or replaced", () => {
+    const dataDir = newLog();
+    const log = AuditLog.open(dataDir, {});
+    const path = join(dataDir, "audit.db");
+    renameSync(path, `${path}.moved`);
+    expect(() => log.append("received", "x", {})).to.throw();
+    expect(log.notWritable).to.match(/can't be written/u);
+    copyFileSync(`${path}.moved`, path);
+    expect(() => log.append("received", "x", {})).to.throw(/was replaced/u);
+    expect(log.notWritable).to.match(/was replaced/u);
+  });
+
+  it("is encrypted, and can't be opened with another key or without one", () => {
+    const dataDir = newLog();
+    const bytes = readFileSync(join(dataDir, "audit.db"));
+    expect(bytes.includes("SQLite format 3")).to.equal(false);
+    expect(bytes.includes("received")).to.equal(false);
+    const secret = readFileSync(secretPath(dataDir), "utf8");
+    writeFileSync(secretPath(dataDir), secret.replace(/^./u, (digit) => (digit === "0" ? "1" : "0")));
+    expect(() => verifyAuditLog(dataDir)).to.throw(/its key is another one/u);
+    rmSync(secretPath(dataDir));
+    expect(() => verifyAuditLog(dataDir)).to.throw(/audit.key is missing, and the audit log can't be read without it/u);
+    expect(() => createAuditSecret(dataDir), "a new key would make the old log unreadable for good").to.throw(/Restore it/u);
+  });
+
+  it("keeps its files to their owner", () => {
+    const dataDir = newLog();
+    for (const file of ["audit.db", "audit.head", "keys/audit.key"]) {
+      expect(statSync(join(dataDir, file)).mode & 0o777, file).to.equal(0o600);
+    }
+    expect(existsSync(`${secretPath(dataDir)}.new`)).to.equal(false);
+  });
+});

@@ -1,0 +1,180 @@
+import { expect } from "chai";
+import { execFile } from "node:child_process";
+import { createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { connect, createServer } from "node:tls";
+import { promisify } from "node:util";
+import { initAuthority, issueClient, listIssued, revoke, roleFrom, rotateServer } from "../certs/authority.ts";
+import { identityOf } from "../certs/identity.ts";
+import { readTlsMaterial } from "../certs/tls-material.ts";
+import { buildCertificate, newKey } from "../certs/x509.ts";
+import { scratchDir } from "./support/scratch.ts";
+
+const run = promisify(execFile);
+const names = ["localhost", "127.0.0.1", "::1"];
+const hour = 3_600_000;
+
+interface Shown {
+  readonly cert: string;
+  readonly key: string;
+}
+
+function newAuthority(): string {
+  const dir = scratchDir();
+  initAuthority(dir, names);
+  return dir;
+}
+
+function client(dir: string, name = "app"): Shown {
+  issueClient(dir, name, "app");
+  const read = (file: string): string => readFileSync(join(dir, "clients", name, file), "utf8");
+  return { cert: read("cert.pem"), key: read("key.pem") };
+}
+
+const pem = (key: KeyObject): string => String(key.export({ type: "pkcs8", format: "pem" }));
+
+/** A client certificate with a life of its own choosing, signed by the CA of `dir`. */
+function forgedLife(dir: string, fromMs: number, toMs: number): Shown {
+  const key = newKey();
+  const issuer = { certificate: new X509Certificate(readFileSync(join(dir, "ca.pem"))), key: keyOf(dir) };
+  const life = { notBefore: new Date(Date.now() + fromMs), notAfter: new Date(Date.now() + toMs) };
+  return { cert: buildCertificate({ commonName: "x", organizationalUnit: "app" }, createPublicKey(key), life, { kind: "client" }, issuer), key: pem(key) };
+}
+
+function keyOf(dir: string): KeyObject {
+  const { createPrivateKey } = process.getBuiltinModule("node:crypto");
+  return createPrivateKey(readFileSync(join(dir, "ca.key.pem")));
+}
+
+/** Shakes hands with a server of `dir`: who it saw, or why there was no handshake. OpenSSL judges. */
+async function handshake(dir: string, shown: Partial<Shown>, version: "TLSv1.2" | "TLSv1.3" = "TLSv1.3"): Promise<string> {
+  const { ca, crl, cert, key } = readTlsMaterial(dir);
+  const server = createServer({ ca, crl, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" }, (socket) => {
+    socket.end(JSON.stringify(identityOf(socket.getPeerCertificate())));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const socket = connect({ ...shown, ca, port: (server.address() as AddressInfo).port, host: "127.0.0.1", maxVersion: version });
+  try {
+    const chunks = await Array.fromAsync(socket as AsyncIterable<Buffer>);
+    return Buffer.concat(chunks).toString() || "closed";
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? String(error);
+  } finally {
+    server.close();
+  }
+}
+
+describe("certificates", () => {
+  it("let in a client with an issued certificate, as the name and role it was issued for", async () => {
+    const dir = newAuthority();
+    expect(JSON.parse(await handshake(dir, client(dir)))).to.include({ name: "app", role: "app" });
+  });
+
+  it("keep out whoever has none, an expired one, one of the future, one of another CA, or the server's own", async () => {
+    const dir = newAuthority();
+    const server = { cert: readFileSync(join(dir, "server", "cert.pem"), "utf8"), key: readFileSync(join(dir, "server", "key.pem"), "utf8") };
+    const refused = /ERR_SSL|ECONNRESET|closed/u;
+    expect(await handshake(dir, {})).to.match(refused);
+    expect(await handshake(dir, forgedLife(dir, -2 * hour, -hour))).to.match(refused);
+    expect(await handshake(dir, forgedLife(dir, hour, 2 * hour))).to.match(refused);
+    expect(await handshake(dir, client(newAuthority()))).to.match(refused);
+    expect(await handshake(dir, server)).to.match(refused);
+    expect(await handshake(dir, client(dir), "TLSv1.2"), "an old protocol version").to.match(refused);
+    expect(JSON.parse(await handshake(dir, forgedLife(dir, -hour, hour))), "the same way, in time").to.include({ name: "x" });
+  });
+
+  it("keep out a revoked one, and only that one", async () => {
+    const dir = newAuthority();
+    const [first, second] = [client(dir, "first"), client(dir, "second")];
+    revoke(dir, "first", "laptop lost");
+    expect(await handshake(dir, first)).to.match(/ERR_SSL|ECONNRESET|closed/u);
+    expect(JSON.parse(await handshake(dir, second))).to.include({ name: "second" });
+    expect(listIssued(dir).map(({ name, status }) => `${name} ${status}`)).to.include.members(["first revoked", "second valid"]);
+    expect(() => revoke(dir, "first")).to.throw(/no valid certificate/u);
+  });
+
+  it("satisfy OpenSSL's strict verification", async () => {
+    const dir = newAuthority();
+    client(dir);
+    const verify = (purpose: string, file: string) =>
+      run("openssl", ["verify", "-x509_strict", "-crl_check_all", "-CRLfile", join(dir, "crl.pem"), "-purpose", purpose, "-CAfile", join(dir, "ca.pem"), join(dir, file)]);
+    expect((await verify("sslclient", "clients/app/cert.pem")).stdout).to.match(/OK/u);
+    expect((await verify("sslserver", "server/cert.pem")).stdout).to.match(/OK/u);
+    const list = await run("openssl", ["crl", "-in", join(dir, "crl.pem"), "-CAfile", join(dir, "ca.pem"), "-noout", "-text"]);
+    expect(list.stdout + list.stderr).to.match(/verify OK[\s\S]*No Revoked Certificates|No Revoked Certificates[\s\S]*verify OK/u);
+  });
+
+  it("name the server by DNS name and by address", () => {
+    const dir = newAuthority();
+    rotateServer(dir, ["models.bank.example", "10.0.0.7", "fd00::7"]);
+    const certificate = new X509Certificate(readFileSync(join(dir, "server", "cert.pem")));
+    expect(certificate.checkHost("models.bank.example")).to.equal("models.bank.example");
+    expect(certificate.checkIP("10.0.0.7")).to.equal("10.0.0.7");
+    expect(certificate.checkIP("fd00::7")).to.equal("fd00::7");
+    expect(certificate.checkHost("localhost")).to.equal(undefined);
+    expect(() => rotateServer(dir, ["not a name"])).to.throw(/not a DNS name/u);
+  });
+
+  it("never outlive the CA, and are due at two thirds of their life", () => {
+    const dir = newAuthority();
+    const caEnd = new Date(new X509Certificate(readFileSync(join(dir, "ca.pem"))).validTo);
+    const { notAfter, notBefore, renewAt } = issueClient(dir, "app", "app", { lifeDays: 3_650 });
+    expect(notAfter.getTime()).to.be.at.most(caEnd.getTime());
+    expect((renewAt.getTime() - notBefore.getTime()) / (notAfter.getTime() - notBefore.getTime())).to.be.closeTo(2 / 3, 0.001);
+  });
+
+  it("keep private keys and the register to their owner", () => {
+    const dir = newAuthority();
+    client(dir);
+    for (const file of ["ca.key.pem", "server/key.pem", "clients/app/key.pem"]) expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o600);
+    for (const file of ["server", "clients/app", "issued"]) expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o700);
+  });
+
+  it("go on where an interrupted init stopped, and leave a finished one alone", () => {
+    const dir = newAuthority();
+    const ca = readFileSync(join(dir, "ca.pem"), "utf8");
+    expect(initAuthority(dir, names)).to.deep.equal([]);
+    rmSync(join(dir, "server", "cert.pem"));
+    rmSync(join(dir, "crl.pem"));
+    expect(initAuthority(dir, names)).to.deep.equal(["crl.pem", "server/cert.pem"]);
+    expect(readFileSync(join(dir, "ca.pem"), "utf8")).to.equal(ca);
+    readTlsMaterial(dir);
+  });
+
+  it("lose nothing when many are issued and revoked at once", async () => {
+    const dir = newAuthority();
+    const script = join(import.meta.dirname, "..", "scripts", "sallyport.ts");
+    const certs = (...args: string[]) => run(process.execPath, [script, "certs", ...args, "--dir", dir]);
+    await Promise.all(Array.from({ length: 6 }, (_, index) => certs("issue", `client-${index}`)));
+    await Promise.all([certs("revoke", "client-1"), certs("revoke", "client-2"), certs("issue", "client-9")]);
+    const clients = listIssued(dir).filter((one) => one.kind === "client");
+    expect(clients).to.have.length(7);
+    expect(clients.filter((one) => one.status === "revoked")).to.have.length(2);
+  });
+
+  it("refuse names that are paths and roles that do not exist", () => {
+    const dir = newAuthority();
+    for (const name of ["../x", "a/b", "", "A", "a..b", "-x", "x".repeat(64), "x\ny"]) expect(() => issueClient(dir, name, "app"), name).to.throw(/can't be a client's name/u);
+    expect(() => roleFrom("root")).to.throw(/"root" is not a role: app, operator, auditor/u);
+    expect(() => issueClient(scratchDir(), "app", "app")).to.throw(/certs init/u);
+  });
+
+  it("are refused as a pair that does not match, of another CA, damaged or missing, with the file's name", () => {
+    const dir = newAuthority();
+    const other = newAuthority();
+    const file = (root: string, name: string): string => join(root, "server", name);
+    const [cert, key] = [readFileSync(file(dir, "cert.pem")), readFileSync(file(dir, "key.pem"))];
+    writeFileSync(file(dir, "key.pem"), readFileSync(file(other, "key.pem")));
+    expect(() => readTlsMaterial(dir)).to.throw(/cert\.pem and .*key\.pem do not belong together/u);
+    writeFileSync(file(dir, "cert.pem"), readFileSync(file(other, "cert.pem")));
+    expect(() => readTlsMaterial(dir)).to.throw(/was not issued by/u);
+    writeFileSync(file(dir, "cert.pem"), cert.subarray(0, 200));
+    writeFileSync(file(dir, "key.pem"), key);
+    expect(() => readTlsMaterial(dir)).to.throw(/cert\.pem is damaged/u);
+    rmSync(join(dir, "crl.pem"));
+    expect(() => readTlsMaterial(dir)).to.throw(/crl\.pem can't be read/u);
+  });
+});
