@@ -3,17 +3,19 @@ import { availableParallelism } from "node:os";
 import {
   type ChatHistoryItem,
   type ChatWrapper,
+  chatWrappers,
   getLlama,
   type LlamaContext,
   type LlamaContextSequence,
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
+  resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
 } from "node-llama-cpp";
 import { EngineFault, type Generation, type Turn } from "./engine.ts";
-import type { FromChild, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import type { FromChild, GgufFacts, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { verifyFile } from "./verify-file.ts";
 
 /** A prompt is evaluated in pieces of this many tokens, so that running answers go on between them and a cancel is heard. */
@@ -43,7 +45,7 @@ try {
     if (message.type === "cancel") running.get(message.call)?.abort();
     else void serve(message.call, message.generation, { model, chat, sequences, stopTokens });
   });
-  send({ type: "ready", contextTokens: sequences[0]?.contextSize ?? 0, stops });
+  send({ type: "ready", contextTokens: sequences[0]?.contextSize ?? 0, stops, facts: factsOf(model, chat) });
 } catch (error) {
   const cause = nativeErrors.at(-1);
   const reason = error instanceof Error ? error.message : String(error);
@@ -68,7 +70,18 @@ async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat:
     threads: settings.threads || availableParallelism(),
   });
   nativeErrors.length = 0;
-  return { model, context, chat: resolveChatWrapper(model, { warningLogs: false }) };
+  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
+  if (type === undefined)
+    throw new Error(
+      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
+    );
+  return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
+}
+
+function factsOf(model: LlamaModel, chat: ChatWrapper): GgufFacts {
+  const { license: licence } = model.fileInfo.metadata.general;
+  const template = Object.entries(chatWrappers).find(([, Wrapper]) => chat.constructor === Wrapper)?.[0] ?? "general";
+  return { contextTokens: model.trainContextSize, licence, template };
 }
 
 interface Loaded {

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, on, once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { type Engine, type EngineEvent, EngineFault, type Generation, type Model } from "./engine.ts";
-import type { FromChild, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import type { FromChild, GgufFacts, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Slots } from "./slots.ts";
 
 const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
@@ -21,6 +21,7 @@ export class LlamaEngine implements Engine {
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #child: ChildProcess | undefined;
   #model: Model;
+  #facts: GgufFacts | undefined;
   #state: State;
   #restart: NodeJS.Timeout | undefined;
   #deaths = 0;
@@ -50,6 +51,11 @@ export class LlamaEngine implements Engine {
 
   get notReady(): string | undefined {
     return this.#state.is === "ready" ? undefined : this.#state.because;
+  }
+
+  /** What the file says about itself; undefined until it was loaded. */
+  get facts(): GgufFacts | undefined {
+    return this.#facts;
   }
 
   /** Process id of the child, for whoever watches or tests it. */
@@ -113,6 +119,7 @@ export class LlamaEngine implements Engine {
   #receive(message: FromChild): void {
     if (message.type === "ready") {
       this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops };
+      this.#facts = message.facts;
       this.#change({ is: "ready" });
     } else if (message.type === "unfit") {
       this.#change({ is: "unfit", because: message.message });

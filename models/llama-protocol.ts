@@ -13,8 +13,19 @@ export interface LlamaSettings {
   readonly parallel: number;
   /** Threads that compute; 0 means one a core. */
   readonly threads: number;
+  /** A chat template's name in node-llama-cpp; absent: the one inside the file. */
+  readonly template?: string;
   /** Sampling for calls that say nothing. */
   readonly defaults: { readonly temperature?: number; readonly topP?: number; readonly topK?: number; readonly minP?: number };
+}
+
+/** What a GGUF says about itself. */
+export interface GgufFacts {
+  /** What the model was trained for. */
+  readonly contextTokens: number;
+  readonly licence: string | undefined;
+  /** The chat template that fits it, by its name in node-llama-cpp; `general` when the file has none. */
+  readonly template: string;
 }
 
 export type ToChild =
@@ -22,7 +33,7 @@ export type ToChild =
   | { readonly type: "cancel"; readonly call: number };
 
 export type FromChild =
-  | { readonly type: "ready"; readonly contextTokens: number; readonly stops: readonly string[] }
+  | { readonly type: "ready"; readonly contextTokens: number; readonly stops: readonly string[]; readonly facts: GgufFacts }
   | { readonly type: "unfit"; readonly message: string }
   | { readonly type: "event"; readonly call: number; readonly event: EngineEvent }
   | { readonly type: "fault"; readonly call: number; readonly code: EngineFaultCode; readonly message: string }

@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
-import { EventSourceParserStream } from "eventsource-parser/stream";
 import { Readable } from "node:stream";
+import { EventSourceParserStream } from "eventsource-parser/stream";
 import { CommandError } from "./command.ts";
 
 /** A client of the appliance, with a certificate of this installation. */
@@ -22,7 +22,12 @@ export class ApiClient {
         throw new CommandError(`${file} can't be read. Issue it with \`npx sallyport certs issue ${name}\`, or set SALLYPORT_DATA.`);
       }
     };
-    this.#agent = new Agent({ ca: read("ca.pem"), cert: read("clients", name, "cert.pem"), key: read("clients", name, "key.pem"), keepAlive: true });
+    this.#agent = new Agent({
+      ca: read("ca.pem"),
+      cert: read("clients", name, "cert.pem"),
+      key: read("clients", name, "key.pem"),
+      keepAlive: true,
+    });
   }
 
   /** Status and body of an answer that is not a stream. */
@@ -54,9 +59,16 @@ export class ApiClient {
 
   async #send(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const sent = request(`${this.#url}${path}`, { method, agent: this.#agent, headers: { "Content-Type": "application/json" }, ...(signal ? { signal } : {}) }, resolve);
+    const sent = request(
+      `${this.#url}${path}`,
+      { method, agent: this.#agent, headers: { "Content-Type": "application/json" }, ...(signal ? { signal } : {}) },
+      resolve,
+    );
     sent.on("error", (error: NodeJS.ErrnoException) => {
-      const advice = error.code === "ECONNREFUSED" ? "Is the service running? Start it with `npm start`, or name it with --url." : "Check the certificate with `npx sallyport certs list`.";
+      const advice =
+        error.code === "ECONNREFUSED"
+          ? "Is the service running? Start it with `npm start`, or name it with --url."
+          : "Check the certificate with `npx sallyport certs list`.";
       reject(signal?.aborted ? error : new CommandError(`${this.#url} does not answer (${error.message}). ${advice}`));
     });
     sent.end(body === undefined ? undefined : JSON.stringify(body));

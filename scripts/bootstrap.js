@@ -50,7 +50,8 @@ async function install() {
 function runtime() {
   if (atLeast(process.versions.node, 22, 18)) return process.execPath;
   const bundled = join(root, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
-  if (!existsSync(bundled)) fail(`There is no bundled runtime for ${process.platform}-${process.arch}: install Node 24 and run this again.`);
+  if (!existsSync(bundled))
+    fail(`There is no bundled runtime for ${process.platform}-${process.arch}: install Node 24 and run this again.`);
   return bundled;
 }
 
@@ -58,8 +59,17 @@ function runtime() {
 function run(program, programArgs, output) {
   return new Promise((resolve) => {
     const inherit = output === "inherit";
-    const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "skip", NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true", NODE_LLAMA_CPP_POSTINSTALL: "skip" };
-    const child = spawn(program, programArgs, { cwd: inherit ? undefined : root, env, stdio: inherit ? "inherit" : ["ignore", "pipe", "pipe"] });
+    const env = {
+      ...process.env,
+      ONNXRUNTIME_NODE_INSTALL: "skip",
+      NODE_LLAMA_CPP_SKIP_DOWNLOAD: "true",
+      NODE_LLAMA_CPP_POSTINSTALL: "skip",
+    };
+    const child = spawn(program, programArgs, {
+      cwd: inherit ? undefined : root,
+      env,
+      stdio: inherit ? "inherit" : ["ignore", "pipe", "pipe"],
+    });
     if (!inherit) for (const stream of [child.stdout, child.stderr]) stream.on("data", (data) => output(String(data)));
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
     const pass = (signal) => child.kill(signal);

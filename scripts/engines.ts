@@ -29,6 +29,7 @@ async function open(model: Config["models"][number], { modelsDir, engine }: Conf
     contextTokens: Math.min(engine.context_tokens, entry.context_tokens),
     parallel: engine.parallel,
     threads: engine.threads,
+    ...(entry.template === undefined ? {} : { template: entry.template }),
     defaults: {
       ...(temperature === undefined ? {} : { temperature }),
       ...(topP === undefined ? {} : { topP }),

@@ -55,5 +55,9 @@ function isParseArgsError(error: unknown): boolean {
 
 /** Errors written for the person at the terminal need no stack. */
 function isSentence(error: unknown): boolean {
-  return error instanceof CommandError || error instanceof ConfigError || (error instanceof Error && error.constructor.name !== "TypeError" && /[.]$/u.test(error.message));
+  return (
+    error instanceof CommandError ||
+    error instanceof ConfigError ||
+    (error instanceof Error && error.constructor.name !== "TypeError" && /[.]$/u.test(error.message))
+  );
 }

@@ -1,6 +1,6 @@
-import { expect } from "chai";
 import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { expect } from "chai";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { entryHash, openAuditDatabase } from "../server/audit/database.ts";
 import { createAuditSecret, readAuditKeys, secretPath } from "../server/audit/keys.ts";
@@ -55,7 +55,10 @@ describe("the audit log", () => {
 
   it("reports two swapped rows", () => {
     const dataDir = newLog();
-    tamper(dataDir, "UPDATE entries SET seq = 99 WHERE seq = 4; UPDATE entries SET seq = 4 WHERE seq = 6; UPDATE entries SET seq = 6 WHERE seq = 99");
+    tamper(
+      dataDir,
+      "UPDATE entries SET seq = 99 WHERE seq = 4; UPDATE entries SET seq = 4 WHERE seq = 6; UPDATE entries SET seq = 6 WHERE seq = 99",
+    );
     expect(problems(dataDir)).to.match(/Entry 4 .* altered or moved/u);
   });
 
@@ -70,7 +73,8 @@ describe("the audit log", () => {
     const dataDir = newLog();
     const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database);
     type Row = { seq: number; at: string; kind: "settled"; call: string; body: string; hash: string };
-    let previous = database.prepare<[], Row>("SELECT * FROM entries WHERE seq = 9").get()!;
+    let previous = database.prepare<[], Row>("SELECT * FROM entries WHERE seq = 9").get();
+    if (previous === undefined) throw new Error("there are twelve entries");
     for (const row of database.prepare<[], Row>("SELECT * FROM entries WHERE seq > 9").all()) {
       const forged = { ...row, body: '{"outcome":"forged"}' };
       previous = { ...forged, hash: entryHash(previous.hash, forged) };
@@ -166,7 +170,10 @@ describe("the audit log", () => {
     expect(bytes.includes("SQLite format 3")).to.equal(false);
     expect(bytes.includes("received")).to.equal(false);
     const secret = readFileSync(secretPath(dataDir), "utf8");
-    writeFileSync(secretPath(dataDir), secret.replace(/^./u, (digit) => (digit === "0" ? "1" : "0")));
+    writeFileSync(
+      secretPath(dataDir),
+      secret.replace(/^./u, (digit) => (digit === "0" ? "1" : "0")),
+    );
     expect(() => verifyAuditLog(dataDir)).to.throw(/its key is another one/u);
     rmSync(secretPath(dataDir));
     expect(() => verifyAuditLog(dataDir)).to.throw(/audit.key is missing, and the audit log can't be read without it/u);

@@ -1,4 +1,3 @@
-import { expect } from "chai";
 import { execFile } from "node:child_process";
 import { createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { once } from "node:events";
@@ -7,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { connect, createServer } from "node:tls";
 import { promisify } from "node:util";
+import { expect } from "chai";
 import { initAuthority, issueClient, listIssued, revoke, roleFrom, rotateServer } from "../certs/authority.ts";
 import { identityOf } from "../certs/identity.ts";
 import { readTlsMaterial } from "../certs/tls-material.ts";
@@ -41,7 +41,10 @@ function forgedLife(dir: string, fromMs: number, toMs: number): Shown {
   const key = newKey();
   const issuer = { certificate: new X509Certificate(readFileSync(join(dir, "ca.pem"))), key: keyOf(dir) };
   const life = { notBefore: new Date(Date.now() + fromMs), notAfter: new Date(Date.now() + toMs) };
-  return { cert: buildCertificate({ commonName: "x", organizationalUnit: "app" }, createPublicKey(key), life, { kind: "client" }, issuer), key: pem(key) };
+  return {
+    cert: buildCertificate({ commonName: "x", organizationalUnit: "app" }, createPublicKey(key), life, { kind: "client" }, issuer),
+    key: pem(key),
+  };
 }
 
 function keyOf(dir: string): KeyObject {
@@ -75,7 +78,10 @@ describe("certificates", () => {
 
   it("keep out whoever has none, an expired one, one of the future, one of another CA, or the server's own", async () => {
     const dir = newAuthority();
-    const server = { cert: readFileSync(join(dir, "server", "cert.pem"), "utf8"), key: readFileSync(join(dir, "server", "key.pem"), "utf8") };
+    const server = {
+      cert: readFileSync(join(dir, "server", "cert.pem"), "utf8"),
+      key: readFileSync(join(dir, "server", "key.pem"), "utf8"),
+    };
     const refused = /ERR_SSL|ECONNRESET|closed/u;
     expect(await handshake(dir, {})).to.match(refused);
     expect(await handshake(dir, forgedLife(dir, -2 * hour, -hour))).to.match(refused);
@@ -100,7 +106,18 @@ describe("certificates", () => {
     const dir = newAuthority();
     client(dir);
     const verify = (purpose: string, file: string) =>
-      run("openssl", ["verify", "-x509_strict", "-crl_check_all", "-CRLfile", join(dir, "crl.pem"), "-purpose", purpose, "-CAfile", join(dir, "ca.pem"), join(dir, file)]);
+      run("openssl", [
+        "verify",
+        "-x509_strict",
+        "-crl_check_all",
+        "-CRLfile",
+        join(dir, "crl.pem"),
+        "-purpose",
+        purpose,
+        "-CAfile",
+        join(dir, "ca.pem"),
+        join(dir, file),
+      ]);
     expect((await verify("sslclient", "clients/app/cert.pem")).stdout).to.match(/OK/u);
     expect((await verify("sslserver", "server/cert.pem")).stdout).to.match(/OK/u);
     const list = await run("openssl", ["crl", "-in", join(dir, "crl.pem"), "-CAfile", join(dir, "ca.pem"), "-noout", "-text"]);
@@ -129,7 +146,8 @@ describe("certificates", () => {
   it("keep private keys and the register to their owner", () => {
     const dir = newAuthority();
     client(dir);
-    for (const file of ["ca.key.pem", "server/key.pem", "clients/app/key.pem"]) expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o600);
+    for (const file of ["ca.key.pem", "server/key.pem", "clients/app/key.pem"])
+      expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o600);
     for (const file of ["server", "clients/app", "issued"]) expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o700);
   });
 
@@ -157,7 +175,8 @@ describe("certificates", () => {
 
   it("refuse names that are paths and roles that do not exist", () => {
     const dir = newAuthority();
-    for (const name of ["../x", "a/b", "", "A", "a..b", "-x", "x".repeat(64), "x\ny"]) expect(() => issueClient(dir, name, "app"), name).to.throw(/can't be a client's name/u);
+    for (const name of ["../x", "a/b", "", "A", "a..b", "-x", "x".repeat(64), "x\ny"])
+      expect(() => issueClient(dir, name, "app"), name).to.throw(/can't be a client's name/u);
     expect(() => roleFrom("root")).to.throw(/"root" is not a role: app, operator, auditor/u);
     expect(() => issueClient(scratchDir(), "app", "app")).to.throw(/certs init/u);
   });

@@ -19,10 +19,13 @@ describe("a passage", () => {
   it("remembers where its text stood before it was rewritten, also twice", () => {
     fc.assert(
       fc.property(
-        fc.string({ minLength: 1, maxLength: 40 }).chain((text) => fc.tuple(fc.constant(text), editsOf(text))).chain(([text, edits]) => {
-          const once = rewrite(passage(text, 7), edits);
-          return fc.tuple(fc.constant(text), fc.constant(once), editsOf(once.text));
-        }),
+        fc
+          .string({ minLength: 1, maxLength: 40 })
+          .chain((text) => fc.tuple(fc.constant(text), editsOf(text)))
+          .chain(([text, edits]) => {
+            const once = rewrite(passage(text, 7), edits);
+            return fc.tuple(fc.constant(text), fc.constant(once), editsOf(once.text));
+          }),
         ([text, once, edits]) => {
           const twice = rewrite(once, edits);
           for (const run of twice.runs) {

@@ -7,30 +7,40 @@ async function* stream(pieces: readonly string[]): AsyncGenerator<string> {
   yield* pieces;
 }
 
-const segments = (pieces: readonly string[], waits: Wait[] = [], stops: string[] = []): Promise<Segment[]> => Array.fromAsync(segment(stream(pieces), waits, stops));
+const segments = (pieces: readonly string[], waits: Wait[] = [], stops: string[] = []): Promise<Segment[]> =>
+  Array.fromAsync(segment(stream(pieces), waits, stops));
 const textOf = (parts: readonly Segment[]): string => parts.map((part) => part.passage.text).join("");
 
 describe("segment()", () => {
   it("loses nothing and invents nothing, however the text is cut", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.string({ maxLength: 8 })), fc.array(fc.string({ minLength: 1, maxLength: 4 }), { maxLength: 3 }), async (pieces, protectedTexts) => {
-        const parts = await segments(pieces, [waitForWhole(protectedTexts)]);
-        expect(textOf(parts)).to.equal(pieces.join(""));
-        expect(parts.filter((part) => part.last)).to.have.length(1);
-        expect(parts.at(-1)?.last).to.equal(true);
-      }),
+      fc.asyncProperty(
+        fc.array(fc.string({ maxLength: 8 })),
+        fc.array(fc.string({ minLength: 1, maxLength: 4 }), { maxLength: 3 }),
+        async (pieces, protectedTexts) => {
+          const parts = await segments(pieces, [waitForWhole(protectedTexts)]);
+          expect(textOf(parts)).to.equal(pieces.join(""));
+          expect(parts.filter((part) => part.last)).to.have.length(1);
+          expect(parts.at(-1)?.last).to.equal(true);
+        },
+      ),
     );
   });
 
   it("ends at the first stop text, wherever it was cut, and releases no part of it", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.stringMatching(/^[ab]{0,20}$/u), fc.stringMatching(/^[ab]{1,3}$/u), fc.array(fc.nat(20)), async (text, stop, cuts) => {
-        const at = text.indexOf(stop);
-        const expected = at < 0 ? text : text.slice(0, at);
-        const edges = [0, ...cuts.filter((cut) => cut < text.length).toSorted((a, b) => a - b), text.length];
-        const pieces = edges.slice(1).map((edge, index) => text.slice(edges[index], edge));
-        expect(textOf(await segments(pieces, [], [stop]))).to.equal(expected);
-      }),
+      fc.asyncProperty(
+        fc.stringMatching(/^[ab]{0,20}$/u),
+        fc.stringMatching(/^[ab]{1,3}$/u),
+        fc.array(fc.nat(20)),
+        async (text, stop, cuts) => {
+          const at = text.indexOf(stop);
+          const expected = at < 0 ? text : text.slice(0, at);
+          const edges = [0, ...cuts.filter((cut) => cut < text.length).toSorted((a, b) => a - b), text.length];
+          const pieces = edges.slice(1).map((edge, index) => text.slice(edges[index], edge));
+          expect(textOf(await segments(pieces, [], [stop]))).to.equal(expected);
+        },
+      ),
     );
   });
 

@@ -18,8 +18,10 @@ Works beside a running service. The data directory is SALLYPORT_DATA (default ./
     const result = verifyAuditLog(dataDir);
     const whole = result.problems.length === 0;
     if (values.json) console.log(JSON.stringify({ whole, ...result }));
-    else if (whole) console.log(`The audit log is whole: ${result.entries} entries from ${result.first} to ${result.last}, head ${result.head}.`);
-    else console.error(`The audit log is NOT whole (${result.entries} entries read):\n${result.problems.map((one) => `  ${one}`).join("\n")}`);
+    else if (whole)
+      console.log(`The audit log is whole: ${result.entries} entries from ${result.first} to ${result.last}, head ${result.head}.`);
+    else
+      console.error(`The audit log is NOT whole (${result.entries} entries read):\n${result.problems.map((one) => `  ${one}`).join("\n")}`);
     return whole ? 0 : 1;
   },
 };

@@ -36,10 +36,14 @@ Calls the running appliance over mutual TLS, as an application would, and prints
       },
     });
     const prompt = positionals[0];
-    if (prompt === undefined || positionals.length > 1) throw new UsageError('Give one prompt, in quotes: `npx sallyport call "Say hello."`.');
+    if (prompt === undefined || positionals.length > 1)
+      throw new UsageError('Give one prompt, in quotes: `npx sallyport call "Say hello."`.');
     const { dataDir, listen } = readConfig();
     const client = new ApiClient(values.url ?? `https://127.0.0.1:${listen.port}`, join(dataDir, "certs"), values.as);
-    const messages = [...(values.system === undefined ? [] : [{ role: "system", content: values.system }]), { role: "user", content: prompt }];
+    const messages = [
+      ...(values.system === undefined ? [] : [{ role: "system", content: values.system }]),
+      { role: "user", content: prompt },
+    ];
     const body = {
       ...(values.model === undefined ? {} : { model: values.model }),
       messages,

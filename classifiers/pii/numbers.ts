@@ -1,0 +1,145 @@
+import type { Entity, Label } from "./entity.ts";
+
+/** Digits with at most two separators between two of them, as people write card, telephone and social security numbers. */
+const runs = /\d(?:[ \u00a0().\-–/]{0,2}\d){5,}/gu;
+
+const telephoneWords =
+  /(?:phone|telephone|tel|mobile|mob|cell|call(?: me| us)?(?: on| at)?|fax|whatsapp|sms|dial|ring(?: me)?|reach(?: me| us)?(?: on| at)|number|telefon|handy|tél|téléphone|móvil|teléfono)(?: no| number| is|\.)*[\s:#.=(+]{0,4}$/iu;
+const socialSecurityWords = /(?:ssn|social security(?: number)?)(?: no| number| is)*[\s:#.=]{0,4}$/iu;
+const date = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?!\d)/u;
+
+/** What stands before a number is looked at this far. */
+const contextChars = 48;
+
+/** No number that is looked for here is shorter, or longer. */
+const digitsMin = 7;
+const digitsMax = 19;
+
+interface Group {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Some groups of digits next to each other. */
+interface Window {
+  readonly start: number;
+  readonly end: number;
+  readonly digits: string;
+  /** Digits in each group. */
+  readonly lengths: readonly number[];
+  readonly text: string;
+  /** `+`, `(` or neither, as it stands directly before. */
+  readonly prefix: string;
+  /** Digits that are part of nothing found stand directly before, with separators only. */
+  readonly continued: boolean;
+  /** What the words before announce. */
+  readonly announced: "telephone" | "social security" | undefined;
+}
+
+/** Card, telephone and social security numbers. At most 19 windows begin at each group: linear in the length of the text. */
+export function findNumbers(text: string): Entity[] {
+  const found: Entity[] = [];
+  for (const run of text.matchAll(runs)) {
+    const groups = [...run[0].matchAll(/\d+/gu)].map(
+      (group): Group => ({ start: run.index + group.index, end: run.index + group.index + group[0].length }),
+    );
+    let continued = false;
+    for (let first = 0; first < groups.length; ) {
+      const match = longestAt(text, groups, first, continued);
+      if (match !== undefined) found.push(match.entity);
+      continued = match === undefined;
+      first += match?.groups ?? 1;
+    }
+  }
+  return found;
+}
+
+function longestAt(
+  text: string,
+  groups: readonly Group[],
+  first: number,
+  continued: boolean,
+): { entity: Entity; groups: number } | undefined {
+  const begin = groups[first];
+  if (begin === undefined || isWord(text, begin.start - 1)) return undefined;
+  for (const window of windowsAt(text, groups, first, continued).toReversed()) {
+    const label = isWord(text, window.end) ? undefined : labelOf(window);
+    if (label === undefined) continue;
+    const start = label === "PHONE" ? window.start - window.prefix.length : window.start;
+    return { entity: { start, end: window.end, label, score: 1 }, groups: window.lengths.length };
+  }
+  return undefined;
+}
+
+function windowsAt(text: string, groups: readonly Group[], first: number, continued: boolean): Window[] {
+  const windows: Window[] = [];
+  const start = groups[first]?.start ?? 0;
+  const before = text.slice(Math.max(0, start - contextChars), start);
+  const prefix = /(?:\(\+?|\+)$/u.exec(before)?.[0] ?? "";
+  const announced = telephoneWords.test(before) ? "telephone" : socialSecurityWords.test(before) ? "social security" : undefined;
+  const lengths: number[] = [];
+  let digits = "";
+  for (const group of groups.slice(first, first + digitsMax)) {
+    if (digits.length + group.end - group.start > digitsMax) break;
+    digits += text.slice(group.start, group.end);
+    lengths.push(group.end - group.start);
+    if (digits.length < digitsMin) continue;
+    windows.push({
+      start,
+      end: group.end,
+      digits,
+      lengths: [...lengths],
+      text: text.slice(start, group.end),
+      prefix,
+      continued,
+      announced,
+    });
+  }
+  return windows;
+}
+
+function labelOf(window: Window): Label | undefined {
+  if (isCard(window.digits)) return "CREDIT_CARD";
+  if (isSocialSecurity(window)) return "GOV_ID";
+  return isTelephone(window) ? "PHONE" : undefined;
+}
+
+/** An issuer's first digits with one of its lengths, and the check digit of ISO/IEC 7812-1 (Luhn). */
+function isCard(digits: string): boolean {
+  const issued =
+    /^(?:4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d|9\d)\d{11,16}|35(?:2[89]|[3-8]\d)\d{12,15}|6(?:011|4[4-9]\d|5\d\d|2\d\d)\d{12,15}|(?:50(?:18|20|38)|5893|6304|6759|676[123])\d{8,15})$/u;
+  return issued.test(digits) && luhnSum(digits) % 10 === 0;
+}
+
+function luhnSum(digits: string): number {
+  let sum = 0;
+  for (const [index, digit] of [...digits].toReversed().entries()) {
+    const value = Number(digit) * (index % 2 === 0 ? 1 : 2);
+    sum += value > 9 ? value - 9 : value;
+  }
+  return sum;
+}
+
+/** Numbers that the Social Security Administration never issued are not taken for one. */
+function isSocialSecurity({ digits, lengths, text, announced }: Window): boolean {
+  const written = lengths.join() === "3,2,4" && /^\d{3}([ -])\d{2}\1\d{4}$/u.test(text);
+  const named = digits.length === 9 && announced === "social security";
+  return (written || named) && !/^(?:000|666|9)|^...00|0000$/u.test(digits);
+}
+
+function isTelephone({ digits, lengths, text, prefix, continued, announced }: Window): boolean {
+  if (digits.length > 15 || date.test(text)) return false;
+  if (prefix.endsWith("+")) return digits.startsWith("1") ? digits.length === 11 : digits.length >= 8;
+  if (announced === "telephone") return true;
+  const northAmerican = /^1?[2-9]\d\d[2-9]\d{6}$/u.test(digits) && /^(?:1,)?3,3,4$/u.test(lengths.join());
+  if (northAmerican) return !text.includes("/") && (prefix === "(" || /[-.)]/u.test(text));
+  // Most other countries write a trunk zero before the area code.
+  if (continued || !/^0[1-9]/u.test(digits) || text.includes(".")) return false;
+  return lengths.length === 1
+    ? digits.length === 10 || digits.length === 11
+    : (lengths[0] ?? 0) >= 2 && digits.length >= 9 && digits.length <= 12;
+}
+
+function isWord(text: string, at: number): boolean {
+  return /[\p{L}\p{N}_]/u.test(text.charAt(at));
+}

@@ -1,0 +1,47 @@
+import { pemCharsMax } from "./credentials.ts";
+import { openIbanFrom } from "./iban.ts";
+import { findPersonalData } from "./patterns.ts";
+import { wordChars } from "./word.ts";
+
+/** Longest piece without a space that a pattern takes, but for JSON Web Tokens. */
+const wordCharsMax = 512;
+const wordChar = new RegExp(`[${wordChars}]`, "u");
+const tokenCharsMax = 8_192;
+
+/** Longest card number as people write it: 19 digits, two separators between each. */
+const numberCharsMax = 64;
+
+/** From which index on the end of `text` must wait, because with more text it may become part of personal data. Nothing found is cut in two. */
+export function openFrom(text: string): number {
+  const cut = Math.min(openWordFrom(text), openNumberFrom(text), openIbanFrom(text), openPemFrom(text));
+  const across = findPersonalData(text).find((one) => one.start < cut && one.end > cut);
+  return across === undefined ? cut : across.start;
+}
+
+/** The last word: an e-mail address, key or number may go on. Scripts without spaces between words don't wait. */
+function openWordFrom(text: string): number {
+  const longest = text.slice(-tokenCharsMax).includes("eyJ") ? tokenCharsMax : wordCharsMax;
+  const from = Math.max(0, text.length - longest);
+  let at = text.length;
+  while (at > from && wordChar.test(text.charAt(at - 1))) at -= 1;
+  return at;
+}
+
+/** Groups of digits at the end, with what may stand between them. */
+function openNumberFrom(text: string): number {
+  const from = Math.max(0, text.length - numberCharsMax);
+  let at = text.length;
+  while (at > from && /[\d \u00a0().\-–/+]/u.test(text.charAt(at - 1))) at -= 1;
+  const digit = text.slice(at).search(/[+(]{0,2}\d/u);
+  return digit === -1 ? text.length : at + digit;
+}
+
+/** A private key whose end line has not come, or a line that may begin one. */
+function openPemFrom(text: string): number {
+  const from = Math.max(0, text.length - pemCharsMax);
+  const begin = text.lastIndexOf("-----BEGIN ");
+  if (begin < from) return text.length;
+  const after = text.slice(begin);
+  const mayBeKey = /^-----BEGIN [A-Z0-9 ]{0,64}(?:-{0,5}$|-----)/u.test(after) && (after.length < 80 || after.includes("PRIVATE KEY"));
+  return mayBeKey && !/-----END [A-Z0-9 ]{0,64}-----/u.test(after) ? begin : text.length;
+}

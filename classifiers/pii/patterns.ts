@@ -1,0 +1,57 @@
+import { isIPv4, isIPv6 } from "node:net";
+import { findCredentials } from "./credentials.ts";
+import type { Entity } from "./entity.ts";
+import { findIbans } from "./iban.ts";
+import { findNumbers } from "./numbers.ts";
+import { wordLetters } from "./word.ts";
+
+/** Personal data with a form of its own or a check sum, in order, none over another. Linear in the length of the text. */
+export function findPersonalData(text: string): Entity[] {
+  const all = [...findCredentials(text), ...findEmails(text), ...findIbans(text), ...findAddresses(text), ...findNumbers(text)];
+  const entities: Entity[] = [];
+  for (const entity of all.toSorted((a, b) => a.start - b.start || b.end - a.end)) {
+    if (entity.start >= (entities.at(-1)?.end ?? 0)) entities.push(entity);
+  }
+  return entities;
+}
+
+const domains = new RegExp(
+  `@(?:[${wordLetters}][${wordLetters}-]{0,62}\\.){1,8}(?:[${wordLetters}]{2,24}|xn--[a-z0-9-]{2,59})(?![${wordLetters}_-])`,
+  "gu",
+);
+const localPart = new RegExp(`[${wordLetters}.!#$%&'*+/=?^_{|}~-]`, "u");
+
+/** From the `@` outwards, so that a long local part is found too. */
+function findEmails(text: string): Entity[] {
+  const found: Entity[] = [];
+  let taken = 0;
+  for (const { index: at, 0: domain } of text.matchAll(domains)) {
+    let start = at;
+    while (start > taken && start > at - 64 && localPart.test(text.charAt(start - 1))) start -= 1;
+    while (start < at && /[.'/=&|{}?!#*^$%]/u.test(text.charAt(start))) start += 1;
+    if (start === at) continue;
+    taken = at + domain.length;
+    found.push({ start, end: taken, label: "EMAIL", score: 1 });
+  }
+  return found;
+}
+
+const fourBytes = /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)/gu;
+const hexGroups = /(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:\.\d{1,3}){0,3}(?![\w:])/gu;
+const versionWord = /(?:version|release|build|ver\.?|v)\s{0,2}$/iu;
+
+/** Addresses that lead to a machine: not loopback, not "any", not a version number. */
+function findAddresses(text: string): Entity[] {
+  const found: Entity[] = [];
+  for (const { index: start, 0: address } of text.matchAll(fourBytes)) {
+    if (!isIPv4(address) || /^(?:127\.|0\.|255\.255\.255\.)/u.test(address)) continue;
+    if (versionWord.test(text.slice(Math.max(0, start - 12), start))) continue;
+    found.push({ start, end: start + address.length, label: "IP_ADDRESS", score: 1 });
+  }
+  for (const { index: start, 0: address } of text.matchAll(hexGroups)) {
+    const colons = address.split(":").length - 1;
+    if (colons < 2 || !/\d/u.test(address) || !isIPv6(address) || address === "::1") continue;
+    found.push({ start, end: start + address.length, label: "IP_ADDRESS", score: 1 });
+  }
+  return found;
+}

@@ -1,0 +1,5 @@
+/** Letters and digits of the scripts in which addresses are written, as the inside of a character class. */
+export const wordLetters = "\\p{Script=Latin}\\p{Script=Greek}\\p{Script=Cyrillic}\\p{M}\\p{N}";
+
+/** What a word of these scripts can hold, signs and all: patterns take nothing else, so that the last word is all that must wait in a stream. */
+export const wordChars = `!-~–${wordLetters}`;
