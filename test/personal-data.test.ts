@@ -133,7 +133,7 @@ describe("personal data at the output gate", () => {
           expect(left.join("")).to.equal(whole.join(""));
         },
       ),
-      { numRuns: 400 },
+      { numRuns: 1000 },
     );
   }).timeout(60_000);
 
@@ -148,7 +148,7 @@ describe("personal data at the output gate", () => {
           expect(left.join("")).to.match(/is \[[A-Z_]+\] and more$/u);
         },
       ),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
   }).timeout(60_000);
 

@@ -39,12 +39,9 @@ const named = new RegExp(
 const notASecret =
   /^(?:[<${[(%]|\.\.\.|\*|x{4,}$|process\.env|os\.environ|none\b|null\b|true\b|false\b|undefined\b|string\b|str\b|[\w.]+\()/iu;
 
-/** Passwords, keys and tokens. Quantifiers are bounded: linear in the length of the text. */
-export function findCredentials(text: string): Entity[] {
+/** Keys and tokens that show what they are. Quantifiers are bounded: linear in the length of the text. */
+export function findKeys(text: string): Entity[] {
   const found: Entity[] = [];
-  const add = (start: number, end: number): void => {
-    found.push({ start, end, label: "CREDENTIAL", score: 1 });
-  };
   let last = 0;
   for (const { index, 0: head } of text.matchAll(pemBegins)) {
     if (index < last) continue;
@@ -53,16 +50,26 @@ export function findCredentials(text: string): Entity[] {
     const end = pemEnds.exec(body);
     // Without its end line it is cut off, and what is there is as secret.
     last = end === null ? bodyAt + body.length : bodyAt + end.index + end[0].length;
-    add(index, last);
+    found.push(credential(index, last));
   }
-  for (const { index, 0: token } of text.matchAll(issued)) add(index, index + token.length);
-  for (const { indices } of text.matchAll(inUrl)) add(...(indices?.[1] ?? [0, 0]));
+  for (const { index, 0: token } of text.matchAll(issued)) found.push(credential(index, index + token.length));
+  for (const { indices } of text.matchAll(inUrl)) found.push(credential(...(indices?.[1] ?? [0, 0])));
+  return found.toSorted((a, b) => a.start - b.start);
+}
+
+/** What the words before it call a password, key or token. */
+export function findNamedSecrets(text: string): Entity[] {
+  const found: Entity[] = [];
   for (const { 0: introduction, 1: value = "", indices } of text.matchAll(named)) {
-    const [start, stop] = indices?.[1] ?? [0, 0];
+    const [start] = indices?.[1] ?? [0, 0];
     const trimmed = value.replace(/[.)\]}>!?]+$/u, "");
-    if (trimmed.length >= 4 && isSecret(introduction, trimmed)) add(start, stop - (value.length - trimmed.length));
+    if (trimmed.length >= 4 && isSecret(introduction, trimmed)) found.push(credential(start, start + trimmed.length));
   }
   return found;
+}
+
+function credential(start: number, end: number): Entity {
+  return { start, end, label: "CREDENTIAL", score: 1 };
 }
 
 /** `password: the` is prose; a value is one after `=`, or when it is not a plain word. */

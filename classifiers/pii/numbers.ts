@@ -36,8 +36,12 @@ interface Window {
   readonly announced: "telephone" | "social security" | undefined;
 }
 
-/** Card, telephone and social security numbers. At most 19 windows begin at each group: linear in the length of the text. */
-export function findNumbers(text: string): Entity[] {
+export const findCards = (text: string): Entity[] => findNumbers(text, "CREDIT_CARD", ({ digits }) => isCard(digits));
+export const findSocialSecurityNumbers = (text: string): Entity[] => findNumbers(text, "GOV_ID", isSocialSecurity);
+export const findTelephones = (text: string): Entity[] => findNumbers(text, "PHONE", isTelephone);
+
+/** The longest windows that are one. At most 19 windows begin at each group: linear in the length of the text. */
+function findNumbers(text: string, label: Label, isOne: (window: Window) => boolean): Entity[] {
   const found: Entity[] = [];
   for (const run of text.matchAll(runs)) {
     const groups = [...run[0].matchAll(/\d+/gu)].map(
@@ -45,35 +49,20 @@ export function findNumbers(text: string): Entity[] {
     );
     let continued = false;
     for (let first = 0; first < groups.length; ) {
-      const match = longestAt(text, groups, first, continued);
-      if (match !== undefined) found.push(match.entity);
-      continued = match === undefined;
-      first += match?.groups ?? 1;
+      const window: Window | undefined = windowsAt(text, groups, first, continued).findLast(isOne);
+      if (window !== undefined) found.push({ start: window.start - window.prefix.length, end: window.end, label, score: 1 });
+      continued = window === undefined;
+      first += window?.lengths.length ?? 1;
     }
   }
   return found;
 }
 
-function longestAt(
-  text: string,
-  groups: readonly Group[],
-  first: number,
-  continued: boolean,
-): { entity: Entity; groups: number } | undefined {
-  const begin = groups[first];
-  if (begin === undefined || isWord(text, begin.start - 1)) return undefined;
-  for (const window of windowsAt(text, groups, first, continued).toReversed()) {
-    const label = isWord(text, window.end) ? undefined : labelOf(window);
-    if (label === undefined) continue;
-    const start = label === "PHONE" ? window.start - window.prefix.length : window.start;
-    return { entity: { start, end: window.end, label, score: 1 }, groups: window.lengths.length };
-  }
-  return undefined;
-}
-
+/** Shortest first; none that begins or ends inside a word. */
 function windowsAt(text: string, groups: readonly Group[], first: number, continued: boolean): Window[] {
   const windows: Window[] = [];
   const start = groups[first]?.start ?? 0;
+  if (isWord(text, start - 1)) return windows;
   const before = text.slice(Math.max(0, start - contextChars), start);
   const prefix = /(?:\(\+?|\+)$/u.exec(before)?.[0] ?? "";
   const announced = telephoneWords.test(before) ? "telephone" : socialSecurityWords.test(before) ? "social security" : undefined;
@@ -83,7 +72,7 @@ function windowsAt(text: string, groups: readonly Group[], first: number, contin
     if (digits.length + group.end - group.start > digitsMax) break;
     digits += text.slice(group.start, group.end);
     lengths.push(group.end - group.start);
-    if (digits.length < digitsMin) continue;
+    if (digits.length < digitsMin || isWord(text, group.end)) continue;
     windows.push({
       start,
       end: group.end,
@@ -96,12 +85,6 @@ function windowsAt(text: string, groups: readonly Group[], first: number, contin
     });
   }
   return windows;
-}
-
-function labelOf(window: Window): Label | undefined {
-  if (isCard(window.digits)) return "CREDIT_CARD";
-  if (isSocialSecurity(window)) return "GOV_ID";
-  return isTelephone(window) ? "PHONE" : undefined;
 }
 
 /** An issuer's first digits with one of its lengths, and the check digit of ISO/IEC 7812-1 (Luhn). */

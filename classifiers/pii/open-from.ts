@@ -13,16 +13,18 @@ const numberCharsMax = 64;
 
 /** From which index on the end of `text` must wait, because with more text it may become part of personal data. Nothing found is cut in two. */
 export function openFrom(text: string): number {
-  const cut = Math.min(openWordFrom(text), openNumberFrom(text), openIbanFrom(text), openPemFrom(text));
+  // Whether a number goes on into the last word shows when that word is whole.
+  const number = openNumberFrom(text.slice(0, wordStart(text, text.length)));
+  const cut = wordStart(text, Math.min(number, openNumberFrom(text), openIbanFrom(text), openPemFrom(text)));
   const across = findPersonalData(text).find((one) => one.start < cut && one.end > cut);
   return across === undefined ? cut : across.start;
 }
 
-/** The last word: an e-mail address, key or number may go on. Scripts without spaces between words don't wait. */
-function openWordFrom(text: string): number {
-  const longest = text.slice(-tokenCharsMax).includes("eyJ") ? tokenCharsMax : wordCharsMax;
-  const from = Math.max(0, text.length - longest);
-  let at = text.length;
+/** Where the word begins that goes on at `end`: it may be a key, an address or a password. Scripts without spaces between words don't wait. */
+function wordStart(text: string, end: number): number {
+  const longest = text.slice(Math.max(0, end - tokenCharsMax), end).includes("eyJ") ? tokenCharsMax : wordCharsMax;
+  const from = Math.max(0, end - longest);
+  let at = end;
   while (at > from && wordChar.test(text.charAt(at - 1))) at -= 1;
   return at;
 }

@@ -1,18 +1,34 @@
 import { isIPv4, isIPv6 } from "node:net";
-import { findCredentials } from "./credentials.ts";
+import { findKeys, findNamedSecrets } from "./credentials.ts";
 import type { Entity } from "./entity.ts";
 import { findIbans } from "./iban.ts";
-import { findNumbers } from "./numbers.ts";
+import { findCards, findSocialSecurityNumbers, findTelephones } from "./numbers.ts";
 import { wordLetters } from "./word.ts";
+
+/** What is surest comes first: each looks only at what the ones before it left. */
+const finders = [findKeys, findEmails, findIbans, findAddresses, findCards, findSocialSecurityNumbers, findTelephones, findNamedSecrets];
 
 /** Personal data with a form of its own or a check sum, in order, none over another. Linear in the length of the text. */
 export function findPersonalData(text: string): Entity[] {
-  const all = [...findCredentials(text), ...findEmails(text), ...findIbans(text), ...findAddresses(text), ...findNumbers(text)];
   const entities: Entity[] = [];
-  for (const entity of all.toSorted((a, b) => a.start - b.start || b.end - a.end)) {
-    if (entity.start >= (entities.at(-1)?.end ?? 0)) entities.push(entity);
+  let rest = text;
+  for (const find of finders) {
+    const found = find(rest);
+    entities.push(...found);
+    rest = blank(rest, found);
   }
-  return entities;
+  return entities.toSorted((a, b) => a.start - b.start);
+}
+
+/** Puts as many characters that are part of nothing in the place of what was found. */
+function blank(text: string, found: readonly Entity[]): string {
+  let blanked = "";
+  let kept = 0;
+  for (const { start, end } of found) {
+    blanked += text.slice(kept, start) + "\u0000".repeat(end - start);
+    kept = end;
+  }
+  return blanked + text.slice(kept);
 }
 
 const domains = new RegExp(
@@ -53,5 +69,5 @@ function findAddresses(text: string): Entity[] {
     if (colons < 2 || !/\d/u.test(address) || !isIPv6(address) || address === "::1") continue;
     found.push({ start, end: start + address.length, label: "IP_ADDRESS", score: 1 });
   }
-  return found;
+  return found.toSorted((a, b) => a.start - b.start);
 }
