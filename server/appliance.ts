@@ -19,8 +19,7 @@ export interface Appliance extends AsyncDisposable {
 }
 
 /** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them. */
-export async function startAppliance(config: Config, engines: readonly Engine[]): Promise<Appliance> {
-  const events = new Events();
+export async function startAppliance(config: Config, engines: readonly Engine[], events = new Events()): Promise<Appliance> {
   const policy = readPolicy(config.policy);
   const models = engines.map((engine) => engine.model.id);
   const audit = AuditLog.open(config.dataDir, {

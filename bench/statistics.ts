@@ -1,0 +1,14 @@
+/** The value below which `fraction` (0 to 1) of `values` lie, by nearest rank; NaN for none. */
+export function percentile(values: readonly number[], fraction: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(sorted.length * fraction) - 1)] ?? Number.NaN;
+}
+
+export function median(values: readonly number[]): number {
+  return percentile(values, 0.5);
+}
+
+/** For people and for files: three significant digits, never an exponent. */
+export function rounded(value: number): number {
+  return Number(value.toPrecision(3));
+}
