@@ -40,7 +40,8 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
 };
 
 function howToCall(url: string, { dataDir, models }: Config): string {
-  const certs = relative(process.cwd(), join(dataDir, "certs"));
+  const near = relative(process.cwd(), join(dataDir, "certs"));
+  const certs = near.startsWith("..") ? join(dataDir, "certs") : near;
   return `
 Sallyport answers at ${url} (model ${models[0]?.id}). Try it from another terminal:
 

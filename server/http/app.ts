@@ -83,9 +83,9 @@ function observe(events: Events): RequestHandler {
   };
 }
 
-/** Our own failures are logged with their cause; what a caller did wrong is in the line of its call already. */
+/** Failures of ours are logged with their cause; what a caller did wrong, or a stop ended, is in the line of its call already. */
 function logFailure(events: Events, id: string, error: unknown): void {
-  if (error instanceof ClientGone) return;
+  if (error instanceof ClientGone || (error instanceof Fault && error.cause === undefined)) return;
   const { status, bug } = replyTo(error);
   if (bug || status >= 500) events.failed({ id, error });
 }

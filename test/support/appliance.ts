@@ -1,0 +1,132 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import OpenAI from "openai";
+import { Agent, type Dispatcher, request } from "undici";
+import { initAuthority, issueClient } from "../../certs/authority.ts";
+import type { Role } from "../../certs/identity.ts";
+import { EchoEngine } from "../../models/echo-engine.ts";
+import type { Engine } from "../../models/engine.ts";
+import { startAppliance } from "../../server/appliance.ts";
+import { createAuditSecret } from "../../server/audit/keys.ts";
+import { type Config, readConfig } from "../../server/config.ts";
+import { Events } from "../../server/events.ts";
+import { scratchDir } from "./scratch.ts";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Dispatcher.ResponseData["headers"];
+  readonly text: string;
+  /** Parsed when it is JSON. */
+  readonly body: Json;
+}
+
+/** Deep enough for what the tests look at. */
+// biome-ignore lint/suspicious/noExplicitAny: a JSON body whose shape the test itself is about
+export type Json = any;
+
+/** A whole appliance in this process, on a port and with data of its own. */
+export interface TestAppliance extends AsyncDisposable {
+  readonly url: string;
+  readonly config: Config;
+  readonly certsDir: string;
+  agent(name?: string): Agent;
+  call(method: string, path: string, body?: unknown, options?: CallOptions): Promise<Reply>;
+  openai(name?: string): OpenAI;
+}
+
+export interface CallOptions {
+  /** Whose certificate. Default: app */
+  readonly as?: string;
+  readonly headers?: Record<string, string>;
+  readonly signal?: AbortSignal;
+}
+
+interface Settings {
+  /** The text of a policy file. Default: the default policy */
+  readonly policy?: string;
+  readonly engines?: readonly Engine[];
+  readonly config?: (config: Config) => Config;
+}
+
+export async function startTestAppliance({
+  policy,
+  engines = [new EchoEngine("echo")],
+  config: change = (same) => same,
+}: Settings = {}): Promise<TestAppliance> {
+  const dataDir = prepareData();
+  const policyFile = join(dataDir, "policy.yaml");
+  if (policy !== undefined) writeFileSync(policyFile, policy);
+  const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0" });
+  const config = change({ ...defaults, ...(policy === undefined ? {} : { policy: policyFile }) });
+  const appliance = await startAppliance(config, engines, new Events("silent"));
+  const certsDir = join(dataDir, "certs");
+  const agents = new Map<string, Agent>();
+  const agent = (name = "app"): Agent => {
+    const known = agents.get(name) ?? clientAgent(certsDir, name);
+    agents.set(name, known);
+    return known;
+  };
+  return {
+    url: appliance.url,
+    config,
+    certsDir,
+    agent,
+    call: (method, path, body, { as, headers = {}, signal } = {}) =>
+      send(`${appliance.url}${path}`, method, body, { dispatcher: agent(as), headers, ...(signal ? { signal } : {}) }),
+    openai: (name) =>
+      new OpenAI({ baseURL: `${appliance.url}/v1`, apiKey: "unused", maxRetries: 0, fetchOptions: { dispatcher: agent(name) } }),
+    async [Symbol.asyncDispose]() {
+      await appliance[Symbol.asyncDispose]();
+      await Promise.all([...agents.values()].map((one) => one.destroy()));
+    },
+  };
+}
+
+/** A data directory with keys, a CA, and clients app, operator and auditor. */
+export function prepareData(): string {
+  const dataDir = scratchDir();
+  createAuditSecret(dataDir);
+  const certsDir = join(dataDir, "certs");
+  mkdirSync(certsDir, { recursive: true });
+  initAuthority(certsDir, ["localhost", "127.0.0.1", "::1"]);
+  for (const role of ["app", "operator", "auditor"] satisfies Role[]) issueClient(certsDir, role, role);
+  return dataDir;
+}
+
+export function clientAgent(certsDir: string, name: string): Agent {
+  const read = (...path: string[]): string => readFileSync(join(certsDir, ...path), "utf8");
+  return new Agent({
+    connect: { ca: read("ca.pem"), cert: read("clients", name, "cert.pem"), key: read("clients", name, "key.pem") },
+  });
+}
+
+export async function send(
+  url: string,
+  method: string,
+  body: unknown,
+  { dispatcher, headers = {}, signal }: { dispatcher: Dispatcher; headers?: Record<string, string>; signal?: AbortSignal },
+): Promise<Reply> {
+  const response = await request(url, {
+    method: method as Dispatcher.HttpMethod, // tests also try methods that don't exist
+    dispatcher,
+    headers: { ...(body === undefined ? {} : { "content-type": "application/json" }), ...headers },
+    ...(body === undefined ? {} : { body: typeof body === "string" || body instanceof Uint8Array ? body : JSON.stringify(body) }),
+    ...(signal ? { signal } : {}),
+  });
+  const text = await response.body.text();
+  const isJson = String(response.headers["content-type"]).startsWith("application/json");
+  return { status: response.statusCode, headers: response.headers, text, body: isJson ? JSON.parse(text) : undefined };
+}
+
+/** The JSON events of a streamed answer, without `[DONE]`. */
+export function eventsOf(text: string): Json[] {
+  return text
+    .split("\n\n")
+    .filter((event) => event.startsWith("data: ") && event !== "data: [DONE]")
+    .map((event) => JSON.parse(event.slice("data: ".length)));
+}
+
+export const userSays = (content: string): { messages: object[] } => ({ messages: [{ role: "user", content }] });

@@ -1,0 +1,55 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Agent } from "undici";
+import { clientAgent, type Reply, root, send } from "./appliance.ts";
+
+/** `sallyport serve` as a process of its own. */
+export interface Service {
+  readonly child: ChildProcess;
+  readonly url: string;
+  readonly dataDir: string;
+  readonly agent: Agent;
+  /** Standard output and error so far. */
+  output(): string;
+  call(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<Reply>;
+  /** Sends a signal and returns the exit status, or the signal that ended it. */
+  end(signal: NodeJS.Signals): Promise<number | string>;
+}
+
+/** `config`: the text of `sallyport.yaml`. Port 0 unless it says otherwise. */
+export async function startService(dataDir: string, config = "models: [{ id: echo, engine: echo }]\n"): Promise<Service> {
+  const configFile = join(dataDir, "sallyport.yaml");
+  writeFileSync(configFile, config);
+  const env = { ...process.env, SALLYPORT_CONFIG: configFile, SALLYPORT_DATA: dataDir, PORT: "0" };
+  const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.on("data", (data) => {
+      output += String(data);
+    });
+  const exited = once(child, "exit");
+  const url = await new Promise<string>((resolve, reject) => {
+    child.stderr.on("data", () => {
+      const started = /"url":"(https:[^"]+)"/u.exec(output);
+      if (started?.[1] !== undefined) resolve(started[1]);
+    });
+    void exited.then(() => reject(new Error(`the service ended:\n${output}`)));
+  });
+  const agent = clientAgent(join(dataDir, "certs"), "app");
+  return {
+    child,
+    url,
+    dataDir,
+    agent,
+    output: () => output,
+    call: (method, path, body, signal) => send(`${url}${path}`, method, body, { dispatcher: agent, ...(signal ? { signal } : {}) }),
+    async end(signal) {
+      child.kill(signal);
+      const [status, by] = await exited;
+      await agent.destroy();
+      return status ?? by;
+    },
+  };
+}
