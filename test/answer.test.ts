@@ -1,0 +1,172 @@
+import { expect } from "chai";
+import { EchoEngine } from "../models/echo-engine.ts";
+import type { Engine, EngineEvent } from "../models/engine.ts";
+import { AuditLog } from "../server/audit/audit-log.ts";
+import { CallRecord } from "../server/audit/call-record.ts";
+import { openAuditDatabase } from "../server/audit/database.ts";
+import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
+import { Fault } from "../server/fault.ts";
+import { gatesOf } from "../server/guards/gates.ts";
+import { answer, type Gates } from "../server/pipeline/answer.ts";
+import type { Call } from "../server/pipeline/call.ts";
+import { passage } from "../server/pipeline/passage.ts";
+import { Refusal } from "../server/pipeline/refusal.ts";
+import { policySchema } from "../server/policy/policy.ts";
+import { scratchDir } from "./support/scratch.ts";
+
+const policy = { name: "test", sha256: "0" };
+const gates = gatesOf({ ...policySchema.parse({}), ...policy });
+
+function callOf(text: string): Call {
+  return {
+    id: "call-1",
+    caller: { name: "app", role: "app", serial: "01" },
+    endpoint: "chat.completions",
+    messages: [{ role: "user", origin: "user", passage: passage(text) }],
+    stops: [],
+  };
+}
+
+interface Ran {
+  readonly text: string;
+  readonly reason: string | undefined;
+  readonly error: unknown;
+  /** Kinds and bodies of the log's entries for the call. */
+  readonly entries: readonly { kind: string; body: { outcome?: string; code?: string; decision?: string } }[];
+}
+
+interface Settings {
+  readonly gates?: Gates;
+  readonly engine?: Engine;
+  /** Leave after this many texts. */
+  readonly leaveAfter?: number;
+  readonly signal?: AbortSignal;
+  /** Breaks the log at the given moment. */
+  readonly breakLog?: "before" | "after the first text";
+}
+
+async function run(
+  text: string,
+  { gates: through = gates, engine = new EchoEngine("echo"), leaveAfter, signal, breakLog }: Settings = {},
+): Promise<Ran> {
+  const dataDir = scratchDir();
+  createAuditSecret(dataDir);
+  const log = AuditLog.open(dataDir, {});
+  const ran = { text: "", reason: undefined as string | undefined, error: undefined as unknown };
+  if (breakLog === "before") log.close();
+  try {
+    const record = new CallRecord(log, { policy, storesText: false });
+    let texts = 0;
+    for await (const event of answer(callOf(text), through, engine, record, signal ?? new AbortController().signal)) {
+      if (event.type === "end") ran.reason = event.reason;
+      else {
+        ran.text += event.text;
+        texts += 1;
+        if (breakLog === "after the first text" && texts === 1) log.close();
+        if (texts === leaveAfter) break;
+      }
+    }
+  } catch (error) {
+    ran.error = error;
+  }
+  if (breakLog === undefined) log.close();
+  const database = openAuditDatabase(log.path, readAuditKeys(dataDir).database, { readonly: true });
+  const rows = database
+    .prepare<[], { kind: string; body: string }>("SELECT kind, body FROM entries WHERE call = 'call-1' ORDER BY seq")
+    .all();
+  database.close();
+  return { ...ran, entries: rows.map(({ kind, body }) => ({ kind, body: JSON.parse(body) })) };
+}
+
+const outcomes = ({ entries }: Ran): string[] => entries.map(({ kind, body }) => `${kind} ${body.outcome ?? body.decision}`);
+
+/** Says `texts`, then does `end`. */
+class ScriptedEngine implements Engine {
+  readonly model = { id: "scripted", contextTokens: 100, stops: [] };
+  readonly notReady = undefined;
+  asked = false;
+  readonly #texts: readonly string[];
+  readonly #end: () => void;
+
+  constructor(texts: readonly string[], end: () => void = () => {}) {
+    this.#texts = texts;
+    this.#end = end;
+  }
+
+  async *generate(): AsyncGenerator<EngineEvent> {
+    this.asked = true;
+    yield { type: "prompt", tokens: 1 };
+    for (const text of this.#texts) yield { type: "text", text, tokens: 1 };
+    this.#end();
+    yield { type: "end", reason: "stop" };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+describe("an answer", () => {
+  it("is recorded twice: received before inference, settled before it is done", async () => {
+    const ran = await run("one two");
+    expect([ran.text, ran.reason, ...outcomes(ran)]).to.deep.equal(["one two", "stop", "received pass", "settled answered"]);
+  });
+
+  it("does not begin when the call can't be recorded: the engine is never asked", async () => {
+    const engine = new ScriptedEngine(["never"]);
+    const ran = await run("one two", { engine, breakLog: "before" });
+    expect(ran.error).to.be.instanceOf(Fault).and.to.include({ code: "audit_unavailable" });
+    expect([ran.text, engine.asked]).to.deep.equal(["", false]);
+  });
+
+  it("does not say it is done when its end can't be recorded", async () => {
+    const ran = await run("one two three", { breakLog: "after the first text" });
+    expect(ran.error).to.be.instanceOf(Fault).and.to.include({ code: "audit_unavailable" });
+    expect(ran.reason).to.equal(undefined);
+  });
+
+  it("is blocked by a guard that throws, at either gate, and the record says so", async () => {
+    const broken = {
+      name: "broken",
+      inspect: () => {
+        throw new Error("no such model");
+      },
+    };
+    const engine = new ScriptedEngine(["never"]);
+    const atInput = await run("one two", { engine, gates: { ...gates, input: [broken] } });
+    expect(atInput.error).to.be.instanceOf(Fault).and.to.include({ code: "guard_failed" });
+    expect([engine.asked, ...outcomes(atInput)]).to.deep.equal([false, "received failed", "settled failed"]);
+    const atOutput = await run("one two", { gates: { ...gates, output: [{ ...broken, wait: (text: string) => text.length }] } });
+    expect(atOutput.error).to.be.instanceOf(Fault).and.to.include({ code: "guard_failed" });
+    expect([atOutput.text, ...outcomes(atOutput)]).to.deep.equal(["", "received pass", "settled failed"]);
+  });
+
+  it("is refused by a guard that blocks, and the engine is never asked", async () => {
+    const engine = new ScriptedEngine(["never"]);
+    const ran = await run("\b".repeat(50), { engine });
+    expect(ran.error).to.be.instanceOf(Refusal).and.to.include({ code: "control_characters" });
+    expect([engine.asked, ...outcomes(ran)]).to.deep.equal([false, "received block", "settled refused"]);
+  });
+
+  it("ends with content_filter when a guard of the output gate blocks", async () => {
+    const ran = await run("hi", { engine: new ScriptedEngine(["fine ", "\b".repeat(9), "x"]) });
+    expect([ran.text, ran.reason, ...outcomes(ran)]).to.deep.equal(["fine ", "content_filter", "received pass", "settled answered"]);
+  });
+
+  it("whose engine dies is settled as failed", async () => {
+    const engine = new ScriptedEngine(["some "], () => {
+      throw new Error("killed");
+    });
+    const ran = await run("hi", { engine });
+    expect((ran.error as Error).message).to.equal("killed");
+    expect(outcomes(ran)).to.deep.equal(["received pass", "settled failed"]);
+  });
+
+  it("whose reader leaves, or whose signal aborts, is settled as cancelled", async () => {
+    expect(outcomes(await run("one two three", { leaveAfter: 1 }))).to.deep.equal(["received pass", "settled cancelled"]);
+    const stop = new AbortController();
+    const engine = new EchoEngine("echo", { tokenDelayMs: 20 });
+    setTimeout(() => stop.abort(new Fault("shutting_down")), 50);
+    const ran = await run("word ".repeat(100), { engine, signal: stop.signal });
+    expect(ran.error).to.include({ code: "shutting_down" });
+    expect(outcomes(ran)).to.deep.equal(["received pass", "settled cancelled"]);
+  });
+});

@@ -1,0 +1,150 @@
+import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
+import { expect } from "chai";
+import { issueClient, revoke, rotateServer } from "../certs/authority.ts";
+import { buildCertificate, newKey } from "../certs/x509.ts";
+import { EchoEngine } from "../models/echo-engine.ts";
+import { clientAgent, prepareData, send, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+import { until } from "./support/until.ts";
+
+const chat = "/v1/chat/completions";
+const hourMs = 3_600_000;
+
+/** Not a byte of HTTP came back: the connection ended in TLS. */
+const endedInTls = /^[A-Z_\d]*$/u;
+
+describe("mutual TLS", () => {
+  let appliance: TestAppliance;
+  before(async () => {
+    appliance = await startTestAppliance({ engines: [new EchoEngine("echo", { tokenDelayMs: 20 })] });
+  });
+  after(() => appliance[Symbol.asyncDispose]());
+
+  const read = (...path: string[]): string => readFileSync(join(appliance.certsDir, ...path), "utf8");
+  const shown = (dir: string, name: string): ConnectionOptions => ({
+    cert: readFileSync(join(dir, "clients", name, "cert.pem")),
+    key: readFileSync(join(dir, "clients", name, "key.pem")),
+  });
+
+  /** What comes back for `GET /healthz` over a raw connection, or the error that ended it. */
+  async function answerTo(options: ConnectionOptions): Promise<string> {
+    const port = Number(new URL(appliance.url).port);
+    const socket = connect({ host: "127.0.0.1", port, ca: read("ca.pem"), ...options });
+    socket.on("secureConnect", () => socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+    let got = "";
+    socket.on("data", (data) => {
+      got += String(data);
+    });
+    await once(socket, "close").catch((error: NodeJS.ErrnoException) => {
+      got += error.code;
+    });
+    return got;
+  }
+
+  it("answers a client of its own CA", async () => expect(await answerTo(shown(appliance.certsDir, "app"))).to.match(/^HTTP\/1.1 200/u));
+
+  it("refuses no certificate, and one of another CA, before HTTP", async () => {
+    expect(await answerTo({})).to.match(endedInTls);
+    expect(await answerTo(shown(join(prepareData(), "certs"), "app"))).to.match(endedInTls);
+  });
+
+  it("refuses an expired certificate, and one that is not valid yet", async () => {
+    const issuer = { certificate: new X509Certificate(read("ca.pem")), key: createPrivateKey(read("ca.key.pem")) };
+    for (const [fromMs, toMs] of [
+      [-2 * hourMs, -hourMs],
+      [hourMs, 2 * hourMs],
+    ] as const) {
+      const key = newKey();
+      const life = { notBefore: new Date(Date.now() + fromMs), notAfter: new Date(Date.now() + toMs) };
+      const cert = buildCertificate(
+        { commonName: "app", organizationalUnit: "app" },
+        createPublicKey(key),
+        life,
+        { kind: "client" },
+        issuer,
+      );
+      expect(await answerTo({ cert, key: String(key.export({ type: "pkcs8", format: "pem" })) })).to.match(endedInTls);
+    }
+  });
+
+  it("refuses the server's own certificate as a client's", async () => {
+    expect(await answerTo({ cert: read("server", "cert.pem"), key: read("server", "key.pem") })).to.match(endedInTls);
+  });
+
+  it("refuses TLS 1.2 unless the configuration allows it", async () => {
+    expect(await answerTo({ ...shown(appliance.certsDir, "app"), maxVersion: "TLSv1.2" })).to.match(/PROTOCOL_VERSION/u);
+    await using older = await startTestAppliance({ config: (config) => ({ ...config, tls: { ...config.tls, version_min: "TLSv1.2" } }) });
+    const socket = connect({
+      port: Number(new URL(older.url).port),
+      host: "127.0.0.1",
+      maxVersion: "TLSv1.2",
+      ca: readFileSync(join(older.certsDir, "ca.pem")),
+      ...shown(older.certsDir, "app"),
+    });
+    await once(socket, "secureConnect");
+    expect(socket.getProtocol()).to.equal("TLSv1.2");
+    socket.destroy();
+  });
+
+  it("takes up a new server certificate while a stream goes on", async () => {
+    const words = Array.from({ length: 100 }, (_, index) => `w${index}`).join(" ");
+    const stream = appliance.call("POST", chat, { ...userSays(words), stream: true });
+    const before = await serial(appliance);
+    rotateServer(appliance.certsDir, ["localhost", "127.0.0.1"]);
+    await until(async () => (await serial(appliance)) !== before);
+    const { text } = await stream;
+    expect(text).to.include("w99").and.to.include("[DONE]");
+  });
+
+  it("ends the streams, the kept connections and the resumed sessions of a revoked certificate, and no other's", async () => {
+    issueClient(appliance.certsDir, "leaver", "app");
+    const leaver = clientAgent(appliance.certsDir, "leaver");
+    const port = Number(new URL(appliance.url).port);
+    const options = { host: "127.0.0.1", port, ca: read("ca.pem"), ...shown(appliance.certsDir, "leaver") };
+    const session = await sessionOf(options);
+    const words = userSays(Array.from({ length: 200 }, (_, index) => `w${index}`).join(" "));
+    const lost = send(`${appliance.url}${chat}`, "POST", { ...words, stream: true }, { dispatcher: leaver }).then(
+      ({ text }) => text,
+      (error: Error) => `ended: ${error.message}`,
+    );
+    const other = appliance.call("POST", chat, { ...words, stream: true });
+    await send(`${appliance.url}/healthz`, "GET", undefined, { dispatcher: leaver });
+    const revokedMs = performance.now();
+    revoke(appliance.certsDir, "leaver");
+    expect(await lost).to.match(/^ended: /u);
+    expect(performance.now() - revokedMs).to.be.below(2_000);
+    expect(await answerTo({ ...shown(appliance.certsDir, "leaver") })).to.match(endedInTls);
+    expect(await answerTo({ ...shown(appliance.certsDir, "leaver"), session })).to.match(endedInTls);
+    expect((await other).text)
+      .to.include("w199")
+      .and.to.include("[DONE]");
+    await leaver.destroy();
+  });
+});
+
+/** Serial number of the certificate that the server shows to a new connection. */
+async function serial({ url, certsDir }: TestAppliance): Promise<string> {
+  const socket = connect({
+    host: "127.0.0.1",
+    port: Number(new URL(url).port),
+    ca: readFileSync(join(certsDir, "ca.pem")),
+    cert: readFileSync(join(certsDir, "clients", "app", "cert.pem")),
+    key: readFileSync(join(certsDir, "clients", "app", "key.pem")),
+  });
+  await once(socket, "secureConnect");
+  const { serialNumber } = socket.getPeerCertificate();
+  socket.destroy();
+  return serialNumber;
+}
+
+async function sessionOf(options: ConnectionOptions): Promise<Buffer> {
+  const socket: TLSSocket = connect(options);
+  const session = once(socket, "session");
+  socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const [ticket] = await session;
+  socket.destroy();
+  return ticket;
+}
