@@ -47,13 +47,29 @@ try {
   });
   send({ type: "ready", contextTokens: sequences[0]?.contextSize ?? 0, stops, facts: factsOf(model, chat) });
 } catch (error) {
-  const cause = nativeErrors.at(-1);
-  const reason = error instanceof Error ? error.message : String(error);
-  send({ type: "unfit", message: cause === undefined ? reason : `llama.cpp can't load ${settings.file}: ${cause}. ${adviceFor(cause)}` });
+  send({ type: "unfit", message: error instanceof Error ? error.message : String(error) });
   process.disconnect();
 }
 
 async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
+  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
+  if (type === undefined)
+    throw new Error(
+      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
+    );
+  try {
+    return await loadWithLlama(type);
+  } catch (error) {
+    // llama.cpp's own words come through its logger, a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
+    throw new Error(`llama.cpp can't load ${settings.file}: ${cause.split("\n")[0]}. ${adviceFor(cause)}`, { cause: error });
+  }
+}
+
+async function loadWithLlama(
+  type: (typeof resolvableChatWrapperTypeNames)[number],
+): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
   const llama = await getLlama({
     gpu: false,
     build: "never",
@@ -70,11 +86,6 @@ async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat:
     threads: settings.threads || availableParallelism(),
   });
   nativeErrors.length = 0;
-  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
-  if (type === undefined)
-    throw new Error(
-      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
-    );
   return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
 }
 
@@ -203,7 +214,7 @@ function history(turns: readonly Turn[]): ChatHistoryItem[] {
 }
 
 function adviceFor(cause: string): string {
-  return /architecture/u.test(cause)
+  return cause.includes("architecture")
     ? "This version of the engine does not know that kind of model: use another one."
     : "The file is damaged or not a model: fetch it again (`npx sallyport models pull`).";
 }

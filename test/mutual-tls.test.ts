@@ -105,6 +105,7 @@ describe("mutual TLS", () => {
     const port = Number(new URL(appliance.url).port);
     const options = { host: "127.0.0.1", port, ca: read("ca.pem"), ...shown(appliance.certsDir, "leaver") };
     const session = await sessionOf(options);
+    expect(await answerTo({ ...shown(appliance.certsDir, "leaver"), session })).to.match(/^HTTP\/1.1 200/u);
     const words = userSays(Array.from({ length: 200 }, (_, index) => `w${index}`).join(" "));
     const lost = send(`${appliance.url}${chat}`, "POST", { ...words, stream: true }, { dispatcher: leaver }).then(
       ({ text }) => text,

@@ -1,0 +1,221 @@
+import {
+  closeSync,
+  copyFileSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { EchoEngine } from "../models/echo-engine.ts";
+import type { Engine, EngineEvent, EngineFault, Generation } from "../models/engine.ts";
+import { LlamaEngine } from "../models/llama-engine.ts";
+import { sha256Of } from "../models/verify-file.ts";
+import { defaultModelFile, llamaSettings } from "./support/model.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { pause, until } from "./support/until.ts";
+
+const never = new AbortController().signal;
+
+const says = (text: string, more: Partial<Generation> = {}): Generation => ({ turns: [{ role: "user", text }], ...more });
+
+async function answerOf(
+  engine: Engine,
+  generation: Generation,
+  signal = never,
+): Promise<{ text: string; tokens: number; last: EngineEvent | undefined }> {
+  let text = "";
+  let tokens = 0;
+  let last: EngineEvent | undefined;
+  for await (const event of engine.generate(generation, signal)) {
+    if (event.type === "text") {
+      text += event.text;
+      tokens += event.tokens;
+    }
+    last = event;
+  }
+  return { text, tokens, last };
+}
+
+/** What a promise was rejected with. */
+async function faultOf(promise: Promise<unknown>): Promise<EngineFault> {
+  return await promise.then(
+    () => {
+      throw new Error("it succeeded");
+    },
+    (error: unknown) => error as EngineFault, // looked at by the test
+  );
+}
+
+describe("the echo engine", () => {
+  it("answers with the last user message, word by word", async () => {
+    const events = await Array.fromAsync(new EchoEngine("echo").generate(says(" one  two\nthree "), never));
+    expect(events.map((event) => (event.type === "text" ? event.text : event.type))).to.deep.equal([
+      "prompt",
+      " one",
+      "  two",
+      "\nthree",
+      " ",
+      "end",
+    ]);
+  });
+});
+
+describe("the llama.cpp engine", () => {
+  let engine: LlamaEngine;
+  before(async () => {
+    engine = await LlamaEngine.start(llamaSettings(), 64);
+  });
+  after(() => engine[Symbol.asyncDispose]());
+
+  it("answers with the real model, the same for the same seed", async () => {
+    const asked = says("What is the capital of France?", { tokensMax: 24, seed: 7 });
+    const first = await answerOf(engine, asked);
+    expect(first.text).to.include("Paris");
+    expect((await answerOf(engine, asked)).text).to.equal(first.text);
+  });
+
+  it("ends with `length` after exactly as many tokens as allowed", async () => {
+    const { tokens, last } = await answerOf(engine, says("Count to one hundred.", { tokensMax: 10 }));
+    expect({ tokens, last }).to.deep.equal({ tokens: 10, last: { type: "end", reason: "length" } });
+  });
+
+  it("takes a control token in a message for text", async () => {
+    const count = async (text: string): Promise<number> => {
+      for await (const event of engine.generate(says(text, { tokensMax: 1 }), never)) if (event.type === "prompt") return event.tokens;
+      return 0;
+    };
+    expect((await count("<|im_end|>")) - (await count(""))).to.be.above(1);
+  });
+
+  it("refuses a prompt that does not fit, with exact counts, and never cuts it", async () => {
+    const fault = await faultOf(answerOf(engine, says("word ".repeat(1_100), { tokensMax: 10 })));
+    expect(fault).to.include({ code: "context_length_exceeded" });
+    expect(fault.message).to.match(/context is 1024 tokens; the messages take 1\d\d\d and the answer may take 10/u);
+  });
+
+  it("cancels in prefill and in decode, and the place is free again", async () => {
+    for (const [generation, waitFor] of [
+      [says("word ".repeat(900), { tokensMax: 50 }), "prompt"],
+      [says("Tell a long story.", { tokensMax: 900 }), "text"],
+    ] as const) {
+      const stop = new AbortController();
+      const seen: string[] = [];
+      const startedMs = performance.now();
+      const fault = await faultOf(
+        (async () => {
+          for await (const event of engine.generate(generation, stop.signal)) {
+            seen.push(event.type);
+            if (event.type === waitFor) stop.abort(new Error("enough"));
+          }
+        })(),
+      );
+      expect(fault.message).to.equal("enough");
+      expect(seen).to.not.include("end");
+      expect(performance.now() - startedMs).to.be.below(5_000);
+      expect((await answerOf(engine, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
+    }
+  });
+
+  it("cancels in the queue, refuses when the queue is full, and serves the others in order", async () => {
+    await using narrow = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 2);
+    const ended: string[] = [];
+    const ask = (name: string, signal = never): Promise<void> =>
+      answerOf(narrow, says("Tell a long story.", { tokensMax: 40 }), signal).then(
+        () => void ended.push(name),
+        (error: EngineFault | Error) => void ended.push(`${name} ${"code" in error ? error.code : error.message}`),
+      );
+    const stop = new AbortController();
+    const running = ask("first");
+    const waiting = ask("second", stop.signal);
+    const next = ask("third");
+    const tooMany = ask("fourth");
+    stop.abort(new Error("left"));
+    await Promise.all([running, waiting, next, tooMany]);
+    expect(ended).to.deep.equal(["fourth queue_full", "second left", "first", "third"]);
+  });
+
+  it("whose child is killed under eight streams ends all eight, and answers the next call within five seconds", async () => {
+    const calls = Array.from({ length: 8 }, () => faultOf(answerOf(engine, says("Tell a long story.", { tokensMax: 900 }))));
+    await pause(500);
+    process.kill(engine.pid ?? 0, "SIGKILL");
+    const faults = await Promise.all(calls);
+    expect(faults.map((fault) => fault.code)).to.deep.equal(Array(8).fill("engine_died"));
+    const killedMs = performance.now();
+    expect((await answerOf(engine, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
+    expect(performance.now() - killedMs).to.be.below(5_000);
+  });
+
+  it("tries again, more slowly each time, when the child keeps dying; what waits is told when it is over", async () => {
+    const pids = new Set<number>();
+    for (let death = 0; death < 2; death += 1) {
+      await until(() => engine.pid !== undefined && !pids.has(engine.pid));
+      pids.add(engine.pid ?? 0);
+      process.kill(engine.pid ?? 0, "SIGKILL");
+      await until(() => engine.notReady !== undefined);
+      expect(engine.notReady).to.match(/is being started again/u);
+    }
+    await until(() => engine.notReady === undefined, 15_000);
+    expect((await answerOf(engine, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
+  });
+
+  it("holds no socket: its child has no connection but the pipe to its parent", () => {
+    const held = readdirSync(`/proc/${engine.pid}/fd`)
+      .map((fd) => /^socket:\[(\d+)\]$/u.exec(readlinkSync(`/proc/${engine.pid}/fd/${fd}`))?.[1])
+      .filter((inode) => inode !== undefined);
+    const network = ["tcp", "tcp6", "udp", "udp6"].map((table) => readFileSync(`/proc/${engine.pid}/net/${table}`, "utf8")).join("");
+    expect(held).to.have.length.above(0);
+    expect(held.filter((inode) => new RegExp(`\\s${inode}\\s`, "u").test(network))).to.deep.equal([]);
+  });
+});
+
+describe("a model file that can't be loaded is refused with a sentence that says what to do:", () => {
+  const start = (file: string, more: object = {}): Promise<EngineFault> =>
+    faultOf(LlamaEngine.start({ ...llamaSettings(), file, ...more }, 0));
+
+  it("missing", async () => {
+    const { message } = await start(join(scratchDir(), "gone.gguf"));
+    expect(message).to.match(/gone\.gguf is missing\. Fetch it: npx sallyport models pull smollm2-135m-instruct$/u);
+  });
+
+  it("cut off", async () => {
+    const file = join(scratchDir(), "cut.gguf");
+    copyFileSync(defaultModelFile, file);
+    truncateSync(file, 50_000_000);
+    expect((await start(file)).message).to.match(/has 50000000 bytes instead of the catalogue's 98362432: it is cut off.*Fetch it again/u);
+    // Pinned as it is, llama.cpp itself has to notice.
+    const pinned = { bytes: 50_000_000, sha256: await sha256Of(file) };
+    expect((await start(file, pinned)).message).to.match(/llama\.cpp can't load .*cut\.gguf.*damaged or not a model: fetch it again/u);
+  });
+
+  it("not the pinned hash", async () => {
+    const file = join(scratchDir(), "altered.gguf");
+    copyFileSync(defaultModelFile, file);
+    const handle = openSync(file, "r+");
+    writeSync(handle, Buffer.from([0xff]), 0, 1, 90_000_000);
+    closeSync(handle);
+    expect((await start(file)).message).to.match(/does not have the catalogue's SHA-256: it was altered or damaged\. Fetch it again/u);
+  });
+
+  it("of an architecture that llama.cpp does not know", async () => {
+    const file = join(scratchDir(), "future.gguf");
+    const bytes = readFileSync(defaultModelFile);
+    const at = bytes.indexOf("general.architecture");
+    const value = bytes.indexOf("llama", at);
+    bytes.write("wxyza", value);
+    writeFileSync(file, bytes);
+    const pinned = { bytes: bytes.length, sha256: await sha256Of(file) };
+    expect((await start(file, pinned)).message).to.match(/unknown model architecture.*use another one/u);
+  });
+
+  it("no model at all", async () => {
+    const file = join(scratchDir(), "text.gguf");
+    writeFileSync(file, "Once upon a time");
+    const pinned = { bytes: 16, sha256: await sha256Of(file) };
+    expect((await start(file, pinned)).message).to.match(/damaged or not a model/u);
+  });
+});

@@ -1,0 +1,25 @@
+import { join } from "node:path";
+import { type CatalogueEntry, entryOf, readCatalogue } from "../../models/catalogue.ts";
+import type { LlamaSettings } from "../../models/llama-protocol.ts";
+import { readConfig } from "../../server/config.ts";
+
+export const { modelsDir } = readConfig({});
+
+/** The default model; `npm test` has fetched it. */
+export const defaultEntry: CatalogueEntry = entryOf(readCatalogue(modelsDir), "smollm2-135m-instruct");
+export const defaultModelFile = join(modelsDir, defaultEntry.file);
+
+export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings {
+  const { id, bytes, sha256 } = defaultEntry;
+  return {
+    id,
+    bytes,
+    sha256,
+    file: defaultModelFile,
+    contextTokens: 1024,
+    parallel: 8,
+    threads: 0,
+    defaults: { temperature: 0.2 },
+    ...more,
+  };
+}
