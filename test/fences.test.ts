@@ -1,0 +1,75 @@
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { expect } from "chai";
+import { root } from "./support/appliance.ts";
+import { scratchDir } from "./support/scratch.ts";
+
+/** Who imports what, and whether the lint lets it. */
+const imports: readonly (readonly [file: string, imported: string, allowed: boolean])[] = [
+  ["models/x.ts", "./engine.ts", true],
+  ["models/x.ts", "zod", true],
+  ["models/x.ts", "../server/config.ts", false],
+  ["models/x.ts", "../classifiers/classifier.ts", false],
+  ["models/x.ts", "../certs/authority.ts", false],
+  ["models/x.ts", "node-llama-cpp", false],
+  ["models/llama-child.ts", "node-llama-cpp", true],
+  ["models/llama-child.ts", "../server/config.ts", false],
+  ["classifiers/pii/x.ts", "../../server/config.ts", false],
+  ["classifiers/pii/x.ts", "../../models/engine.ts", false],
+  ["classifiers/pii/x.ts", "onnxruntime-node", false],
+  ["classifiers/pii/x.ts", "node:net", true],
+  ["certs/x.ts", "../server/config.ts", false],
+  ["certs/x.ts", "node-forge", false],
+  ["certs/x509.ts", "node-forge", true],
+  ["server/x.ts", "../models/engine.ts", true],
+  ["server/x.ts", "../models/llama-engine.ts", false],
+  ["server/x.ts", "../classifiers/classifier.ts", true],
+  ["server/x.ts", "../classifiers/pii/patterns.ts", false],
+  ["server/x.ts", "../certs/tls-material.ts", true],
+  ["server/x.ts", "../scripts/command.ts", false],
+  ["server/x.ts", "express", false],
+  ["server/x.ts", "better-sqlite3", false],
+  ["server/http/x.ts", "express", true],
+  ["server/http/x.ts", "better-sqlite3", false],
+  ["server/http/routes/x.ts", "../../../models/pull.ts", false],
+  ["server/http/x.ts", "./routes/models.ts", true],
+  ["server/audit/x.ts", "better-sqlite3", true],
+  ["server/audit/x.ts", "express", false],
+  ["server/pipeline/x.ts", "zod", false],
+  ["server/pipeline/x.ts", "@huggingface/tokenizers", false],
+  ["server/pipeline/x.ts", "node:crypto", true],
+  ["server/pipeline/x.ts", "./answer.ts", true],
+  ["server/pipeline/x.ts", "../../models/engine.ts", true],
+  ["server/pipeline/x.ts", "../http/app.ts", false],
+  ["scripts/x.ts", "../server/appliance.ts", true],
+  ["scripts/x.ts", "node-forge", false],
+];
+
+describe("the import fences", () => {
+  let refused: Set<string>;
+  const folder = (index: number): string => `case-${index}`;
+
+  before(() => {
+    const dir = scratchDir();
+    const config = JSON.parse(readFileSync(join(root, "biome.json"), "utf8"));
+    for (const override of config.overrides) override.includes = override.includes.map((glob: string) => `*/${glob}`);
+    writeFileSync(join(dir, "biome.json"), JSON.stringify({ linter: { rules: { preset: "none" } }, overrides: config.overrides }));
+    for (const [index, [file, imported]] of imports.entries()) {
+      const path = join(dir, folder(index), file);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, `import it from "${imported}";\nconsole.log(it);\n`);
+    }
+    const { stdout, stderr } = spawnSync(
+      join(root, "node_modules/.bin/biome"),
+      ["lint", "--max-diagnostics=none", "--reporter=github", "."],
+      { cwd: dir, encoding: "utf8" },
+    );
+    expect(stderr).to.match(/errors were emitted/u);
+    refused = new Set([...stdout.matchAll(/noRestrictedImports,file=[^,]*(case-\d+)\//gu)].map(([, found]) => found ?? ""));
+  });
+
+  for (const [index, [file, imported, allowed]] of imports.entries()) {
+    it(`${allowed ? "let" : "do not let"} ${file} import ${imported}`, () => expect(refused.has(folder(index))).to.equal(!allowed));
+  }
+});
