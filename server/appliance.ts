@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import type { Engine } from "../models/engine.ts";
@@ -44,8 +45,7 @@ export async function startAppliance(config: Config, engines: readonly Engine[],
       events,
       app,
     );
-    listener.server.listen(config.listen.port, config.listen.host);
-    await once(listener.server, "listening");
+    await listen(listener.server, config.listen);
     const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
     const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
     events.started({ url, models, policy: policy.name });
@@ -63,5 +63,20 @@ export async function startAppliance(config: Config, engines: readonly Engine[],
   } catch (error) {
     audit.close();
     throw error;
+  }
+}
+
+async function listen(server: Server, { host, port }: Config["listen"]): Promise<void> {
+  try {
+    server.listen(port, host);
+    await once(server, "listening");
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException; // what `listen` fails with
+    throw new Error(
+      code === "EADDRINUSE"
+        ? `Port ${port} on ${host} is taken. Set PORT to another one.`
+        : `Can't listen on ${host}, port ${port}: ${message}.`,
+      { cause },
+    );
   }
 }

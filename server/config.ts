@@ -68,7 +68,7 @@ export interface Config extends Omit<z.infer<typeof configSchema>, "data"> {
 /** The configuration is wrong; the message names the file and every wrong key. */
 export class ConfigError extends Error {}
 
-/** Reads `SALLYPORT_CONFIG`, or `sallyport.yaml` in the repository; `PORT`, `SALLYPORT_DATA` and `SALLYPORT_MODELS` win over the file. */
+/** Reads `SALLYPORT_CONFIG`, or `sallyport.yaml` in the repository; `PORT`, `SALLYPORT_HOST`, `SALLYPORT_DATA` and `SALLYPORT_MODELS` win over the file. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const named = env.SALLYPORT_CONFIG;
   const path = named === undefined ? resolve(root, "sallyport.yaml") : resolve(named);
@@ -78,7 +78,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const from = dirname(source ?? resolve("sallyport.yaml"));
   return {
     ...values,
-    listen: { ...values.listen, port: portOf(env.PORT) ?? values.listen.port },
+    listen: { host: env.SALLYPORT_HOST || values.listen.host, port: portOf(env.PORT) ?? values.listen.port },
     dataDir: env.SALLYPORT_DATA ? resolve(env.SALLYPORT_DATA) : data === undefined ? resolve("data") : resolve(from, data),
     modelsDir: env.SALLYPORT_MODELS ? resolve(env.SALLYPORT_MODELS) : resolve(root, "models"),
     policy: policyPath(values.policy, from),

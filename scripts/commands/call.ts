@@ -7,7 +7,7 @@ import { stopSignal } from "../stop-signal.ts";
 
 export const call: Command = {
   summary: "send a prompt and stream the answer to the terminal",
-  usage: `Usage: npx sallyport call PROMPT [options]
+  usage: `Usage: npx sallyport call PROMPT [options] | call --ready
 
 Calls the running appliance over mutual TLS, as an application would, and prints the answer while it is written.
 
@@ -18,7 +18,8 @@ Calls the running appliance over mutual TLS, as an application would, and prints
   --seed N
   --as NAME          whose certificate, of DATA/certs/clients. Default: app
   --url URL          default: https://127.0.0.1:PORT, from sallyport.yaml and PORT
-  --json             print every chunk as a JSON line instead`,
+  --json             print every chunk as a JSON line instead
+  --ready            no prompt: ask /readyz, print its checks; exit status 1 unless everything is ready`,
 
   async run(args) {
     const { values, positionals } = parseArgs({
@@ -33,13 +34,15 @@ Calls the running appliance over mutual TLS, as an application would, and prints
         as: { type: "string", default: "app" },
         url: { type: "string" },
         json: { type: "boolean", default: false },
+        ready: { type: "boolean", default: false },
       },
     });
     const prompt = positionals[0];
-    if (prompt === undefined || positionals.length > 1)
+    if (positionals.length !== (values.ready ? 0 : 1))
       throw new UsageError('Give one prompt, in quotes: `npx sallyport call "Say hello."`.');
     const { dataDir, listen } = readConfig();
     const client = new ApiClient(values.url ?? `https://127.0.0.1:${listen.port}`, join(dataDir, "certs"), values.as);
+    if (values.ready) return await askReady(client);
     const messages = [
       ...(values.system === undefined ? [] : [{ role: "system", content: values.system }]),
       { role: "user", content: prompt },
@@ -69,6 +72,16 @@ Calls the running appliance over mutual TLS, as an application would, and prints
     }
   },
 };
+
+async function askReady(client: ApiClient): Promise<number> {
+  try {
+    const { status, body } = await client.json("GET", "/readyz");
+    console.log(JSON.stringify(body));
+    return status === 200 ? 0 : 1;
+  } finally {
+    client.close();
+  }
+}
 
 function numbers(texts: Record<string, string | undefined>): Record<string, number> {
   const given = Object.entries(texts).filter((pair): pair is [string, string] => pair[1] !== undefined);

@@ -19,7 +19,7 @@ SIGHUP takes up changed certificates at once (they are noticed within half a sec
 
   --setup   first do what is missing: fetch the models, make CA, certificates and keys (npm start does this)
 
-Environment: SALLYPORT_CONFIG (default sallyport.yaml), PORT, SALLYPORT_DATA (default ./data),
+Environment: SALLYPORT_CONFIG (default sallyport.yaml), PORT, SALLYPORT_HOST, SALLYPORT_DATA (default ./data),
 SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
 
   async run(args) {

@@ -1,0 +1,105 @@
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import OpenAI from "openai";
+import { EchoEngine } from "../models/echo-engine.ts";
+import { LlamaEngine } from "../models/llama-engine.ts";
+import { startTestAppliance, type TestAppliance } from "./support/appliance.ts";
+import { llamaSettings } from "./support/model.ts";
+import { pythonWithOpenAI } from "./support/python.ts";
+import { scratchDir } from "./support/scratch.ts";
+
+const card = "4111 1111 1111 1111";
+
+describe("the stock OpenAI SDK for Node", () => {
+  let appliance: TestAppliance;
+  let client: OpenAI;
+  before(async () => {
+    const llama = await LlamaEngine.start(llamaSettings(), 64);
+    appliance = await startTestAppliance({ engines: [new EchoEngine("echo"), llama] });
+    client = appliance.openai();
+  });
+  after(() => appliance[Symbol.asyncDispose]());
+
+  it("lists models, chats and streams with the real model", async () => {
+    const ids = (await Array.fromAsync(client.models.list())).map((model) => model.id);
+    expect(ids).to.deep.equal(["echo", "smollm2-135m-instruct"]);
+    const asked = {
+      model: "smollm2-135m-instruct",
+      messages: [{ role: "user" as const, content: "What is the capital of France?" }],
+      max_tokens: 24,
+      seed: 7,
+    };
+    const answer = await client.chat.completions.create(asked);
+    expect(answer.choices[0]?.message.content).to.include("Paris");
+    let streamed = "";
+    for await (const chunk of await client.chat.completions.create({ ...asked, stream: true }))
+      streamed += chunk.choices[0]?.delta.content ?? "";
+    expect(streamed).to.equal(answer.choices[0]?.message.content);
+  });
+
+  it("gets the card number back that the model never saw", async () => {
+    const messages = [{ role: "user" as const, content: `Pay with ${card}, please.` }];
+    const answer = await client.chat.completions.create({ model: "echo", messages });
+    expect(answer.choices[0]?.message.content).to.equal(`Pay with ${card}, please.`);
+  });
+
+  it("raises its own errors for ours, with code and parameter", async () => {
+    const asked = { model: "echo", messages: [{ role: "user" as const, content: "a" }] };
+    const bad = await client.chat.completions.create({ ...asked, logit_bias: { "1": 1 } }).catch((error: unknown) => error);
+    expect(bad).to.be.instanceOf(OpenAI.BadRequestError).and.to.include({ code: "unsupported_parameter", param: "logit_bias" });
+    const missing = await client.models.retrieve("gpt-9").catch((error: unknown) => error);
+    expect(missing).to.be.instanceOf(OpenAI.NotFoundError).and.to.include({ code: "model_not_found" });
+    const refused = await appliance
+      .openai("auditor")
+      .models.list()
+      .catch((error: unknown) => error);
+    expect(refused).to.be.instanceOf(OpenAI.PermissionDeniedError).and.to.include({ code: "role_not_allowed" });
+  });
+
+  it("ends the engine's work when it aborts", async () => {
+    const stream = await client.chat.completions.create({
+      model: "smollm2-135m-instruct",
+      messages: [{ role: "user", content: "Tell a long story." }],
+      stream: true,
+    });
+    for await (const _ of stream) break;
+    const answer = await client.chat.completions.create({ model: "echo", messages: [{ role: "user", content: "still here" }] });
+    expect(answer.choices[0]?.message.content).to.equal("still here");
+  });
+});
+
+describe("the stock OpenAI SDK for Python", () => {
+  const script = `
+import json, ssl, sys
+from openai import BadRequestError, DefaultHttpxClient, OpenAI
+
+url, certs = sys.argv[1:]
+tls = ssl.create_default_context(cafile=certs + "/ca.pem")
+tls.load_cert_chain(certs + "/clients/app/cert.pem", certs + "/clients/app/key.pem")
+client = OpenAI(base_url=url + "/v1", api_key="unused", http_client=DefaultHttpxClient(verify=tls))
+asked = dict(model="echo", messages=[{"role": "user", "content": "Pay with ${card}, please."}])
+answer = client.chat.completions.create(**asked).choices[0].message.content
+streamed = "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True))
+try:
+    client.chat.completions.create(**asked, logit_bias={"1": 1})
+except BadRequestError as error:
+    code = [error.code, error.param]
+print(json.dumps({"models": [model.id for model in client.models.list()], "answer": answer, "streamed": streamed, "code": code}))
+`;
+
+  it("lists models, chats, streams, gets the card number back, and raises its own errors", async () => {
+    const python = await pythonWithOpenAI();
+    await using appliance = await startTestAppliance();
+    const file = join(scratchDir(), "client.py");
+    writeFileSync(file, script);
+    const { status, stdout, stderr } = await python(file, [appliance.url, appliance.certsDir]);
+    expect([status, stderr]).to.deep.equal([0, ""]);
+    expect(JSON.parse(stdout)).to.deep.equal({
+      models: ["echo"],
+      answer: `Pay with ${card}, please.`,
+      streamed: `Pay with ${card}, please.`,
+      code: ["unsupported_parameter", "logit_bias"],
+    });
+  }).timeout(180_000);
+});

@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { clientAgent, root, send, userSays } from "./support/appliance.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { pause } from "./support/until.ts";
+
+interface Started {
+  readonly npm: ChildProcess;
+  readonly exited: Promise<unknown[]>;
+  readonly url: string;
+  readonly readyMs: number;
+}
+
+/** `npm start` in the repository, in a process group of its own as a terminal would give it. */
+async function npmStart(dataDir: string): Promise<Started> {
+  const startedMs = performance.now();
+  const npm = spawn("npm", ["start"], {
+    cwd: root,
+    env: { ...process.env, PORT: "0", SALLYPORT_DATA: dataDir },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const exited = once(npm, "exit");
+  let output = "";
+  const url = await new Promise<string>((resolve, reject) => {
+    for (const stream of [npm.stdout, npm.stderr])
+      stream.on("data", (data) => {
+        output += String(data);
+        const found = /Sallyport answers at (\S+)/u.exec(output);
+        if (found?.[1] !== undefined) resolve(found[1]);
+      });
+    void exited.then(() => reject(new Error(`npm start ended:\n${output}`)));
+  });
+  const dispatcher = clientAgent(join(dataDir, "certs"), "operator");
+  expect((await send(`${url}/readyz`, "GET", undefined, { dispatcher })).body.status).to.equal("ready");
+  await dispatcher.destroy();
+  return { npm, exited, url, readyMs: performance.now() - startedMs };
+}
+
+/** As Ctrl-C in a terminal: to every process of the group at once. */
+function interrupt({ npm }: Started): void {
+  process.kill(-(npm.pid ?? 0), "SIGINT");
+}
+
+describe("npm start", () => {
+  it("does what is missing, answers, ends with 0 at Ctrl-C, and is ready in five seconds the second time", async () => {
+    const dataDir = scratchDir();
+    const first = await npmStart(dataDir);
+    for (const name of ["app", "operator", "auditor"])
+      expect(statSync(join(dataDir, "certs", "clients", name, "key.pem")).mode & 0o777).to.equal(0o600);
+    expect(statSync(join(dataDir, "keys", "audit.key")).mode & 0o777).to.equal(0o600);
+    const dispatcher = clientAgent(join(dataDir, "certs"), "app");
+    const stream = send(
+      `${first.url}/v1/chat/completions`,
+      "POST",
+      { ...userSays("Tell a long story."), stream: true, max_tokens: 2_000 },
+      { dispatcher },
+    );
+    await pause(500);
+    interrupt(first);
+    expect((await stream).text).to.include('"code":"shutting_down"');
+    expect((await first.exited)[0]).to.equal(0);
+    await dispatcher.destroy();
+
+    const before = filesIn(dataDir);
+    const second = await npmStart(dataDir);
+    interrupt(second);
+    expect((await second.exited)[0]).to.equal(0);
+    expect(second.readyMs).to.be.below(5_000);
+    expect(filesIn(dataDir)).to.deep.equal(before);
+  }).timeout(60_000);
+
+  it("finishes a set-up that was interrupted half-way", async () => {
+    const dataDir = scratchDir();
+    const certs = join(dataDir, "certs");
+    const done = await npmStart(dataDir);
+    interrupt(done);
+    await done.exited;
+    // As if the power had gone between two steps: what comes later is missing, and a key lies there without its certificate.
+    for (const file of ["clients/auditor", "clients/operator/cert.pem", "server/cert.pem", "crl.pem"])
+      rmSync(join(certs, file), { recursive: true });
+    const again = await npmStart(dataDir);
+    interrupt(again);
+    expect((await again.exited)[0]).to.equal(0);
+    expect(existsSync(join(certs, "clients", "auditor", "cert.pem"))).to.equal(true);
+  }).timeout(60_000);
+
+  it("refuses a second service on the same data, and a port that is taken, in a sentence", async () => {
+    const dataDir = scratchDir();
+    const first = await npmStart(dataDir);
+    const run = (env: Record<string, string>): { status: number | null; stderr: string } =>
+      spawnSync(process.execPath, [join(root, "scripts/sallyport.ts"), "serve", "--setup"], {
+        env: { ...process.env, ...env },
+        encoding: "utf8",
+      });
+    const same = run({ PORT: "0", SALLYPORT_DATA: dataDir });
+    expect([same.status, same.stderr.split("\n").at(-2)]).to.deep.equal([
+      1,
+      `Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`,
+    ]);
+    const taken = run({ PORT: new URL(first.url).port, SALLYPORT_DATA: scratchDir() });
+    expect(taken.status).to.equal(1);
+    expect(taken.stderr).to.match(/Port \d+ on 127\.0\.0\.1 is taken\. .*PORT/u);
+    interrupt(first);
+    await first.exited;
+  }).timeout(60_000);
+});
+
+describe("the bootstrap", () => {
+  const bootstrap = join(root, "scripts/bootstrap.js");
+
+  it("passes the exit status on, and finds the command line from any directory", () => {
+    const run = (...args: string[]): number | null => spawnSync(process.execPath, [bootstrap, ...args], { cwd: scratchDir() }).status;
+    expect([run("--help"), run("no-such-command"), run("models", "pull", "no-such-model")]).to.deep.equal([0, 2, 1]);
+    const npx = spawnSync("npx", ["sallyport", "--help"], { cwd: root, encoding: "utf8" });
+    expect([npx.status, npx.stdout.split("\n")[0]]).to.deep.equal([0, "sallyport: a private LLM inference appliance"]);
+  }).timeout(30_000);
+
+  it("installs again after an interrupted installation, and says why when npm fails", () => {
+    const copy = scratchDir();
+    mkdirSync(join(copy, "scripts"));
+    mkdirSync(join(copy, "node_modules"));
+    writeFileSync(join(copy, "scripts/bootstrap.js"), readFileSync(bootstrap));
+    // No stamp: whatever lies in node_modules is half an installation. This lockfile can't be installed.
+    writeFileSync(join(copy, "package.json"), '{ "name": "copy", "type": "module", "dependencies": { "left-pad": "1.3.0" } }');
+    writeFileSync(join(copy, "package-lock.json"), '{ "name": "copy", "lockfileVersion": 3, "packages": {} }');
+    const { status, stderr } = spawnSync(process.execPath, [join(copy, "scripts/bootstrap.js"), "--help"], { encoding: "utf8" });
+    expect(status).to.equal(1);
+    expect(stderr).to.match(
+      /Installing packages \(npm ci[\s\S]*npm ci failed with status 1:[\s\S]*Mend what it names, then run this again\./u,
+    );
+  }).timeout(60_000);
+});
+
+/** Every file but the log's, which grows, with its size. */
+function filesIn(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, encoding: "utf8" })
+    .filter((file) => statSync(join(dir, file)).isFile() && !/^(?:audit\.|service\.lock)/u.test(file))
+    .map((file) => `${file} ${statSync(join(dir, file)).size}`)
+    .toSorted();
+}
