@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The first thing that runs: installs what is missing, finds a runtime that understands TypeScript, and hands over.
+// The first thing that runs: installs what is missing, finds Node 24 or later, and hands over.
 // Plain JavaScript without dependencies, for any Node from 20.19 on.
 //   bootstrap.js COMMAND …       the sallyport command line
 //   bootstrap.js FILE.ts …       another entry of this repository
@@ -46,9 +46,9 @@ async function install() {
   process.stderr.write(`Installing packages: done in ${seconds()} s\n`);
 }
 
-/** This Node when it runs TypeScript as it is, otherwise the one that the packages bring. */
+/** This Node when it is the one the product runs on, or later (older ones lack `await using`), otherwise the one that the packages bring. */
 function runtime() {
-  if (atLeast(process.versions.node, 22, 18)) return process.execPath;
+  if (atLeast(process.versions.node, 24, 0)) return process.execPath;
   const bundled = join(root, "node_modules", `node-${process.platform}-${process.arch}`, "bin", "node");
   if (!existsSync(bundled))
     fail(`There is no bundled runtime for ${process.platform}-${process.arch}: install Node 24 and run this again.`);

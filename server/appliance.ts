@@ -19,51 +19,43 @@ export interface Appliance extends AsyncDisposable {
   reload(): void;
 }
 
-/** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them. */
+/** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them, and so does a start that fails. */
 export async function startAppliance(config: Config, engines: readonly Engine[], events = new Events()): Promise<Appliance> {
+  await using parts = new AsyncDisposableStack();
+  for (const engine of engines) parts.use(engine);
   const policy = readPolicy(config.policy);
-  const models = engines.map((engine) => engine.model.id);
-  const audit = AuditLog.open(config.dataDir, {
-    models: engines.map(({ model }) => ({ id: model.id, sha256: model.sha256 })),
-    policy: { name: policy.name, sha256: policy.sha256 },
+  const { name, sha256 } = policy;
+  const models = engines.map((engine) => engine.model);
+  const audit = AuditLog.open(config.dataDir, { models: models.map(({ id, sha256 }) => ({ id, sha256 })), policy: { name, sha256 } });
+  parts.defer(() => audit.close());
+  const running = new RunningCalls(config.limits.answer_timeout_ms);
+  const app = createApp({
+    limits: config.limits,
+    engines: new Map(engines.map((engine) => [engine.model.id, engine])),
+    gates: gatesOf(policy),
+    audit,
+    recordContext: { policy: { name, sha256 }, storesText: policy.audit.text === "encrypted" },
+    running,
+    events,
+    startedAt: Date.now(),
+    isRevoked: (serial) => listener.isRevoked(serial),
   });
-  try {
-    const running = new RunningCalls(config.limits.answer_timeout_ms);
-    const app = createApp({
-      limits: config.limits,
-      engines: new Map(engines.map((engine) => [engine.model.id, engine])),
-      gates: gatesOf(policy),
-      audit,
-      recordContext: { policy: { name: policy.name, sha256: policy.sha256 }, storesText: policy.audit.text === "encrypted" },
-      running,
-      events,
-      startedAt: Date.now(),
-      isRevoked: (serial) => listener.isRevoked(serial),
-    });
-    const listener = new Listener(
-      { certsDir: join(config.dataDir, "certs"), versionMin: config.tls.version_min, connectionsMax: config.limits.connections_max },
-      events,
-      app,
-    );
-    await listen(listener.server, config.listen);
-    const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
-    const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
-    events.started({ url, models, policy: policy.name });
-    return {
-      url,
-      reload: () => listener.reload(),
-      async [Symbol.asyncDispose]() {
-        events.stopping({ running: running.count });
-        await running.close(config.limits.shutdown_grace_ms);
-        await listener.close();
-        await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
-        audit.close();
-      },
-    };
-  } catch (error) {
-    audit.close();
-    throw error;
-  }
+  const listener = new Listener(
+    { certsDir: join(config.dataDir, "certs"), versionMin: config.tls.version_min, connectionsMax: config.limits.connections_max },
+    events,
+    app,
+  );
+  parts.defer(() => listener.close());
+  await listen(listener.server, config.listen);
+  const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
+  const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
+  events.started({ url, models: models.map(({ id }) => id), policy: name });
+  parts.defer(async () => {
+    events.stopping({ running: running.count });
+    await running.close(config.limits.shutdown_grace_ms);
+  });
+  const owned = parts.move();
+  return { url, reload: () => listener.reload(), [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function listen(server: Server, { host, port }: Config["listen"]): Promise<void> {

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { expect } from "chai";
 import { clientAgent, root, send, userSays } from "./support/appliance.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -117,6 +117,20 @@ describe("the bootstrap", () => {
     expect([run("--help"), run("no-such-command"), run("models", "pull", "no-such-model")]).to.deep.equal([0, 2, 1]);
     const npx = spawnSync("npx", ["sallyport", "--help"], { cwd: root, encoding: "utf8" });
     expect([npx.status, npx.stdout.split("\n")[0]]).to.deep.equal([0, "sallyport: a private LLM inference appliance"]);
+  }).timeout(30_000);
+
+  it("runs the product on Node 24 or later, whatever the host has", () => {
+    const dir = scratchDir();
+    const host = join(dir, "node");
+    copyFileSync(process.execPath, host);
+    writeFileSync(join(dir, "which.ts"), "console.log(process.execPath);\n");
+    const runtimeOn = (version: string): string => {
+      const pretend = `data:text/javascript,Object.defineProperty(process.versions,"node",{value:"${version}"})`;
+      const entry = relative(root, join(dir, "which.ts"));
+      return spawnSync(host, ["--import", pretend, bootstrap, entry], { encoding: "utf8" }).stdout.trim();
+    };
+    expect(runtimeOn("24.0.0")).to.equal(host);
+    for (const older of ["20.19.0", "22.18.0", "23.11.0"]) expect(runtimeOn(older)).to.match(/node_modules\/node-\w+-\w+\/bin\/node$/u);
   }).timeout(30_000);
 
   it("installs again after an interrupted installation, and says why when npm fails", () => {
