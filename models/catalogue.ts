@@ -37,6 +37,8 @@ const entrySchema = z.strictObject({
       top_p: z.number().gt(0).max(1).optional(),
       top_k: z.int().min(0).optional(),
       min_p: z.number().min(0).max(1).optional(),
+      /** Divides the odds of the last 64 tokens of the answer; 1 does nothing. */
+      repeat_penalty: z.number().min(1).max(2).optional(),
     })
     .optional(),
   /** A chat template's name in node-llama-cpp; absent: the one inside the file. */

@@ -21,6 +21,9 @@ import { verifyFile } from "./verify-file.ts";
 /** A prompt is evaluated in pieces of this many tokens, so that running answers go on between them and a cancel is heard. */
 const prefillTokens = 64;
 
+/** How far back a penalty on repetition looks, in tokens of the answer. */
+const recentTokens = 64;
+
 const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
 const nativeErrors: string[] = [];
 const running = new Map<number, AbortController>();
@@ -148,12 +151,14 @@ async function generate(
     if (signal.aborted) return;
   }
   const text = new TokenText(model, prompt);
+  const recent: Token[] = [];
   const { defaults } = settings;
   const tokens = sequence.evaluate(prompt.slice(last), {
     temperature: generation.temperature ?? defaults.temperature ?? 1,
     topP: generation.topP ?? defaults.topP ?? 1,
     ...(defaults.topK === undefined ? {} : { topK: defaults.topK }),
     ...(defaults.minP === undefined ? {} : { minP: defaults.minP }),
+    ...(defaults.repeatPenalty === undefined ? {} : { repeatPenalty: { penalty: defaults.repeatPenalty, punishTokens: () => recent } }),
     ...(generation.seed === undefined ? {} : { seed: generation.seed }),
   });
   let count = 0;
@@ -162,6 +167,7 @@ async function generate(
     if (signal.aborted) return;
     if (stopTokens.has(token)) break;
     count += 1;
+    if (recent.push(token) > recentTokens) recent.shift();
     text.add(token, (piece, taken) => send({ type: "event", call, event: { type: "text", text: piece, tokens: taken } }));
     if (count >= tokensMax) {
       reason = "length";

@@ -16,7 +16,13 @@ export interface LlamaSettings {
   /** A chat template's name in node-llama-cpp; absent: the one inside the file. */
   readonly template?: string;
   /** Sampling for calls that say nothing. */
-  readonly defaults: { readonly temperature?: number; readonly topP?: number; readonly topK?: number; readonly minP?: number };
+  readonly defaults: {
+    readonly temperature?: number;
+    readonly topP?: number;
+    readonly topK?: number;
+    readonly minP?: number;
+    readonly repeatPenalty?: number;
+  };
 }
 
 /** What a GGUF says about itself. */

@@ -20,7 +20,7 @@ export async function openEngines(config: Config): Promise<Engine[]> {
 async function open(model: Config["models"][number], { modelsDir, engine }: Config): Promise<Engine> {
   if ("engine" in model) return new EchoEngine(model.id, { tokenDelayMs: model.token_delay_ms });
   const entry = entryOf(readCatalogue(modelsDir), model.id);
-  const { temperature, top_p: topP, top_k: topK, min_p: minP } = entry.defaults ?? {};
+  const { temperature, top_p: topP, top_k: topK, min_p: minP, repeat_penalty: repeatPenalty } = entry.defaults ?? {};
   const settings = {
     id: entry.id,
     file: join(modelsDir, entry.file),
@@ -35,6 +35,7 @@ async function open(model: Config["models"][number], { modelsDir, engine }: Conf
       ...(topP === undefined ? {} : { topP }),
       ...(topK === undefined ? {} : { topK }),
       ...(minP === undefined ? {} : { minP }),
+      ...(repeatPenalty === undefined ? {} : { repeatPenalty }),
     },
   };
   return await LlamaEngine.start(settings, engine.queue_max);

@@ -169,6 +169,8 @@ describe("the README's calls", () => {
     expect([nobody.status, nobody.stderr]).to.deep.equal([1, nobody.stderr]);
     expect(nobody.stderr).to.match(/does not answer.*Start it with `npm start`/u);
     expect(await sallyport(["call"], env)).to.include({ status: 2 });
+    for (const url of ["nonsense", "http://127.0.0.1:1", "https://127.0.0.1:99999"])
+      expect(await sallyport(["call", "Hello", "--url", url], env)).to.include({ status: 2 });
     expect(await sallyport(["cal"], env)).to.include({ status: 2 });
   });
 });

@@ -41,7 +41,10 @@ Calls the running appliance over mutual TLS, as an application would, and prints
     if (positionals.length !== (values.ready ? 0 : 1))
       throw new UsageError('Give one prompt, in quotes: `npx sallyport call "Say hello."`.');
     const { dataDir, listen } = readConfig();
-    const client = new ApiClient(values.url ?? `https://127.0.0.1:${listen.port}`, join(dataDir, "certs"), values.as);
+    const url = values.url ?? `https://127.0.0.1:${listen.port}`;
+    if (!/^https:\/\/[^/]+\/?$/u.test(url) || !URL.canParse(url))
+      throw new UsageError(`--url ${url} is not an address such as https://127.0.0.1:8443.`);
+    const client = new ApiClient(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
     if (values.ready) return await askReady(client);
     const messages = [
       ...(values.system === undefined ? [] : [{ role: "system", content: values.system }]),
