@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import { type Role, roles } from "./identity.ts";
 import { writeFileWhole } from "./write-file.ts";
@@ -32,6 +33,7 @@ export const clientLifeDays = 365;
 /** Clocks of clients and servers differ: a new certificate is valid from five minutes ago. */
 const backdateMs = 5 * 60_000;
 const dayMs = 86_400_000;
+const dnsName = /^(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/u;
 
 export interface IssuedCertificate {
   readonly serial: string;
@@ -46,21 +48,27 @@ export interface IssuedCertificate {
   readonly status: "valid" | "expired" | "revoked";
 }
 
-/** Makes the CA, an empty revocation list and the server's certificate, as far as they are missing. Returns what it made. */
+/**
+ * Makes the CA, the revocation list and the server's certificate, as far as they are missing, and replaces a server's certificate that does not
+ * fit its key or is in the last third of its life. Returns what it made.
+ */
 export function initAuthority(dir: string, serverNames: readonly string[]): string[] {
   const made: string[] = [];
   if (!existsSync(join(dir, "ca.pem"))) {
-    const key = newKey();
-    const pem = buildAuthority({ commonName: "Sallyport CA" }, key, life(caLifeDays));
-    writeKey(join(dir, "ca.key.pem"), key);
-    writeFileWhole(join(dir, "ca.pem"), pem, 0o644);
+    // A key without its certificate: an interrupted start, or a certificate lost. The same key makes one that old certificates fit.
+    const keyFile = join(dir, "ca.key.pem");
+    const key = existsSync(keyFile) ? readKey(keyFile) : newKey();
+    writeKey(keyFile, key);
+    writeFileWhole(join(dir, "ca.pem"), buildAuthority({ commonName: "Sallyport CA" }, key, life(caLifeDays)), 0o644);
     made.push("ca.pem");
   }
   if (!existsSync(join(dir, "crl.pem"))) {
     writeRevocationList(dir);
     made.push("crl.pem");
   }
-  if (!existsSync(join(dir, "server", "cert.pem"))) {
+  const server = serverState(dir);
+  // Where the CA's key is kept elsewhere, a certificate that still works is left alone.
+  if (server === "unfit" || (server === "due" && existsSync(join(dir, "ca.key.pem")))) {
     rotateServer(dir, serverNames);
     made.push("server/cert.pem");
   }
@@ -73,8 +81,9 @@ export function rotateServer(
   names: readonly string[],
   { lifeDays = serverLifeDays }: { lifeDays?: number } = {},
 ): IssuedCertificate {
-  const bad = names.find((name) => !/^[A-Za-z0-9.:*_-]{1,253}$/u.test(name));
-  if (bad !== undefined || names.length === 0) throw new Error(`"${bad ?? ""}" is not a DNS name or an IP address.`);
+  const bad = names.find((name) => isIP(name) === 0 && (!dnsName.test(name) || name.length > 253));
+  if (bad !== undefined) throw new Error(`"${bad}" is not a DNS name or an IP address.`);
+  if (names.length === 0) throw new Error("A server's certificate needs a DNS name or an IP address: give some under tls.names.");
   return issue(dir, join(dir, "server"), { commonName: "Sallyport" }, { kind: "server", names }, lifeDays);
 }
 
@@ -89,25 +98,29 @@ export function issueClient(
   return issue(dir, join(dir, "clients", name), { commonName: name, organizationalUnit: role }, { kind: "client" }, lifeDays);
 }
 
-/** Revokes every valid certificate of a client, or the one with this serial, and writes the new revocation list. Returns their serials. */
+/**
+ * Revokes every certificate of a client that has not expired, or the one with this serial, and writes the new revocation list. Returns their
+ * serials. Doing it again is no error: an interrupted revocation is finished that way.
+ */
 export function revoke(dir: string, nameOrSerial: string, reason = "unspecified"): string[] {
   const all = listIssued(dir).filter(
-    (one) => one.status === "valid" && ((one.kind === "client" && one.name === nameOrSerial) || one.serial === nameOrSerial.toUpperCase()),
+    (one) =>
+      one.status !== "expired" && ((one.kind === "client" && one.name === nameOrSerial) || one.serial === nameOrSerial.toUpperCase()),
   );
   if (all.length === 0)
     throw new Error(`There is no valid certificate with the name or serial "${nameOrSerial}". See \`npx sallyport certs list\`.`);
-  for (const { serial } of all) {
+  for (const { serial } of all.filter((one) => one.status === "valid")) {
     writeFileWhole(join(dir, "revoked", `${serial}.json`), `${JSON.stringify({ at: new Date().toISOString(), reason })}\n`, 0o600);
   }
   writeRevocationList(dir);
   return all.map((one) => one.serial);
 }
 
-/** Every certificate ever issued, newest first. */
+/** Every certificate ever issued, newest first. Throws a sentence that names the file when one of the register is damaged. */
 export function listIssued(dir: string): IssuedCertificate[] {
   const revoked = revokedSerials(dir);
   return filesIn(join(dir, "issued"), ".pem")
-    .map((file) => describe(new X509Certificate(readFileSync(join(dir, "issued", file))), revoked))
+    .map((file) => describe(readCertificate(join(dir, "issued", file)), revoked))
     .toSorted((a, b) => b.notBefore.getTime() - a.notBefore.getTime() || a.serial.localeCompare(b.serial));
 }
 
@@ -127,23 +140,48 @@ function issue(dir: string, target: string, subject: Subject, purpose: Purpose, 
   return describe(certificate, new Set());
 }
 
-function readIssuer(dir: string): Issuer {
+/** `due`: in the last third of its life. `unfit`: missing, damaged, expired, of another CA, or not the certificate of its key. */
+function serverState(dir: string): "fine" | "due" | "unfit" {
   try {
-    return {
-      certificate: new X509Certificate(readFileSync(join(dir, "ca.pem"))),
-      key: createPrivateKey(readFileSync(join(dir, "ca.key.pem"))),
-    };
+    const certificate = new X509Certificate(readFileSync(join(dir, "server", "cert.pem")));
+    const fits = certificate.checkPrivateKey(createPrivateKey(readFileSync(join(dir, "server", "key.pem"))));
+    const ours = certificate.verify(readCertificate(join(dir, "ca.pem")).publicKey);
+    const { status, renewAt } = describe(certificate, revokedSerials(dir));
+    if (!fits || !ours || status !== "valid") return "unfit";
+    return renewAt.getTime() < Date.now() ? "due" : "fine";
+  } catch {
+    return "unfit";
+  }
+}
+
+function readIssuer(dir: string): Issuer {
+  if (!existsSync(join(dir, "ca.pem")))
+    throw new Error(`There is no certificate authority in ${dir}. Make one with \`npx sallyport certs init\`.`);
+  return { certificate: readCertificate(join(dir, "ca.pem")), key: readKey(join(dir, "ca.key.pem")) };
+}
+
+function readCertificate(path: string): X509Certificate {
+  try {
+    return new X509Certificate(readFileSync(path));
   } catch (cause) {
-    throw new Error(`There is no certificate authority in ${dir}. Make one with \`npx sallyport certs init\`.`, { cause });
+    throw new Error(`${path} is no certificate, or damaged. Restore it from a backup.`, { cause });
+  }
+}
+
+function readKey(path: string): KeyObject {
+  if (!existsSync(path))
+    throw new Error(`${path} is missing, and nothing can be issued or revoked without it. Put the CA's key there, from where it is kept.`);
+  try {
+    return createPrivateKey(readFileSync(path));
+  } catch (cause) {
+    throw new Error(`${path} is no private key, or damaged. Restore it from a backup.`, { cause });
   }
 }
 
 function writeRevocationList(dir: string): void {
   const issuer = readIssuer(dir);
-  const revoked = [...revokedSerials(dir)].map((serial) => {
-    const { at } = JSON.parse(readFileSync(join(dir, "revoked", `${serial}.json`), "utf8")) as { at: string }; // written by `revoke`
-    return { serial, at: new Date(at) };
-  });
+  // That the file is there revokes; its own date is near enough to when.
+  const revoked = [...revokedSerials(dir)].map((serial) => ({ serial, at: statSync(join(dir, "revoked", `${serial}.json`)).mtime }));
   // A list that ran out would lock everybody out of a host that nobody visits: it is replaced at each revocation, and lasts as long as the CA.
   const lifeOfList = { notBefore: new Date(Date.now() - backdateMs), notAfter: new Date(issuer.certificate.validTo) };
   writeFileWhole(join(dir, "crl.pem"), buildRevocationList(revoked, Date.now(), lifeOfList, issuer), 0o644);
@@ -151,7 +189,11 @@ function writeRevocationList(dir: string): void {
 
 /** Upper-case hexadecimal. */
 export function revokedSerials(dir: string): Set<string> {
-  return new Set(filesIn(join(dir, "revoked"), ".json").map((file) => file.slice(0, -".json".length)));
+  return new Set(
+    filesIn(join(dir, "revoked"), ".json")
+      .map((file) => file.slice(0, -".json".length))
+      .filter((serial) => /^[0-9A-F]+$/u.test(serial)),
+  );
 }
 
 function describe(certificate: X509Certificate, revoked: ReadonlySet<string>): IssuedCertificate {
@@ -195,9 +237,14 @@ function writeKey(path: string, key: KeyObject): void {
   writeFileWhole(path, String(key.export({ type: "pkcs8", format: "pem" })), 0o600);
 }
 
+/** None when there is no such directory yet. */
 function filesIn(dir: string, ending: string): string[] {
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  return readdirSync(dir).filter((file) => file.endsWith(ending));
+  try {
+    return readdirSync(dir).filter((file) => file.endsWith(ending));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return []; // what `readdirSync` throws
+    throw error;
+  }
 }
 
 function life(days: number): Life {

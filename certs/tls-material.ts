@@ -2,7 +2,6 @@ import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
-import { revokedSerials } from "./authority.ts";
 
 /** What a TLS server needs, read and found to fit together. PEM. */
 export interface TlsMaterial {
@@ -10,8 +9,6 @@ export interface TlsMaterial {
   readonly crl: string;
   readonly cert: string;
   readonly key: string;
-  /** Upper-case hexadecimal. */
-  readonly revokedSerials: ReadonlySet<string>;
   /** Changes when any of it does. */
   readonly fingerprint: string;
 }
@@ -36,11 +33,10 @@ export function readTlsMaterial(dir: string): TlsMaterial {
   }
   if (new Date(server.validTo).getTime() < Date.now())
     throw new Error(`${join(dir, files.cert)} expired on ${server.validTo}. Run \`npx sallyport certs rotate\`.`);
-  const revoked = revokedSerials(dir);
   const fingerprint = createHash("sha256")
-    .update(JSON.stringify([ca, crl, cert, key, [...revoked].toSorted()]))
+    .update(JSON.stringify([ca, crl, cert, key]))
     .digest("hex");
-  return { ca, crl, cert, key, revokedSerials: revoked, fingerprint };
+  return { ca, crl, cert, key, fingerprint };
 }
 
 function read(path: string): string {

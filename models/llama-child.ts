@@ -80,7 +80,9 @@ async function loadWithLlama(
     // More threads than cores wait for each other in turns: by default it would take four.
     maxThreads: settings.threads || availableParallelism(),
     logLevel: LlamaLogLevel.error,
-    logger: (_level, message) => nativeErrors.push(message.trim()),
+    logger: (_level, message) => {
+      if (nativeErrors.length < 100) nativeErrors.push(message.trim());
+    },
   });
   const model = await llama.loadModel({ modelPath: settings.file });
   const context = await model.createContext({
@@ -115,7 +117,9 @@ async function serve(call: number, generation: Generation, loaded: Loaded): Prom
     await generate(call, generation, loaded, sequence, cancel.signal);
   } catch (error) {
     if (error instanceof EngineFault) send({ type: "fault", call, code: error.code, message: error.message });
-    else if (!cancel.signal.aborted) send({ type: "fault", call, code: "engine_died", message: `The engine failed: ${String(error)}` });
+    else if (!cancel.signal.aborted) {
+      send({ type: "fault", call, code: "engine_died", message: "The engine failed in the middle of this call. Send it once more." });
+    }
   } finally {
     running.delete(call);
     if (sequence !== undefined) {

@@ -113,7 +113,11 @@ export class LlamaEngine implements Engine {
     });
     this.#child = child;
     child.on("message", (message: FromChild) => this.#receive(message));
-    child.on("exit", (code, signal) => this.#died(signal ?? `status ${code}`));
+    child.once("exit", (code, signal) => this.#died(child, signal ?? `status ${code}`));
+    // It could not be started, or a message did not reach it any more; where it ran, `exit` follows.
+    child.on("error", (error) => {
+      if (child.pid === undefined) this.#died(child, error.message);
+    });
   }
 
   #receive(message: FromChild): void {
@@ -124,8 +128,7 @@ export class LlamaEngine implements Engine {
     } else if (message.type === "unfit") {
       this.#change({ is: "unfit", because: message.message });
     } else if (message.type === "free") {
-      this.#calls.delete(message.call);
-      this.#slots.give();
+      if (this.#calls.delete(message.call)) this.#slots.give();
     } else if (message.type === "event") {
       this.#calls.get(message.call)?.emit("event", message.event);
     } else {
@@ -133,7 +136,8 @@ export class LlamaEngine implements Engine {
     }
   }
 
-  #died(how: string): void {
+  #died(child: ChildProcess, how: string): void {
+    if (this.#child !== child) return;
     this.#child = undefined;
     for (const call of [...this.#calls.keys()]) {
       this.#fail(
@@ -162,6 +166,7 @@ export class LlamaEngine implements Engine {
   }
 
   #send(message: ToChild): void {
-    if (this.#child?.connected) this.#child.send(message);
+    // What it does not get any more, its end tells.
+    if (this.#child?.connected) this.#child.send(message, () => {});
   }
 }

@@ -23,7 +23,8 @@ export class Slots {
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const leave = (): void => {
-      this.#waiting.splice(this.#waiting.indexOf(resolve), 1);
+      const at = this.#waiting.indexOf(resolve);
+      if (at >= 0) this.#waiting.splice(at, 1);
       reject(signal.reason);
     };
     this.#waiting.push(resolve);

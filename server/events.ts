@@ -19,7 +19,10 @@ export class Events {
 
   /** `code` is absent when the call was answered. */
   callEnded(fields: {
+    /** As in the response's `x-request-id`. */
     readonly id: string;
+    /** As in the audit log. */
+    readonly call?: string;
     readonly caller: string;
     readonly path: string;
     readonly status: number;
@@ -35,8 +38,13 @@ export class Events {
     this.#log.error({ ...rest, error: describe(error) }, "failed");
   }
 
-  tlsChanged(fields: { readonly revoked: number; readonly ended: number }): void {
-    this.#log.info(fields, "certificates reloaded");
+  tlsChanged(): void {
+    this.#log.info("certificates reloaded");
+  }
+
+  /** `revoked`: certificates on the list. `ended`: connections closed now. */
+  revocationsChanged(fields: { readonly revoked: number; readonly ended: number }): void {
+    this.#log.info(fields, "revocations reloaded");
   }
 
   tlsRefused(fields: { readonly code: string }): void {

@@ -99,7 +99,18 @@ describe("certificates", () => {
     expect(await handshake(dir, first)).to.match(/ERR_SSL|ECONNRESET|closed/u);
     expect(JSON.parse(await handshake(dir, second))).to.include({ name: "second" });
     expect(listIssued(dir).map(({ name, status }) => `${name} ${status}`)).to.include.members(["first revoked", "second valid"]);
-    expect(() => revoke(dir, "first")).to.throw(/no valid certificate/u);
+    expect(() => revoke(dir, "third")).to.throw(/no valid certificate/u);
+  });
+
+  it("are revoked whole by a second try when the first was interrupted", async () => {
+    const dir = newAuthority();
+    const leaver = client(dir, "leaver");
+    const before = readFileSync(join(dir, "crl.pem"));
+    const [serial] = revoke(dir, "leaver");
+    writeFileSync(join(dir, "crl.pem"), before); // as if the power had gone before the list was written
+    writeFileSync(join(dir, "revoked", `${serial}.json`), "{"); // and in the middle of the other file
+    expect(revoke(dir, "leaver")).to.deep.equal([serial]);
+    expect(await handshake(dir, leaver)).to.match(/ERR_SSL|ECONNRESET|closed/u);
   });
 
   it("satisfy OpenSSL's strict verification", async () => {
@@ -132,7 +143,8 @@ describe("certificates", () => {
     expect(certificate.checkIP("10.0.0.7")).to.equal("10.0.0.7");
     expect(certificate.checkIP("fd00::7")).to.equal("fd00::7");
     expect(certificate.checkHost("localhost")).to.equal(undefined);
-    expect(() => rotateServer(dir, ["not a name"])).to.throw(/not a DNS name/u);
+    for (const name of ["not a name", "foo..bar", "bar:baz", "-x", ""]) expect(() => rotateServer(dir, [name])).to.throw(/not a DNS name/u);
+    expect(() => rotateServer(dir, [])).to.throw(/tls\.names/u);
   });
 
   it("never outlive the CA, and are due at two thirds of their life", () => {
@@ -160,6 +172,37 @@ describe("certificates", () => {
     expect(initAuthority(dir, names)).to.deep.equal(["crl.pem", "server/cert.pem"]);
     expect(readFileSync(join(dir, "ca.pem"), "utf8")).to.equal(ca);
     readTlsMaterial(dir);
+  });
+
+  it("go on after a rotation that was interrupted between key and certificate", () => {
+    const dir = newAuthority();
+    writeFileSync(join(dir, "server", "key.pem"), pem(newKey()));
+    expect(() => readTlsMaterial(dir)).to.throw(/do not belong together/u);
+    expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);
+    readTlsMaterial(dir);
+  });
+
+  it("stay good when the CA's certificate was lost and its key was not", async () => {
+    const dir = newAuthority();
+    const app = client(dir);
+    const key = readFileSync(join(dir, "ca.key.pem"), "utf8");
+    rmSync(join(dir, "ca.pem"));
+    expect(initAuthority(dir, names)).to.deep.equal(["ca.pem"]);
+    expect(readFileSync(join(dir, "ca.key.pem"), "utf8")).to.equal(key);
+    expect(JSON.parse(await handshake(dir, app))).to.include({ name: "app" });
+  });
+
+  it("need the CA's key to be issued, but not to serve", () => {
+    const dir = newAuthority();
+    rmSync(join(dir, "ca.key.pem"));
+    expect(initAuthority(dir, names)).to.deep.equal([]);
+    expect(() => issueClient(dir, "app", "app")).to.throw(/ca\.key\.pem is missing, and nothing can be issued/u);
+  });
+
+  it("name the file of the register that is damaged", () => {
+    const dir = newAuthority();
+    writeFileSync(join(dir, "issued", "AB.pem"), "junk");
+    expect(() => listIssued(dir)).to.throw(/issued\/AB\.pem is no certificate/u);
   });
 
   it("lose nothing when many are issued and revoked at once", async () => {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { request } from "undici";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
@@ -23,13 +24,10 @@ describe("a killed engine", () => {
   it("ends eight streams with an error and a settled record, and the next call is answered within five seconds", async () => {
     const dataDir = prepareData();
     const service = await startService(dataDir, "models: [{ id: smollm2-135m-instruct }]\n");
-    const streams = Array.from({ length: 8 }, () =>
-      service.call("POST", chat, { ...userSays("Tell a long story."), stream: true, max_tokens: 400, seed: 1 }),
-    );
-    await until(() => entriesOf(dataDir).filter((entry) => entry.kind === "received").length === 8);
-    await pause(1_000);
+    const streams = Array.from({ length: 8 }, () => firstTextOf(service, "Tell a long story."));
+    const readers = await Promise.all(streams);
     process.kill(engineOf(service), "SIGKILL");
-    for (const { text } of await Promise.all(streams)) {
+    for (const text of await Promise.all(readers.map((rest) => rest()))) {
       const events = eventsOf(text);
       expect(events.at(-1).error).to.include({ type: "server_error", code: "engine_died" });
       expect(text).to.not.include("[DONE]");
@@ -98,6 +96,27 @@ describe("Ctrl-C and SIGTERM", () => {
     await until(() => !readdirSync("/proc").includes(String(engine)));
   });
 });
+
+/** Begins a stream; once its first text is there, returns how to read all of it. */
+async function firstTextOf(service: Service, prompt: string): Promise<() => Promise<string>> {
+  const { body } = await request(`${service.url}${chat}`, {
+    method: "POST",
+    dispatcher: service.agent,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ ...userSays(prompt), stream: true, max_tokens: 800 }),
+  });
+  let text = "";
+  const chunks = body[Symbol.asyncIterator]();
+  while (!/"content":"[^"]/u.test(text)) {
+    const { value, done } = await chunks.next();
+    if (done) throw new Error(`the stream ended without a text: ${text}`);
+    text += String(value);
+  }
+  return async () => {
+    for (let next = await chunks.next(); !next.done; next = await chunks.next()) text += String(next.value);
+    return text;
+  };
+}
 
 /** Process id of the service's engine child. */
 function engineOf({ child }: Service): number {

@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
+import { connect as plainConnect } from "node:net";
 import { join } from "node:path";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
@@ -123,6 +124,30 @@ describe("mutual TLS", () => {
       .to.include("w199")
       .and.to.include("[DONE]");
     await leaver.destroy();
+  });
+
+  it("ends a revoked certificate also while the server's own files do not fit together", async () => {
+    await using other = await startTestAppliance();
+    issueClient(other.certsDir, "leaver", "app");
+    const options = { host: "127.0.0.1", port: Number(new URL(other.url).port), ca: readFileSync(join(other.certsDir, "ca.pem")) };
+    const open = connect({ ...options, ...shown(other.certsDir, "leaver") });
+    await once(open, "secureConnect");
+    const closed = once(open, "close");
+    writeFileSync(join(other.certsDir, "server", "key.pem"), String(newKey().export({ type: "pkcs8", format: "pem" })));
+    revoke(other.certsDir, "leaver");
+    await closed;
+    expect(await answerTo({ ...options, ...shown(other.certsDir, "leaver") })).to.match(endedInTls);
+    expect((await other.call("GET", "/healthz")).status).to.equal(200);
+  });
+
+  it("stops within a second although somebody never began the handshake", async () => {
+    const other = await startTestAppliance();
+    const silent = plainConnect(Number(new URL(other.url).port), "127.0.0.1");
+    await once(silent, "connect");
+    const startedMs = performance.now();
+    await other[Symbol.asyncDispose]();
+    expect(performance.now() - startedMs).to.be.below(2_000);
+    silent.destroy();
   });
 });
 

@@ -68,16 +68,17 @@ function observe(events: Events): RequestHandler {
     response.setHeader("x-request-id", requestId);
     response.once("close", () => {
       const { caller, callId, error } = response.locals;
-      const code = error === undefined ? undefined : replyTo(error).body.error.code;
+      const code = error === undefined ? undefined : error instanceof ClientGone ? "client_gone" : replyTo(error).body.error.code;
       events.callEnded({
-        id: callId ?? requestId,
+        id: requestId,
+        ...(callId === undefined ? {} : { call: callId }),
         caller: caller?.name ?? "",
         path: request.route?.path ?? "",
         status: response.statusCode,
         ...(code === undefined ? {} : { code }),
         ms: Math.round(performance.now() - startedMs),
       });
-      if (error !== undefined) logFailure(events, callId ?? requestId, error);
+      if (error !== undefined) logFailure(events, requestId, error);
     });
     next();
   };

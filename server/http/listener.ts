@@ -1,6 +1,8 @@
 import type { RequestListener } from "node:http";
 import { createServer, type Server } from "node:https";
+import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { revokedSerials } from "../../certs/authority.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
 import type { Events } from "../events.ts";
 
@@ -21,14 +23,18 @@ export class Listener {
   readonly #settings: ListenerSettings;
   readonly #events: Events;
   readonly #sockets = new Set<TLSSocket>();
+  /** Connections that have not ended their handshake, by whom they come from. */
+  readonly #shakingHands = new Map<string, Socket>();
   readonly #check: NodeJS.Timeout;
   #material: TlsMaterial;
+  #revoked: ReadonlySet<string>;
   #complaint = "";
 
   constructor(settings: ListenerSettings, events: Events, handler: RequestListener) {
     this.#settings = settings;
     this.#events = events;
     this.#material = readTlsMaterial(settings.certsDir);
+    this.#revoked = revokedSerials(settings.certsDir);
     this.server = createServer(
       {
         ...contextOf(this.#material, settings),
@@ -40,22 +46,26 @@ export class Listener {
       handler,
     );
     this.server.maxConnections = settings.connectionsMax;
+    this.server.on("connection", (socket: Socket) => {
+      const from = originOf(socket);
+      this.#shakingHands.set(from, socket);
+      socket.once("close", () => this.#shakingHands.delete(from));
+    });
     this.server.on("secureConnection", (socket: TLSSocket) => this.#connected(socket));
     this.server.on("tlsClientError", (error: NodeJS.ErrnoException) => events.tlsRefused({ code: error.code ?? "unknown" }));
     this.#check = setInterval(() => this.reload(), checkEveryMs).unref();
   }
 
-  /** Takes up changed certificate files. Files that do not fit together are refused, and the old ones stay. */
+  /** Takes up changed certificate files. Files that do not fit together are refused, and the old ones stay; revocations count all the same. */
   reload(): void {
     try {
+      this.#endRevoked();
       const material = readTlsMaterial(this.#settings.certsDir);
       this.#complaint = "";
       if (material.fingerprint === this.#material.fingerprint) return;
       this.server.setSecureContext(contextOf(material, this.#settings));
       this.#material = material;
-      const revoked = [...this.#sockets].filter((socket) => this.#refuses(socket));
-      for (const socket of revoked) socket.destroy();
-      this.#events.tlsChanged({ revoked: material.revokedSerials.size, ended: revoked.length });
+      this.#events.tlsChanged();
     } catch (error) {
       const complaint = (error as Error).message;
       if (complaint !== this.#complaint) this.#events.failed({ error });
@@ -64,12 +74,13 @@ export class Listener {
   }
 
   isRevoked(serial: string): boolean {
-    return this.#material.revokedSerials.has(serial);
+    return this.#revoked.has(serial);
   }
 
   async close(): Promise<void> {
     clearInterval(this.#check);
     const closed = new Promise((resolve) => this.server.close(resolve));
+    for (const socket of this.#shakingHands.values()) socket.destroy();
     // Responses that are being written get a moment; connections without one are closed at once.
     const idle = setInterval(() => this.server.closeIdleConnections(), 20);
     const rest = setTimeout(() => this.server.closeAllConnections(), 1_000);
@@ -78,8 +89,18 @@ export class Listener {
     clearTimeout(rest);
   }
 
+  #endRevoked(): void {
+    const revoked = revokedSerials(this.#settings.certsDir);
+    if (revoked.size === this.#revoked.size && revoked.isSubsetOf(this.#revoked)) return;
+    this.#revoked = revoked;
+    const ended = [...this.#sockets].filter((socket) => this.#refuses(socket));
+    for (const socket of ended) socket.destroy();
+    this.#events.revocationsChanged({ revoked: revoked.size, ended: ended.length });
+  }
+
   #connected(socket: TLSSocket): void {
-    // A resumed session skips the check against the revocation list.
+    this.#shakingHands.delete(originOf(socket));
+    // A resumed session skips the checks against the revocation list and the clock.
     if (this.#refuses(socket)) {
       socket.destroy();
       return;
@@ -89,8 +110,13 @@ export class Listener {
   }
 
   #refuses(socket: TLSSocket): boolean {
-    return this.isRevoked(socket.getPeerCertificate().serialNumber);
+    const { serialNumber, valid_to: validTo } = socket.getPeerCertificate();
+    return this.isRevoked(serialNumber) || new Date(validTo).getTime() < Date.now();
   }
+}
+
+function originOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
 }
 
 function contextOf({ ca, crl, cert, key }: TlsMaterial, { versionMin }: ListenerSettings) {

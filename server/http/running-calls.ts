@@ -26,9 +26,14 @@ export class RunningCalls {
   async run<T>(response: Response, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#closing) throw new Fault("shutting_down");
     const controller = new AbortController();
-    const gone = (): void => controller.abort(new ClientGone());
+    const gone = (): void => {
+      const error = new ClientGone();
+      response.locals.error = error;
+      controller.abort(error);
+    };
     const deadline = setTimeout(() => controller.abort(new Fault("deadline_exceeded")), this.#timeoutMs);
-    response.once("close", gone);
+    // Before whoever else listens, so that the log of the call says how it ended.
+    response.prependOnceListener("close", gone);
     this.#controllers.add(controller);
     try {
       return await work(controller.signal);
@@ -49,9 +54,15 @@ export class RunningCalls {
   }
 }
 
-/** Writes without letting a slow reader fill the memory. */
+/** Writes without letting a slow reader fill the memory. Throws the signal's reason when aborted. */
 export async function write(response: Response, text: string, signal: AbortSignal): Promise<void> {
-  if (!response.write(text)) await once(response, "drain", { signal });
+  signal.throwIfAborted();
+  if (response.write(text)) return;
+  try {
+    await once(response, "drain", { signal });
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  }
 }
 
 function pause(ms: number): Promise<void> {
