@@ -81,14 +81,37 @@ describe("the API", () => {
   });
 
   it("shows the model placeholders only", async () => {
-    // The echo engine answers with what it was shown; cut off by the stop text, the placeholder is not restored.
-    const seen = await appliance.call("POST", chat, { ...userSays("I am bob@example.org, ok"), stop: ">" });
-    expect(seen.body.choices[0].message.content).to.match(/^I am <EMAIL_1_\w{6}$/u);
+    const shown: string[] = [];
+    class Listening extends EchoEngine {
+      override generate(...asked: Parameters<EchoEngine["generate"]>): ReturnType<EchoEngine["generate"]> {
+        shown.push(...asked[0].turns.map((turn) => turn.text));
+        return super.generate(...asked);
+      }
+    }
+    await using listening = await startTestAppliance({ engines: [new Listening("echo")] });
+    await listening.call("POST", chat, userSays("I am bob@example.org, ok"));
+    expect(shown[0]).to.match(/^I am <EMAIL_1_\w{6}>, ok$/u);
+  });
+
+  it("looks for stop texts in the answer as its caller reads it, not in placeholders", async () => {
+    const ending = async (stop: string, stream: boolean): Promise<string> => {
+      const { body, text } = await appliance.call("POST", chat, { ...userSays("mail bob@example.org or_so, now"), stop, stream });
+      if (!stream) return `${body.choices[0].message.content}|${body.choices[0].finish_reason}`;
+      const chunks = eventsOf(text);
+      return `${chunks.map((one) => one.choices[0].delta.content ?? "").join("")}|${chunks.at(-1).choices[0].finish_reason}`;
+    };
+    for (const stream of [false, true]) {
+      expect(await ending("_", stream)).to.equal("mail bob@example.org or|stop");
+      expect(await ending("example", stream)).to.equal("mail bob@|stop");
+      expect(await ending("org or", stream)).to.equal("mail bob@example.|stop");
+      expect(await ending("EMAIL", stream)).to.equal("mail bob@example.org or_so, now|stop");
+    }
   });
 
   it("says what the guards find, without generating", async () => {
     const { body } = await appliance.call("POST", "/v1/guard/check", { input: "call bob@example.org", origin: "document" });
     expect(body).to.deep.include({ object: "guard.check", flagged: true, blocked: false, code: null });
+    expect(body.findings_total).to.equal(1);
     expect(body.findings).to.deep.equal([
       { guard: "personal_data", label: "EMAIL", score: 1, threshold: 1, span: { start: 5, end: 20 }, message: 0, action: "rewrite" },
     ]);
@@ -123,6 +146,7 @@ describe("the API", () => {
       "messages[0].content[0].type",
     ],
     ["a model that is not there", { ...userSays("a"), model: "gpt-9" }, "model_not_found", "model"],
+    ["two limits that differ", { ...userSays("a"), max_tokens: 1, max_completion_tokens: 2 }, "invalid_value", "max_tokens"],
     ["a list", [], "invalid_value", null],
     ["half a body", '{"messages": [', "invalid_json", null],
     ["a body that is not UTF-8", Buffer.from([0x22, 0xff, 0x22]), "invalid_json", null],
@@ -147,8 +171,25 @@ describe("the API", () => {
     expect([status, body.error.code]).to.deep.equal([413, "body_too_large"]);
   });
 
+  it("takes as many messages as the limit, and none more", async () => {
+    const { messages_max: max } = appliance.config.limits;
+    const many = (count: number): object => ({ messages: Array.from({ length: count }, () => ({ role: "user", content: "a" })) });
+    expect((await appliance.call("POST", chat, many(max))).status).to.equal(200);
+    const { status, body } = await appliance.call("POST", chat, many(max + 1));
+    expect([status, body.error.code, body.error.param]).to.deep.equal([400, "invalid_value", "messages"]);
+    const check = { input: (many(max + 1) as { messages: object[] }).messages };
+    expect((await appliance.call("POST", "/v1/guard/check", check)).body.error).to.include({ code: "invalid_value", param: "input" });
+  });
+
+  it("tells the first thousand of a hundred thousand findings, and how many there are", async () => {
+    const { status, body } = await appliance.call("POST", "/v1/guard/check", {
+      input: Array.from({ length: 100_000 }, (_, index) => `${index}\u200b`).join(""),
+    });
+    expect([status, body.findings.length, body.findings_total]).to.deep.equal([200, 1_000, 100_000]);
+  });
+
   it("answers unknown paths, methods, types and encodings as errors of its own", async () => {
-    expect((await appliance.call("GET", "/v2/models")).body.error.code).to.equal("not_found");
+    for (const path of ["/v2/models", "/v1/models/%ff"]) expect((await appliance.call("GET", path)).body.error.code).to.equal("not_found");
     const wrong = await appliance.call("DELETE", chat);
     expect([wrong.status, wrong.headers.allow, wrong.body.error.code]).to.deep.equal([405, "POST", "method_not_allowed"]);
     const form = await appliance.call("POST", chat, "a=1", { headers: { "content-type": "application/x-www-form-urlencoded" } });
@@ -197,8 +238,10 @@ describe("a policy", () => {
     await using appliance = await startTestAppliance({
       policy: "input: { personal_data: off }\noutput: { personal_data: off }\n",
     });
-    const { body } = await appliance.call("POST", chat, { ...userSays("I am bob@example.org, ok"), stop: "." });
-    expect(body.choices[0].message.content).to.equal("I am bob@example");
+    const { body } = await appliance.call("POST", chat, userSays("I am bob@example.org, ok"));
+    expect(body.choices[0].message.content).to.equal("I am bob@example.org, ok");
+    const checked = await appliance.call("POST", "/v1/guard/check", { input: "I am bob@example.org, ok" });
+    expect(checked.body.flagged).to.equal(false);
   });
 
   it("that blocks new personal data ends the stream with content_filter before any of it left", async () => {

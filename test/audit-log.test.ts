@@ -124,6 +124,42 @@ describe("the audit log", () => {
     AuditLog.open(dataDir, {}).close();
   });
 
+  it("begins anew where a first start ended before its first entry, wherever that was", () => {
+    const without = (head: string | undefined): string => {
+      const dataDir = scratchDir();
+      createAuditSecret(dataDir);
+      AuditLog.open(dataDir, {}).close();
+      tamper(dataDir, "DELETE FROM entries");
+      rmSync(join(dataDir, "audit.head"));
+      if (head !== undefined) writeFileSync(join(dataDir, "audit.head"), head);
+      return dataDir;
+    };
+    for (const head of [undefined, "", "\0".repeat(256)]) {
+      const dataDir = without(head);
+      AuditLog.open(dataDir, {}).close();
+      expect(problems(dataDir)).to.equal("");
+    }
+    expect(() => AuditLog.open(without("x".repeat(256)), {})).to.throw(/entries are missing/u);
+  });
+
+  it("takes an entry that the head does not know yet for one that was being written, and no more than one", () => {
+    const dataDir = newLog();
+    const path = join(dataDir, "audit.head");
+    const heads = [readFileSync(path)];
+    for (const _ of [1, 2]) {
+      AuditLog.open(dataDir, {}).close(); // two entries each
+      heads.push(readFileSync(path));
+    }
+    const [, second] = heads;
+    if (second === undefined) throw new Error("there are three");
+    writeFileSync(path, second);
+    expect(problems(dataDir)).to.match(/audit\.head stands at entry 14, and the log goes on to 16/u);
+    expect(() => AuditLog.open(dataDir, {})).to.throw(/entries are missing, or one of the two files was replaced/u);
+    tamper(dataDir, "DELETE FROM entries WHERE seq = 16");
+    expect(problems(dataDir)).to.equal("");
+    AuditLog.open(dataDir, {}).close();
+  });
+
   it("settles the calls that a crash left open", () => {
     const dataDir = scratchDir();
     createAuditSecret(dataDir);

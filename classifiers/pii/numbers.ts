@@ -1,4 +1,4 @@
-import type { Entity, Label } from "./entity.ts";
+import type { Entity } from "./entity.ts";
 
 /** Digits with at most two separators between two of them, as people write card, telephone and social security numbers. */
 const runs = /\d(?:[ \u00a0().\-–/]{0,2}\d){5,}/gu;
@@ -11,24 +11,17 @@ const date = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}
 /** What stands before a number is looked at this far. */
 const contextChars = 48;
 
-/** No number that is looked for here is shorter, or longer. */
-const digitsMin = 7;
-const digitsMax = 19;
+/** How many digits each kind has. */
+const digitsOf = { CREDIT_CARD: [12, 19], GOV_ID: [9, 9], PHONE: [7, 15] } as const;
 
 interface Group {
   readonly start: number;
   readonly end: number;
 }
 
-/** Some groups of digits next to each other. */
-interface Window {
-  readonly start: number;
-  readonly end: number;
-  readonly digits: string;
-  /** Digits in each group. */
-  readonly lengths: readonly number[];
-  readonly text: string;
-  /** `+`, `(` or neither, as it stands directly before. */
+/** What stands before the first group of a window. */
+interface Context {
+  /** `+`, `(` or neither, directly before. */
   readonly prefix: string;
   /** Digits that are part of nothing found stand directly before, with separators only. */
   readonly continued: boolean;
@@ -36,12 +29,44 @@ interface Window {
   readonly announced: "telephone" | "social security" | undefined;
 }
 
+/** Some groups of digits next to each other. Most are thrown away at once, so what they are asked for is made when it is asked for. */
+class Window {
+  readonly digits: string;
+  readonly groups: readonly Group[];
+  readonly context: Context;
+  readonly #source: string;
+
+  constructor(source: string, digits: string, groups: readonly Group[], context: Context) {
+    this.#source = source;
+    this.digits = digits;
+    this.groups = groups;
+    this.context = context;
+  }
+
+  get start(): number {
+    return this.groups[0]?.start ?? 0;
+  }
+
+  get end(): number {
+    return this.groups.at(-1)?.end ?? 0;
+  }
+
+  /** Digits in each group. */
+  get lengths(): number[] {
+    return this.groups.map(({ start, end }) => end - start);
+  }
+
+  get text(): string {
+    return this.#source.slice(this.start, this.end);
+  }
+}
+
 export const findCards = (text: string): Entity[] => findNumbers(text, "CREDIT_CARD", ({ digits }) => isCard(digits));
 export const findSocialSecurityNumbers = (text: string): Entity[] => findNumbers(text, "GOV_ID", isSocialSecurity);
 export const findTelephones = (text: string): Entity[] => findNumbers(text, "PHONE", isTelephone);
 
 /** The longest windows that are one. At most 19 windows begin at each group: linear in the length of the text. */
-function findNumbers(text: string, label: Label, isOne: (window: Window) => boolean): Entity[] {
+function findNumbers(text: string, label: keyof typeof digitsOf, isOne: (window: Window) => boolean): Entity[] {
   const found: Entity[] = [];
   for (const run of text.matchAll(runs)) {
     const groups = [...run[0].matchAll(/\d+/gu)].map(
@@ -49,42 +74,44 @@ function findNumbers(text: string, label: Label, isOne: (window: Window) => bool
     );
     let continued = false;
     for (let first = 0; first < groups.length; ) {
-      const window: Window | undefined = windowsAt(text, groups, first, continued).findLast(isOne);
-      if (window !== undefined) found.push({ start: window.start - window.prefix.length, end: window.end, label, score: 1 });
+      const window: Window | undefined = windowsAt(text, groups, first, continued, digitsOf[label]).findLast(isOne);
+      if (window !== undefined) found.push({ start: window.start - window.context.prefix.length, end: window.end, label, score: 1 });
       continued = window === undefined;
-      first += window?.lengths.length ?? 1;
+      first += window?.groups.length ?? 1;
     }
   }
   return found;
 }
 
 /** Shortest first; none that begins or ends inside a word. */
-function windowsAt(text: string, groups: readonly Group[], first: number, continued: boolean): Window[] {
+function windowsAt(
+  text: string,
+  groups: readonly Group[],
+  first: number,
+  continued: boolean,
+  [digitsMin, digitsMax]: readonly [number, number],
+): Window[] {
   const windows: Window[] = [];
   const start = groups[first]?.start ?? 0;
   if (isWord(text, start - 1)) return windows;
-  const before = text.slice(Math.max(0, start - contextChars), start);
-  const prefix = /(?:\(\+?|\+)$/u.exec(before)?.[0] ?? "";
-  const announced = telephoneWords.test(before) ? "telephone" : socialSecurityWords.test(before) ? "social security" : undefined;
-  const lengths: number[] = [];
+  // Words stand before the first group of a run only: before the others stand digits.
+  const announced = first === 0 ? announcedBy(text.slice(Math.max(0, start - contextChars), start)) : undefined;
+  const context = { prefix: /(?:\(\+?|\+)$/u.exec(text.slice(Math.max(0, start - 2), start))?.[0] ?? "", continued, announced };
   let digits = "";
-  for (const group of groups.slice(first, first + digitsMax)) {
-    if (digits.length + group.end - group.start > digitsMax) break;
+  for (let last = first; last < groups.length; last += 1) {
+    const group = groups[last];
+    if (group === undefined || digits.length + group.end - group.start > digitsMax) break;
     digits += text.slice(group.start, group.end);
-    lengths.push(group.end - group.start);
-    if (digits.length < digitsMin || isWord(text, group.end)) continue;
-    windows.push({
-      start,
-      end: group.end,
-      digits,
-      lengths: [...lengths],
-      text: text.slice(start, group.end),
-      prefix,
-      continued,
-      announced,
-    });
+    if (digits.length >= digitsMin && !isWord(text, group.end)) {
+      windows.push(new Window(text, digits, groups.slice(first, last + 1), context));
+    }
   }
   return windows;
+}
+
+function announcedBy(before: string): Context["announced"] {
+  if (telephoneWords.test(before)) return "telephone";
+  return socialSecurityWords.test(before) ? "social security" : undefined;
 }
 
 /** An issuer's first digits with one of its lengths, and the check digit of ISO/IEC 7812-1 (Luhn). */
@@ -104,25 +131,30 @@ function luhnSum(digits: string): number {
 }
 
 /** Numbers that the Social Security Administration never issued are not taken for one. */
-function isSocialSecurity({ digits, lengths, text, announced }: Window): boolean {
-  const written = lengths.join() === "3,2,4" && /^\d{3}([ -])\d{2}\1\d{4}$/u.test(text);
-  const named = digits.length === 9 && announced === "social security";
+function isSocialSecurity({ digits, groups, text, context }: Window): boolean {
+  const written = groups.length === 3 && /^\d{3}([ -])\d{2}\1\d{4}$/u.test(text);
+  const named = context.announced === "social security";
   return (written || named) && !/^(?:000|666|9)|^...00|0000$/u.test(digits);
 }
 
-function isTelephone({ digits, lengths, text, prefix, continued, announced }: Window): boolean {
-  if (digits.length > 15 || date.test(text)) return false;
-  if (prefix.endsWith("+")) return digits.startsWith("1") ? digits.length === 11 : digits.length >= 8;
-  if (announced === "telephone") return true;
-  const northAmerican = /^1?[2-9]\d\d[2-9]\d{6}$/u.test(digits) && /^(?:1,)?3,3,4$/u.test(lengths.join());
-  if (northAmerican) return !text.includes("/") && (prefix === "(" || /[-.)]/u.test(text));
+function isTelephone(window: Window): boolean {
+  const { digits, groups, context } = window;
+  const { prefix, continued, announced } = context;
+  if (prefix.endsWith("+")) return (digits.startsWith("1") ? digits.length === 11 : digits.length >= 8) && !date.test(window.text);
+  if (announced === "telephone") return !date.test(window.text);
+  const northAmerican = groups.length <= 4 && groups.length >= 3 && /^1?[2-9]\d\d[2-9]\d{6}$/u.test(digits);
+  if (northAmerican && /^(?:1,)?3,3,4$/u.test(window.lengths.join())) {
+    const { text } = window;
+    return !text.includes("/") && !date.test(text) && (prefix === "(" || /[-.)]/u.test(text));
+  }
   // Most other countries write a trunk zero before the area code.
-  if (continued || !/^0[1-9]/u.test(digits) || text.includes(".")) return false;
-  return lengths.length === 1
+  if (continued || !/^0[1-9]/u.test(digits) || date.test(window.text) || window.text.includes(".")) return false;
+  return groups.length === 1
     ? digits.length === 10 || digits.length === 11
-    : (lengths[0] ?? 0) >= 2 && digits.length >= 9 && digits.length <= 12;
+    : (window.lengths[0] ?? 0) >= 2 && digits.length >= 9 && digits.length <= 12;
 }
 
 function isWord(text: string, at: number): boolean {
-  return /[\p{L}\p{N}_]/u.test(text.charAt(at));
+  const char = text.charCodeAt(at);
+  return char > 127 ? /[\p{L}\p{N}]/u.test(text.charAt(at)) : /\w/u.test(text.charAt(at));
 }

@@ -1,10 +1,13 @@
 import { createCipheriv, createHash, createHmac, randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, statfsSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { type AuditDatabase, type Entry, type EntryKind, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
-import { HeadFile, readHead } from "./head.ts";
+import { genesisHead, HeadFile, readHead } from "./head.ts";
 import { type AuditKeys, readAuditKeys } from "./keys.ts";
+
+/** With less room than this, in bytes, the next entry may fail. */
+const roomMin = 1 << 20;
 
 /** Writes the log. What `append` returns from is durable; what it throws on was not acknowledged to anybody. */
 export class AuditLog {
@@ -16,18 +19,16 @@ export class AuditLog {
   readonly #inode: number;
   readonly #append: (kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => Entry;
 
-  private constructor(dataDir: string) {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    this.#lock = lockData(dataDir);
-    this.path = join(dataDir, "audit.db");
-    this.#keys = readAuditKeys(dataDir);
-    this.#database = openAuditDatabase(this.path, this.#keys.database);
+  private constructor(path: string, keys: AuditKeys, lock: Database.Database, database: AuditDatabase) {
+    this.path = path;
+    this.#keys = keys;
+    this.#lock = lock;
+    this.#database = database;
     this.#inode = statSync(this.path).ino;
     const last = this.#database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
     const insert = this.#database.prepare<Entry>("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)");
     const store = this.#database.prepare<[string, Buffer]>("INSERT OR IGNORE INTO texts VALUES (?, ?)");
-    this.#checkHead(join(dataDir, "audit.head"), last.get());
-    this.#head = new HeadFile(join(dataDir, "audit.head"), this.#keys.head);
+    this.#head = this.#openHead(join(dirname(path), "audit.head"), last.get());
     this.#append = this.#database.transaction((kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => {
       const previous = last.get();
       const entry = { seq: (previous?.seq ?? 0) + 1, at: new Date().toISOString(), kind, call, body };
@@ -40,9 +41,16 @@ export class AuditLog {
 
   /** Opens the log of a data directory for this process alone, and settles the calls that a crash left open. `about` goes into its first entry. */
   static open(dataDir: string, about: object): AuditLog {
-    const log = new AuditLog(dataDir);
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    using opened = new DisposableStack();
+    const lock = opened.adopt(lockData(dataDir), (one) => one.close());
+    const keys = readAuditKeys(dataDir);
+    const path = join(dataDir, "audit.db");
+    const database = opened.adopt(openAuditDatabase(path, keys.database), (one) => one.close());
+    const log = new AuditLog(path, keys, lock, database);
     log.#settleInterrupted();
     log.append("started", "", about);
+    opened.move();
     return log;
   }
 
@@ -71,6 +79,8 @@ export class AuditLog {
   get notWritable(): string | undefined {
     try {
       this.#database.exec("BEGIN IMMEDIATE; ROLLBACK");
+      const { bavail, bsize } = statfsSync(this.path);
+      if (bavail * bsize < roomMin) return `There is no room for the audit log ${this.path}: free some space.`;
       return statSync(this.path).ino === this.#inode ? undefined : `The audit log ${this.path} was replaced while the service ran.`;
     } catch (error) {
       return `The audit log ${this.path} can't be written: ${(error as Error).message}.`;
@@ -84,11 +94,14 @@ export class AuditLog {
     this.#lock.close();
   }
 
-  #checkHead(path: string, last: Entry | undefined): void {
+  #openHead(path: string, last: Entry | undefined): HeadFile {
+    // Nothing was ever acknowledged by a log that has no entry: a first start may have ended anywhere.
+    const unwritten = !existsSync(path) || readFileSync(path).every((byte) => byte === 0);
+    if (last === undefined && unwritten) return HeadFile.create(path, this.#keys.head);
     const head = readHead(path, this.#keys.head);
     const at = head && this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq = ?").get(head.seq);
-    if (last === undefined && !existsSync(path)) return;
-    if (head !== undefined && at?.hash === head.hash) return;
+    const follows = head !== undefined && (last?.seq ?? 0) - head.seq <= 1 && (at?.hash ?? genesisHead.hash) === head.hash;
+    if (follows) return HeadFile.open(path, this.#keys.head);
     throw new Error(
       `The audit log ${this.path} does not end where ${path} says: entries are missing, or one of the two files was replaced. ` +
         "Run `npx sallyport audit verify`; restore both files from one backup, or move both away to begin a new log.",
@@ -114,7 +127,12 @@ function lockData(dataDir: string): Database.Database {
     return lock;
   } catch (cause) {
     lock.close();
-    throw new Error(`Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`, { cause });
+    if ((cause as { code?: string }).code === "SQLITE_BUSY")
+      // SQLite's errors carry one
+      throw new Error(`Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`, { cause });
+    throw new Error(`${dataDir} can't be written (${(cause as Error).message}). Make room, or give this user the right to write there.`, {
+      cause,
+    });
   }
 }
 

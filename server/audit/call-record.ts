@@ -1,7 +1,7 @@
 import { EngineFault, type Model } from "../../models/engine.ts";
 import { Fault } from "../fault.ts";
 import type { Call, FinishReason, Usage } from "../pipeline/call.ts";
-import type { Finding } from "../pipeline/finding.ts";
+import { type Finding, findingsMax, told } from "../pipeline/finding.ts";
 import type { Prompt } from "../pipeline/guard.ts";
 import type { Inspection } from "../pipeline/inspect.ts";
 import { Refusal } from "../pipeline/refusal.ts";
@@ -27,6 +27,7 @@ export class CallRecord {
   readonly #context: RecordContext;
   readonly #startedMs = performance.now();
   readonly #findings: Finding[] = [];
+  #found = 0;
   #answer = "";
   #firstTextMs: number | undefined;
   #call: string | undefined;
@@ -48,14 +49,15 @@ export class CallRecord {
       endUser: endUser === undefined ? undefined : this.#log.digest(endUser),
       messages: messages.map(({ role, origin, passage }) => ({ role, origin, ...this.#keep(passage.text, texts) })),
       decision: asked.action,
-      findings: asked.findings,
+      ...told(asked.findings),
     };
     this.#write(() => this.#log.append("received", id, body, texts));
     this.#call = id;
   }
 
   judged(findings: readonly Finding[]): void {
-    this.#findings.push(...findings);
+    this.#findings.push(...findings.slice(0, findingsMax - this.#findings.length));
+    this.#found += findings.length;
   }
 
   /** `text` is about to leave. */
@@ -77,6 +79,7 @@ export class CallRecord {
       usage,
       answer: this.#keep(this.#answer, texts),
       findings: this.#findings,
+      findings_total: this.#found,
       firstTextMs: this.#firstTextMs && Math.round(this.#firstTextMs - this.#startedMs),
       totalMs: Math.round(performance.now() - this.#startedMs),
     };

@@ -1,5 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, fdatasyncSync, fsyncSync, openSync, readFileSync, writeSync } from "node:fs";
+import { dirname } from "node:path";
+import { genesisHash } from "./database.ts";
 
 /** The last entry that was made durable. */
 export interface Head {
@@ -10,24 +12,41 @@ export interface Head {
 
 const slotBytes = 256;
 
+/** The head of a log without entries. */
+export const genesisHead: Head = { seq: 0, hash: genesisHash };
+
 /**
- * The head of the chain, kept in a file beside the database, so that entries cut off its end are missed.
- * Two slots are written in turn, each with a MAC: a torn write leaves the other one, and the log may be ahead of the head, never behind it.
+ * The head of the chain, kept in a file beside the database, so that entries cut off its end are missed. It is on disk before the next entry is
+ * written: after a crash the log is ahead of it by one entry at most, and never behind. Two slots are written in turn, each with a MAC: a torn
+ * write leaves the other one.
  */
 export class HeadFile {
   readonly #key: Buffer;
   readonly #file: number;
 
-  constructor(path: string, key: Buffer) {
+  private constructor(file: number, key: Buffer) {
+    this.#file = file;
     this.#key = key;
-    this.#file = openSync(path, "a", 0o600);
-    closeSync(this.#file);
-    this.#file = openSync(path, "r+");
+  }
+
+  /** Makes the file of a log without entries, durably. */
+  static create(path: string, key: Buffer): HeadFile {
+    const head = new HeadFile(openSync(path, "w+", 0o600), key);
+    head.write(genesisHead);
+    const directory = openSync(dirname(path), "r");
+    fsyncSync(directory);
+    closeSync(directory);
+    return head;
+  }
+
+  static open(path: string, key: Buffer): HeadFile {
+    return new HeadFile(openSync(path, "r+"), key);
   }
 
   write(head: Head): void {
     const slot = JSON.stringify({ ...head, mac: mac(head, this.#key).toString("hex") }).padEnd(slotBytes - 1);
     writeSync(this.#file, `${slot}\n`, (head.seq % 2) * slotBytes);
+    fdatasyncSync(this.#file);
   }
 
   close(): void {

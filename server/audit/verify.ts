@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
-import { readHead } from "./head.ts";
+import { genesisHead, readHead } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
 
 /** `problems` is empty when the log is whole. */
@@ -22,8 +22,9 @@ export function verifyAuditLog(dataDir: string): Verification {
   const path = join(dataDir, "audit.db");
   if (!existsSync(path)) throw new Error(`There is no audit log at ${path}.`);
   const keys = readAuditKeys(dataDir);
+  const headFile = join(dataDir, "audit.head");
   // Before the entries: a running service only moves it forward.
-  const head = readHead(join(dataDir, "audit.head"), keys.head);
+  const head = readHead(headFile, keys.head);
   const database = openAuditDatabase(path, keys.database, { readonly: true });
   const problems: string[] = [];
   const report = (problem: string): void => {
@@ -33,7 +34,7 @@ export function verifyAuditLog(dataDir: string): Verification {
     let previous: Entry | undefined;
     let first: string | undefined;
     let entries = 0;
-    let headSeen = false;
+    let headSeen = head?.seq === genesisHead.seq && head.hash === genesisHead.hash;
     const open = new Set<string>();
     for (const entry of database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq").iterate()) {
       const expected = (previous?.seq ?? 0) + 1;
@@ -49,11 +50,17 @@ export function verifyAuditLog(dataDir: string): Verification {
       previous = entry;
       entries += 1;
     }
+    // After the entries: the service writes the head before the next entry.
+    const headNow = readHead(headFile, keys.head);
     if (entries === 0) report("The log is empty: every entry was removed, or the service never started.");
     else if (head === undefined)
       report("audit.head is missing or not signed with this log's key: whether entries were cut off the end can't be told.");
     else if (!headSeen)
       report(`The log does not hold entry ${head.seq} as audit.head has it: entries were cut off the end or the file was replaced.`);
+    else if (headNow !== undefined && (previous?.seq ?? 0) - headNow.seq > 1)
+      report(
+        `audit.head stands at entry ${headNow.seq}, and the log goes on to ${previous?.seq}: an older copy of it was put in its place.`,
+      );
     for (const problem of textProblems(database)) report(problem);
     return { entries, first, last: previous?.at, head: previous?.hash ?? genesisHash, problems };
   } catch (error) {

@@ -1,5 +1,6 @@
 import { EngineFault } from "../../models/engine.ts";
 import { Fault, type FaultCode, faults } from "../fault.ts";
+import { told } from "../pipeline/finding.ts";
 import { Refusal } from "../pipeline/refusal.ts";
 
 /** An error as a client gets it, in OpenAI's shape. */
@@ -14,7 +15,7 @@ export interface ErrorReply {
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */
 export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } {
   if (error instanceof Refusal) {
-    const body = { error: { message: error.message, type: "guard_refusal", param: null, code: error.code, findings: error.findings } };
+    const body = { error: { message: error.message, type: "guard_refusal", param: null, code: error.code, ...told(error.findings) } };
     return { status: 400, headers: {}, body, bug: false };
   }
   if (error instanceof Fault) return fault(error.code, error.message, error.param, error.headers);
@@ -29,7 +30,13 @@ export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } 
       error.code === "queue_full" ? { "Retry-After": "5" } : {},
     );
   }
+  if (isRefusedByExpress(error)) return fault("not_found", faults.not_found[2]);
   return { ...fault("internal_error", faults.internal_error[2]), bug: true };
+}
+
+/** A path that can't be decoded. Express quotes it, so nothing of the error gets out. */
+function isRefusedByExpress(error: unknown): boolean {
+  return error instanceof URIError;
 }
 
 function fault(

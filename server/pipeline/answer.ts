@@ -4,9 +4,10 @@ import { Fault } from "../fault.ts";
 import type { AnswerEvent, Call, FinishReason, Usage } from "./call.ts";
 import type { Guard, Message, Prompt, SegmentGuard } from "./guard.ts";
 import { inspect } from "./inspect.ts";
-import { newPseudonyms, restore } from "./pseudonyms.ts";
+import { newPseudonyms, restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
-import { segment, waitForWhole } from "./segment.ts";
+import { segment } from "./segment.ts";
+import { StopTexts } from "./stop-texts.ts";
 
 export interface Gates {
   readonly input: readonly Guard<Prompt>[];
@@ -31,8 +32,9 @@ export async function* answer(
 
     const { pseudonyms } = asked.subject;
     const texts = meter.texts(engine.generate({ ...call, turns: asked.subject.messages.map(turnOf) }, signal));
-    const waits = [...gates.output.map((guard) => guard.wait), waitForWhole([...pseudonyms.placeholders.values()])];
-    for await (const part of segment(texts, waits, [...call.stops, ...engine.model.stops])) {
+    const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
+    const stops = new StopTexts(call.stops);
+    for await (const part of segment(texts, waits, engine.model.stops)) {
       const judged = await inspect(gates.output, part);
       record.judged(judged.findings);
       if (judged.action === "failed") throw new Fault("guard_failed", undefined, { cause: judged.cause });
@@ -40,10 +42,15 @@ export async function* answer(
         meter.reason = "content_filter";
         break;
       }
-      const text = restore(judged.subject.passage.text, pseudonyms);
-      if (text === "") continue;
-      record.released(text);
-      yield { type: "text", text };
+      const text = stops.take(restore(judged.subject.passage.text, pseudonyms), part.last);
+      if (text !== "") {
+        record.released(text);
+        yield { type: "text", text };
+      }
+      if (stops.reached) {
+        meter.reason = "stop";
+        break;
+      }
     }
     record.settled({ outcome: "answered", reason: meter.reason, usage: meter.usage });
     yield { type: "end", reason: meter.reason, usage: meter.usage };

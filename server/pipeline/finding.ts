@@ -13,3 +13,11 @@ export interface Finding {
   readonly message?: number;
   readonly action: "pass" | "rewrite" | "block";
 }
+
+/** A hostile text has a hundred thousand: so many are told, and how many there were. */
+export const findingsMax = 1_000;
+
+/** The first findings, and how many there are in all. */
+export function told(findings: readonly Finding[]): { findings: readonly Finding[]; findings_total: number } {
+  return { findings: findings.slice(0, findingsMax), findings_total: findings.length };
+}

@@ -11,11 +11,11 @@ export type Inspection<Subject> =
 /** Asks the guards in order; each sees what the last one rewrote, and the first that blocks, or throws, ends it. */
 export async function inspect<Subject>(guards: readonly Guard<Subject>[], subject: Subject): Promise<Inspection<Subject>> {
   let current = subject;
-  const findings: Finding[] = [];
+  let findings: Finding[] = [];
   for (const guard of guards) {
     try {
       const verdict = await guard.inspect(current);
-      findings.push(...verdict.findings);
+      findings = findings.concat(verdict.findings);
       if (verdict.action === "block") return { action: "block", code: verdict.code, findings };
       if (verdict.action === "rewrite") current = verdict.subject;
     } catch (cause) {

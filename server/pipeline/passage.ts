@@ -29,17 +29,18 @@ export function passage(text: string, offset = 0): Passage {
   return { text, runs: [{ start: 0, length: text.length, originalStart: offset, originalLength: text.length }] };
 }
 
-/** Applies `edits`, which must not overlap. */
+/** Applies `edits`, which must not overlap. One pass over text and runs. */
 export function rewrite(source: Passage, edits: readonly Edit[]): Passage {
   let text = "";
   let taken = 0;
   const runs: Run[] = [];
   const keepUntil = (end: number): void => {
-    for (const run of source.runs) {
+    for (let index = runAt(source.runs, taken); index < source.runs.length; index += 1) {
+      const run = source.runs[index];
+      if (run === undefined || run.start >= end) break;
       const start = Math.max(run.start, taken);
       const stop = Math.min(run.start + run.length, end);
-      if (start >= stop) continue;
-      runs.push({ start: text.length + (start - taken), length: stop - start, ...originalOf(run, start, stop) });
+      if (start < stop) runs.push({ start: text.length + (start - taken), length: stop - start, ...originalOf(run, start, stop) });
     }
     text += source.text.slice(taken, end);
     taken = end;
@@ -62,17 +63,30 @@ export function rewrite(source: Passage, edits: readonly Edit[]): Passage {
 
 /** Where `span` of the rewritten text stood in the original; a replacement stands for the whole of what it replaced. */
 export function spanInOriginal(source: Passage, span: Span): Span {
-  const touched = source.runs.filter((run) => run.start < span.end && run.start + run.length > span.start);
-  const first = touched[0];
-  const last = touched.at(-1);
-  if (first === undefined || last === undefined) {
-    const before = source.runs.findLast((run) => run.start + run.length <= span.start);
-    const at = before === undefined ? (source.runs[0]?.originalStart ?? 0) : before.originalStart + before.originalLength;
+  const { runs } = source;
+  const from = runAt(runs, span.start);
+  const [first, last] = [runs[from], runs[runAt(runs, span.end - 1)] ?? runs.at(-1)];
+  if (first === undefined || last === undefined || first.start >= span.end) {
+    const before = runs[from - 1];
+    const at = before === undefined ? (runs[0]?.originalStart ?? 0) : before.originalStart + before.originalLength;
     return { start: at, end: at };
   }
   const head = originalOf(first, Math.max(first.start, span.start), first.start + first.length);
   const tail = originalOf(last, last.start, Math.min(last.start + last.length, span.end));
   return { start: head.originalStart, end: tail.originalStart + tail.originalLength };
+}
+
+/** Index of the first run that ends after `offset`; the number of runs when none does. Runs are in order, without gaps. */
+function runAt(runs: readonly Run[], offset: number): number {
+  let low = 0;
+  let high = runs.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const run = runs[middle];
+    if (run !== undefined && run.start + run.length <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 function originalOf(run: Run, start: number, end: number): { originalStart: number; originalLength: number } {

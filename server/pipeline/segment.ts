@@ -11,8 +11,8 @@ const beforeChars = 256;
 const heldCharsMax = 1_000_000;
 
 /**
- * The only place where text waits. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
- * ends at the first of `stops`, which is not released. The last segment may be empty.
+ * Where text waits to be judged. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
+ * ends at the first of `stops`, a template's own end marks, which is not released. The last segment may be empty.
  */
 export async function* segment(texts: AsyncIterable<string>, waits: readonly Wait[], stops: readonly string[]): AsyncGenerator<Segment> {
   const allWaits = [...waits, waitForWhole(stops)];
@@ -55,7 +55,8 @@ export function waitForWhole(strings: readonly string[]): Wait {
 /** Holds back everything: the answer is judged whole. */
 export const waitForEnd: Wait = () => 0;
 
-function earliest(text: string, stops: readonly string[]): number | undefined {
+/** Where the first of `stops` begins. */
+export function earliest(text: string, stops: readonly string[]): number | undefined {
   const found = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0);
   return found.length === 0 ? undefined : Math.min(...found);
 }

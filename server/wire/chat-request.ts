@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { Fault } from "../fault.ts";
 import type { Call } from "../pipeline/call.ts";
 import type { Message, Origin } from "../pipeline/guard.ts";
 import { passage } from "../pipeline/passage.ts";
@@ -39,8 +40,10 @@ export type ChatRequest = z.infer<typeof chatRequestSchema>;
 export type WireMessage = z.infer<typeof messageSchema>;
 
 export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">): Call {
-  const { stop, seed, temperature, top_p: topP, user: endUser } = request;
-  const tokensMax = request.max_completion_tokens ?? request.max_tokens;
+  const { stop, seed, temperature, top_p: topP, user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
+  if (older != null && newer != null && older !== newer)
+    throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
+  const tokensMax = newer ?? older;
   return {
     id,
     caller,
@@ -53,6 +56,12 @@ export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "
     ...(seed == null ? {} : { seed }),
     ...(endUser === undefined ? {} : { endUser }),
   };
+}
+
+/** Throws when there are more messages than the configuration allows. */
+export function checkCount(messages: readonly WireMessage[], messagesMax: number, param: string): void {
+  if (messages.length > messagesMax)
+    throw new Fault("invalid_value", `\`${param}\` holds ${messages.length} messages; this service accepts ${messagesMax}.`, { param });
 }
 
 /** `userOrigin`: what the text of a user message is taken for. */

@@ -3,7 +3,7 @@ import type { Request, RequestHandler, Response } from "express";
 import { CallRecord } from "../../audit/call-record.ts";
 import { answer } from "../../pipeline/answer.ts";
 import type { AnswerEvent, Usage } from "../../pipeline/call.ts";
-import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
+import { type ChatRequest, callOf, chatRequestSchema, checkCount } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -16,6 +16,7 @@ export function chatCompletions(service: Service): RequestHandler {
   return async (request: Request, response: Response) => {
     const parsed = chatRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
+    checkCount(parsed.data.messages, service.limits.messages_max, "messages");
     const engine = engineFor(service, parsed.data.model);
     const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller: callerOf(response) });
     response.locals.callId = call.id;

@@ -4,9 +4,10 @@ import { z } from "zod";
 import { CallRecord } from "../../audit/call-record.ts";
 import { Fault } from "../../fault.ts";
 import type { Call } from "../../pipeline/call.ts";
+import { told } from "../../pipeline/finding.ts";
 import { inspect } from "../../pipeline/inspect.ts";
 import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
-import { messageOf, messageSchema } from "../../wire/chat-request.ts";
+import { checkCount, messageOf, messageSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -24,6 +25,7 @@ export function guardCheck(service: Service): RequestHandler {
     if (!parsed.success) throw faultOf(parsed.error);
     const { input, origin } = parsed.data;
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
+    checkCount(wire, service.limits.messages_max, "input");
     const messages = wire.map((message) => messageOf(message, origin));
     const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
     response.locals.callId = call.id;
@@ -43,7 +45,7 @@ export function guardCheck(service: Service): RequestHandler {
       flagged: asked.findings.length > 0,
       blocked: asked.action === "block",
       code: asked.action === "block" ? asked.code : null,
-      findings: asked.findings,
+      ...told(asked.findings),
     });
   };
 }
