@@ -1,24 +1,13 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect } from "chai";
 import { request } from "undici";
-import { openAuditDatabase } from "../server/audit/database.ts";
-import { readAuditKeys } from "../server/audit/keys.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { eventsOf, prepareData, userSays } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
 import { type Service, startService } from "./support/service.ts";
 import { pause, until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
-
-function entriesOf(dataDir: string): { kind: string; call: string; body: { outcome?: string; code?: string } }[] {
-  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
-  const rows = database
-    .prepare<[], { kind: string; call: string; body: string }>("SELECT kind, call, body FROM entries ORDER BY seq")
-    .all();
-  database.close();
-  return rows.map((row) => ({ ...row, body: JSON.parse(row.body) }));
-}
 
 describe("a killed engine", () => {
   it("ends eight streams with an error and a settled record, and the next call is answered within five seconds", async () => {

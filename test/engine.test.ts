@@ -98,7 +98,8 @@ describe("the llama.cpp engine", () => {
     expect(fault.message).to.match(/context is 1024 tokens; the messages take 1\d\d\d and the answer may take 10/u);
   });
 
-  it("cancels in prefill and in decode, and the place is free again", async () => {
+  it("cancels in prefill and in decode, and the only place is free again", async () => {
+    await using single = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 1);
     for (const [generation, waitFor] of [
       [says("word ".repeat(900), { tokensMax: 50 }), "prompt"],
       [says("Tell a long story.", { tokensMax: 900 }), "text"],
@@ -108,7 +109,7 @@ describe("the llama.cpp engine", () => {
       const startedMs = performance.now();
       const fault = await faultOf(
         (async () => {
-          for await (const event of engine.generate(generation, stop.signal)) {
+          for await (const event of single.generate(generation, stop.signal)) {
             seen.push(event.type);
             if (event.type === waitFor) stop.abort(new Error("enough"));
           }
@@ -117,7 +118,7 @@ describe("the llama.cpp engine", () => {
       expect(fault.message).to.equal("enough");
       expect(seen).to.not.include("end");
       expect(performance.now() - startedMs).to.be.below(5_000);
-      expect((await answerOf(engine, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
+      expect((await answerOf(single, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
     }
   });
 
@@ -163,6 +164,25 @@ describe("the llama.cpp engine", () => {
     expect((await answerOf(engine, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
   });
 
+  it("takes no harm from calls and cancels that reach for a child that has just died", async () => {
+    await using own = await LlamaEngine.start(llamaSettings({ parallel: 4 }), 100);
+    process.kill(own.pid ?? 0, "SIGKILL");
+    // Until the end of the process is known, its pipe still looks open.
+    const stop = new AbortController();
+    const blockedUntilMs = performance.now() + 100;
+    while (performance.now() < blockedUntilMs);
+    const calls = Array.from({ length: 20 }, (_, index) =>
+      answerOf(own, says("Say yes.", { tokensMax: 1 }), index % 2 === 0 ? stop.signal : never).catch(() => {}),
+    );
+    stop.abort(new Error("left"));
+    await Promise.all(calls);
+    expect((await answerOf(own, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
+  });
+
+  it("decodes on one pool thread", () => {
+    expect(readFileSync(`/proc/${engine.pid}/environ`, "utf8").split("\0")).to.include("UV_THREADPOOL_SIZE=1");
+  });
+
   it("holds no socket: its child has no connection but the pipe to its parent", () => {
     const held = readdirSync(`/proc/${engine.pid}/fd`)
       .map((fd) => /^socket:\[(\d+)\]$/u.exec(readlinkSync(`/proc/${engine.pid}/fd/${fd}`))?.[1])
@@ -186,7 +206,7 @@ describe("a model file that can't be loaded is refused with a sentence that says
     const file = join(scratchDir(), "cut.gguf");
     copyFileSync(defaultModelFile, file);
     truncateSync(file, 50_000_000);
-    expect((await start(file)).message).to.match(/has 50000000 bytes instead of the catalogue's 98362432: it is cut off.*Fetch it again/u);
+    expect((await start(file)).message).to.match(/has 50000000 bytes instead of the catalogue's 98362432: it is cut off.*Fetch it/u);
     // Pinned as it is, llama.cpp itself has to notice.
     const pinned = { bytes: 50_000_000, sha256: await sha256Of(file) };
     expect((await start(file, pinned)).message).to.match(/llama\.cpp can't load .*cut\.gguf.*damaged or not a model: fetch it again/u);
@@ -198,7 +218,7 @@ describe("a model file that can't be loaded is refused with a sentence that says
     const handle = openSync(file, "r+");
     writeSync(handle, Buffer.from([0xff]), 0, 1, 90_000_000);
     closeSync(handle);
-    expect((await start(file)).message).to.match(/does not have the catalogue's SHA-256: it was altered or damaged\. Fetch it again/u);
+    expect((await start(file)).message).to.match(/does not have the catalogue's SHA-256: it was altered or damaged\. Fetch it/u);
   });
 
   it("of an architecture that llama.cpp does not know", async () => {

@@ -58,8 +58,8 @@ export async function* answer(
     record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage: meter.usage });
     throw error;
   } finally {
-    // The reader left: a generator that is closed early runs no other line.
-    record.settled({ outcome: "cancelled", usage: meter.usage });
+    // The reader left, or could not be written to: a generator that is closed early runs no other line.
+    record.settled({ outcome: "cancelled", usage: meter.usage, ...(signal.aborted ? { error: signal.reason } : {}) });
   }
 }
 

@@ -1,0 +1,94 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect, type TLSSocket } from "node:tls";
+import { expect } from "chai";
+import { request } from "undici";
+import { prepareData, userSays } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
+import { type Service, startService } from "./support/service.ts";
+import { until } from "./support/until.ts";
+
+const chat = "/v1/chat/completions";
+const paced = "models: [{ id: echo, engine: echo, token_delay_ms: 20 }]\n";
+const words = (count: number): string => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
+
+/** The service's lines about calls, as objects. */
+function callLines({ output }: Service): { code?: string; status: number; path: string; call?: string; id: string }[] {
+  return output()
+    .split("\n")
+    .filter((line) => line.includes('"msg":"call"'))
+    .map((line) => JSON.parse(line));
+}
+
+/** A raw connection that has asked for a long stream and reads nothing. */
+async function deafReader(service: Service, content: string): Promise<TLSSocket> {
+  const certs = join(service.dataDir, "certs");
+  const read = (...path: string[]): Buffer => readFileSync(join(certs, ...path));
+  const socket = connect({
+    host: "127.0.0.1",
+    port: Number(new URL(service.url).port),
+    ca: read("ca.pem"),
+    cert: read("clients", "app", "cert.pem"),
+    key: read("clients", "app", "key.pem"),
+  });
+  await once(socket, "secureConnect");
+  const body = JSON.stringify({ ...userSays(content), stream: true });
+  socket.write(
+    `POST ${chat} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  socket.pause();
+  return socket;
+}
+
+describe("a call that ends early", () => {
+  it("because its client left is cancelled, in the log and in the record, streaming and not", async () => {
+    const service = await startService(prepareData(), paced);
+    for (const stream of [true, false]) {
+      const leave = new AbortController();
+      const left = request(`${service.url}${chat}`, {
+        method: "POST",
+        dispatcher: service.agent,
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ ...userSays(words(400)), stream }),
+        signal: leave.signal,
+      });
+      await until(() => entriesOf(service.dataDir).filter((entry) => entry.kind === "received").length === (stream ? 1 : 2));
+      leave.abort();
+      await left.then(({ body }) => body.text()).catch(() => {});
+    }
+    await until(() => callLines(service).length === 2);
+    expect(callLines(service).map((line) => line.code)).to.deep.equal(["client_gone", "client_gone"]);
+    const settled = entriesOf(service.dataDir).filter((entry) => entry.kind === "settled");
+    expect(settled.map(({ body }) => `${body.outcome} ${body.code}`)).to.deep.equal(["cancelled client_gone", "cancelled client_gone"]);
+    expect(callLines(service).map((line) => line.call)).to.deep.equal(settled.map((entry) => entry.call));
+    expect(service.output()).to.not.match(/"level":[56]0/u);
+    await service.end("SIGTERM");
+  });
+
+  it("because it takes too long says deadline_exceeded, whole, streamed, and to a client that does not read", async () => {
+    const service = await startService(prepareData(), `${paced}limits: { answer_timeout_ms: 400, shutdown_grace_ms: 0 }\n`);
+    const whole = await service.call("POST", chat, userSays(words(100)));
+    expect([whole.status, whole.body.error.code]).to.deep.equal([504, "deadline_exceeded"]);
+    const streamed = await service.call("POST", chat, { ...userSays(words(100)), stream: true });
+    expect(streamed.text).to.include('"code":"deadline_exceeded"').and.to.not.include("[DONE]");
+    await service.end("SIGTERM");
+    const fast = await startService(prepareData(), "models: [{ id: echo, engine: echo }]\nlimits: { answer_timeout_ms: 1500 }\n");
+    const socket = await deafReader(fast, words(120_000));
+    await until(() => entriesOf(fast.dataDir).some((entry) => entry.kind === "settled"));
+    socket.destroy();
+    expect(entriesOf(fast.dataDir).find((entry) => entry.kind === "settled")?.body).to.include({ code: "deadline_exceeded" });
+    expect(fast.output()).to.not.match(/"level":50/u);
+    await fast.end("SIGTERM");
+  }).timeout(60_000);
+
+  it("does not keep the service from stopping because a client does not read", async () => {
+    const service = await startService(prepareData(), "models: [{ id: echo, engine: echo }]\nlimits: { shutdown_grace_ms: 100 }\n");
+    const socket = await deafReader(service, words(120_000));
+    await until(() => entriesOf(service.dataDir).some((entry) => entry.kind === "received"));
+    const startedMs = performance.now();
+    expect(await service.end("SIGTERM")).to.equal(0);
+    expect(performance.now() - startedMs).to.be.below(5_000);
+    socket.destroy();
+  });
+});
