@@ -81,16 +81,16 @@ describe("the API", () => {
   });
 
   it("shows the model placeholders only", async () => {
-    const shown: string[] = [];
+    const shown: object[] = [];
     class Listening extends EchoEngine {
       override generate(...asked: Parameters<EchoEngine["generate"]>): ReturnType<EchoEngine["generate"]> {
-        shown.push(...asked[0].turns.map((turn) => turn.text));
+        shown.push(asked[0]);
         return super.generate(...asked);
       }
     }
     await using listening = await startTestAppliance({ engines: [new Listening("echo")] });
-    await listening.call("POST", chat, userSays("I am bob@example.org, ok"));
-    expect(shown[0]).to.match(/^I am <EMAIL_1_\w{6}>, ok$/u);
+    await listening.call("POST", chat, { ...userSays("I am bob@example.org, ok"), seed: 3, user: "bob", stop: "bob" });
+    expect(JSON.stringify(shown)).to.match(/^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"seed":3\}\]$/u);
   });
 
   it("looks for stop texts in the answer as its caller reads it, not in placeholders", async () => {

@@ -153,11 +153,20 @@ describe("the audit log", () => {
     const [, second] = heads;
     if (second === undefined) throw new Error("there are three");
     writeFileSync(path, second);
-    expect(problems(dataDir)).to.match(/audit\.head stands at entry 14, and the log goes on to 16/u);
+    expect(problems(dataDir)).to.match(/audit\.head and the end of the log \(entry 16\) do not belong together/u);
     expect(() => AuditLog.open(dataDir, {})).to.throw(/entries are missing, or one of the two files was replaced/u);
     tamper(dataDir, "DELETE FROM entries WHERE seq = 16");
     expect(problems(dataDir)).to.equal("");
     AuditLog.open(dataDir, {}).close();
+  });
+
+  it("reports an end cut off together with the newer half of the head", () => {
+    const dataDir = newLog();
+    tamper(dataDir, "DELETE FROM entries WHERE seq = 12");
+    const head = readFileSync(join(dataDir, "audit.head"), "latin1");
+    writeFileSync(join(dataDir, "audit.head"), "\0".repeat(256) + head.slice(256));
+    expect(problems(dataDir)).to.match(/do not belong together: entries were cut off/u);
+    expect(() => AuditLog.open(dataDir, {})).to.throw(/entries are missing/u);
   });
 
   it("settles the calls that a crash left open", () => {
@@ -193,11 +202,18 @@ describe("the audit log", () => {
     const log = AuditLog.open(dataDir, {});
     const path = join(dataDir, "audit.db");
     renameSync(path, `${path}.moved`);
-    expect(() => log.append("received", "x", {})).to.throw();
-    expect(log.notWritable).to.match(/can't be written/u);
+    expect(() => log.append("received", "x", {})).to.throw(/was removed or replaced/u);
+    expect(log.notWritable).to.match(/was removed or replaced/u);
     copyFileSync(`${path}.moved`, path);
-    expect(() => log.append("received", "x", {})).to.throw(/was replaced/u);
-    expect(log.notWritable).to.match(/was replaced/u);
+    expect(() => log.append("received", "x", {})).to.throw(/removed or replaced/u);
+    expect(log.notWritable).to.match(/removed or replaced/u);
+    for (const file of ["audit.db-wal", "audit.head"]) {
+      const other = newLog();
+      const running = AuditLog.open(other, {});
+      rmSync(join(other, file));
+      expect(() => running.append("received", "x", {}), file).to.throw(/removed or replaced/u);
+      expect(running.notWritable, file).to.match(/removed or replaced/u);
+    }
   });
 
   it("is encrypted, and can't be opened with another key or without one", () => {

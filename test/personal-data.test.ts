@@ -1,11 +1,13 @@
 import { expect } from "chai";
 import { array, asyncProperty, assert as check, constantFrom, integer, oneof, property } from "fast-check";
 import { findPersonalData, labels } from "../classifiers/classifier.ts";
+import { gatesOf } from "../server/guards/gates.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "../server/guards/personal-data.ts";
 import type { Message, Prompt } from "../server/pipeline/guard.ts";
 import { inspect } from "../server/pipeline/inspect.ts";
 import { passage } from "../server/pipeline/passage.ts";
 import { newPseudonyms, restore } from "../server/pipeline/pseudonyms.ts";
+import { policySchema } from "../server/policy/policy.ts";
 import { cut, throughGate } from "./support/gate.ts";
 
 const found = (text: string): string[] => findPersonalData(text).map((one) => `${one.label} ${text.slice(one.start, one.end)}`);
@@ -68,6 +70,63 @@ describe("personal data by pattern", () => {
     expect(found("postgres://app:correcthorse@db:5432/x")).to.deep.equal(["CREDENTIAL correcthorse"]);
     expect(found("SSN: 219099999")).to.deep.equal(["GOV_ID 219099999"]);
     expect(found("tel. 555 0187 22")).to.deep.equal(["PHONE 555 0187 22"]);
+  });
+
+  it("finds values in the dress of Markdown, JSON, URLs and the ends of sentences", () => {
+    const dressed: Record<string, string> = {
+      "_john@example.com_": "EMAIL john@example.com",
+      "ask john@example.com- now": "EMAIL john@example.com",
+      [`${"a".repeat(100)}@example.com`]: `EMAIL ${"a".repeat(100)}@example.com`,
+      "ip:2001:db8::1": "IP_ADDRESS 2001:db8::1",
+      "2001:db8::1: refused": "IP_ADDRESS 2001:db8::1",
+      "at dead:beef::cafe.": "IP_ADDRESS dead:beef::cafe",
+      "_10.1.2.3_": "IP_ADDRESS 10.1.2.3",
+      _4111111111111111_: "CREDIT_CARD 4111111111111111",
+      "4111111111111111USD": "CREDIT_CARD 4111111111111111",
+      "4111 - 1111 - 1111 - 1111": "CREDIT_CARD 4111 - 1111 - 1111 - 1111",
+      "2200 0000 0000 0004": "CREDIT_CARD 2200 0000 0000 0004",
+      "_123-45-6789_": "GOV_ID 123-45-6789",
+      "DE89  3704  0044  0532  0130  00": "BANK_ACCOUNT DE89  3704  0044  0532  0130  00",
+      "DE89.3704.0044.0532.0130.00": "BANK_ACCOUNT DE89.3704.0044.0532.0130.00",
+      '{"phone": "4155552671"}': "PHONE 4155552671",
+      "**Phone:** 4155552671": "PHONE 4155552671",
+      '{"ssn": "123456789"}': "GOV_ID 123456789",
+      "(SSN): 123456789": "GOV_ID 123456789",
+      "0049 30 1234567": "PHONE 0049 30 1234567",
+      "06.12.34.56.78": "PHONE 06.12.34.56.78",
+      "password: $ecretPass1!": "CREDENTIAL $ecretPass1",
+      "password: null-4567!": "CREDENTIAL null-4567",
+      "password: Tr0ub4(dor9": "CREDENTIAL Tr0ub4(dor9",
+      "password: Tr0ub4,dor&3x": "CREDENTIAL Tr0ub4,dor&3x",
+      "**Password:** hunter22": "CREDENTIAL hunter22",
+      "dbPassword=hunter22": "CREDENTIAL hunter22",
+      "password: <A_1_b>hunter22": "CREDENTIAL <A_1_b>hunter22",
+      "Authorization: Basic dXNlcjpwYXNzd29yZDE=": "CREDENTIAL dXNlcjpwYXNzd29yZDE=",
+    };
+    for (const [text, one] of Object.entries(dressed)) expect(found(text), text).to.deep.equal([one]);
+    for (const text of [
+      `password: $\{DB_PASSWORD}`,
+      "password: $DB_PASSWORD",
+      "password: {{ vault.db }}",
+      "password: <your password>",
+      "token: [redacted]",
+    ])
+      expect(found(text), text).to.deep.equal([]);
+  });
+
+  it("finds values through characters that are not seen, and spaces, hyphens and digits of other kinds", () => {
+    for (const text of [
+      "4111 1111 \u200b1111 1111",
+      "4\ufe0f1\ufe0f1\ufe0f1\ufe0f 1111 1111 1111",
+      "4111\u20111111\u20111111\u20111111",
+      "4111\u202f1111\u20091111\t1111",
+      "４１１１ 1111 1111 1111",
+      "٤١١١ 1111 1111 1111",
+      "4\b111 1111 1111 1111",
+    ])
+      expect(found(`card ${text}, ok`), JSON.stringify(text)).to.deep.equal([`CREDIT_CARD ${text}`]);
+    expect(found("john@exam\u200bple.com")).to.deep.equal(["EMAIL john@exam\u200bple.com"]);
+    expect(found("DE89 3704 0044 0532\u00ad 0130 00")).to.deep.equal(["BANK_ACCOUNT DE89 3704 0044 0532\u00ad 0130 00"]);
   });
 
   for (const text of benign) it(`leaves alone: ${text}`, () => expect(found(text)).to.deep.equal([]));
@@ -136,6 +195,22 @@ describe("personal data at the output gate", () => {
       { numRuns: 1000 },
     );
   }).timeout(60_000);
+
+  it("lets no value out that hidden characters split, in whatever pieces it comes", async () => {
+    const gates = gatesOf({ ...policySchema.parse({}), name: "default", sha256: "0" });
+    const said = [
+      "card 4111 1111 \u200b1111 1111 ok",
+      "mail john@exam\u200bple.com ok",
+      "to DE89 3704 0044 0532\u00ad 0130 00 ok",
+      "no 4\u00001 11 1111 1111 1111 ok",
+    ];
+    const masked = ["card [CREDIT_CARD] ok", "mail [EMAIL] ok", "to [BANK_ACCOUNT] ok", "no [CREDIT_CARD] ok"];
+    for (const [index, text] of said.entries())
+      for (const length of [1, 2, 3, 7, 100]) {
+        const { left } = await throughGate(cut(text, [length]), gates.output);
+        expect(left.join(""), `${text} by ${length}`).to.equal(masked[index]);
+      }
+  });
 
   it("lets no part of a value out, in whatever words and pieces it comes", async () => {
     await check(

@@ -30,14 +30,15 @@ const inUrl = new RegExp(`://[[${wordChars}]--[:@\\/]]{0,64}:([[${wordChars}]--[
 
 /** The value is only looked at, so that it can be the next name: `secret password: …`. */
 const named = new RegExp(
-  "(?<![a-z0-9])(?:password|passwd|passphrase|passcode|pwd|secret|api[ _\\-]?key|access[ _\\-]?key|auth[ _\\-]?token|access[ _\\-]?token|token|bearer)" +
-    `["'\`]?(?:\\s{0,3}(?::|=>?|\\bis\\b|\\bwas\\b)\\s{0,3}|\\s)(?=["'\`]?([[${wordChars}]--["'\`,;]]{4,200}))`,
+  "(?:password|passwd|passphrase|passcode|pwd|secret|api[ _\\-]?key|access[ _\\-]?key|auth[ _\\-]?token|access[ _\\-]?token|token|bearer|basic)" +
+    `["'\`*_\\)]{0,3}(?:\\s{0,3}(?::|=>?|\\bis\\b|\\bwas\\b)[*_]{0,2}\\s{0,3}|\\s)` +
+    `(?=["'\`]?((?:[[${wordChars}]--["'\`,;]]|[,;](?=[[${wordChars}]--["'\`]])){4,200}))`,
   "dgiv",
 );
 
-/** What programs write where a secret will stand. */
+/** What programs and forms write where a secret will stand; of a value without its closing brackets. */
 const notASecret =
-  /^(?:[<${[(%]|\.\.\.|\*|x{4,}$|process\.env|os\.environ|none\b|null\b|true\b|false\b|undefined\b|string\b|str\b|[\w.]+\()/iu;
+  /^(?:<[^<>]*|\$\{[^{}]*|\{\{?[^{}]*|\[[^[\]]*|\([^()]*|\$[A-Z_]+|%[A-Z_]+%?|\.{3,}|[*•]+|x{4,}|(?:process\.env|os\.environ)\W?.*|none|null|true|false|undefined|string|str|[A-Za-z_][\w.]*\()[,;]*$/iu;
 
 /** Keys and tokens that show what they are. Quantifiers are bounded: linear in the length of the text. */
 export function findKeys(text: string): Entity[] {
@@ -77,7 +78,7 @@ function isSecret(introduction: string, value: string): boolean {
   if (notASecret.test(value)) return false;
   if (introduction.trimEnd().endsWith("=")) return true;
   const plainWord = /^[\p{Ll}\p{Lu}]\p{Ll}*(?:[-'’]\p{L}+)*$/u.test(value);
-  if (/[:>"'`]\s*$|(?:is|was)\s*$/iu.test(introduction)) return !plainWord;
+  if (/[:>"'`][*_]*\s*$|(?:is|was)\s*$/iu.test(introduction)) return !plainWord;
   // After `token` or `bearer` alone, only what can't be prose.
   return value.length >= 16 && /\d/u.test(value) && /\p{L}/u.test(value);
 }

@@ -10,7 +10,7 @@ const lengths: Readonly<Record<string, number>> = Object.fromEntries(
     .map((one) => [one.slice(0, 2), Number(one.slice(2))]),
 );
 
-const begins = /(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}(?=[A-Za-z0-9 \u00a0-]|$)/gu;
+const begins = /(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}(?=[A-Za-z0-9 ./-]|$)/gu;
 
 /** International bank account numbers, ISO 13616, whole and with a right check sum, however they are grouped. */
 export function findIbans(text: string): Entity[] {
@@ -39,7 +39,7 @@ interface Walk {
   readonly whole: boolean;
 }
 
-/** From each country code with two digits on, as many characters as its numbers have, one separator allowed between two; at most 68 steps each. */
+/** From each country code with two digits on, as many characters as its numbers have, two separators allowed between two; at most 100 steps each. */
 function* walks(text: string): Generator<Walk> {
   for (const { index: start, 1: country = "" } of text.matchAll(begins)) {
     const length = lengths[country.toUpperCase()];
@@ -49,11 +49,11 @@ function* walks(text: string): Generator<Walk> {
     for (let at = start; at < text.length && value.length < length; at += 1) {
       const char = text.charAt(at);
       if (/[A-Za-z0-9]/u.test(char)) value += char.toUpperCase();
-      else if (!/[ \u00a0-]/u.test(char) || at > end) break;
+      else if (!/[ ./-]/u.test(char) || at > end + 1) break;
       else continue;
       end = at + 1;
     }
-    const cut = value.length < length && !/[^ \u00a0-]/u.test(text.slice(end));
+    const cut = value.length < length && !/[^ ./-]/u.test(text.slice(end));
     yield { start, end: cut ? text.length : end, value, whole: value.length === length };
   }
 }

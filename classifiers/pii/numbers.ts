@@ -1,11 +1,11 @@
 import type { Entity } from "./entity.ts";
 
-/** Digits with at most two separators between two of them, as people write card, telephone and social security numbers. */
-const runs = /\d(?:[ \u00a0().\-–/]{0,2}\d){5,}/gu;
+/** Digits with at most three separators between two of them, as people write card, telephone and social security numbers. */
+const runs = /\d(?:[ ().\-–/]{0,3}\d){5,}/gu;
 
 const telephoneWords =
-  /(?:phone|telephone|tel|mobile|mob|cell|call(?: me| us)?(?: on| at)?|fax|whatsapp|sms|dial|ring(?: me)?|reach(?: me| us)?(?: on| at)|number|telefon|handy|tél|téléphone|móvil|teléfono)(?: no| number| is|\.)*[\s:#.=(+]{0,4}$/iu;
-const socialSecurityWords = /(?:ssn|social security(?: number)?)(?: no| number| is)*[\s:#.=]{0,4}$/iu;
+  /(?:phone|telephone|tel|mobile|mob|cell|call(?: me| us)?(?: on| at)?|fax|whatsapp|sms|dial|ring(?: me)?|reach(?: me| us)?(?: on| at)|number|telefon|handy|tél|téléphone|móvil|teléfono)(?: no| number| is|\.)*[\s:#.=(+"'*_)]{0,8}$/iu;
+const socialSecurityWords = /(?:ssn|social security(?: number)?)(?: no| number| is)*[\s:#.="'*_)]{0,8}$/iu;
 const date = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?!\d)/u;
 
 /** What stands before a number is looked at this far. */
@@ -74,7 +74,7 @@ function findNumbers(text: string, label: keyof typeof digitsOf, isOne: (window:
     );
     let continued = false;
     for (let first = 0; first < groups.length; ) {
-      const window: Window | undefined = windowsAt(text, groups, first, continued, digitsOf[label]).findLast(isOne);
+      const window: Window | undefined = windowsAt(text, groups, first, continued, label).findLast(isOne);
       if (window !== undefined) found.push({ start: window.start - window.context.prefix.length, end: window.end, label, score: 1 });
       continued = window === undefined;
       first += window?.groups.length ?? 1;
@@ -84,16 +84,12 @@ function findNumbers(text: string, label: keyof typeof digitsOf, isOne: (window:
 }
 
 /** Shortest first; none that begins or ends inside a word. */
-function windowsAt(
-  text: string,
-  groups: readonly Group[],
-  first: number,
-  continued: boolean,
-  [digitsMin, digitsMax]: readonly [number, number],
-): Window[] {
+function windowsAt(text: string, groups: readonly Group[], first: number, continued: boolean, label: keyof typeof digitsOf): Window[] {
+  const [digitsMin, digitsMax] = digitsOf[label];
   const windows: Window[] = [];
   const start = groups[first]?.start ?? 0;
-  if (isWord(text, start - 1)) return windows;
+  // A check digit is proof enough beside a letter: `4111…1111USD`.
+  if (label !== "CREDIT_CARD" && isWord(text, start - 1)) return windows;
   // Words stand before the first group of a run only: before the others stand digits.
   const announced = first === 0 ? announcedBy(text.slice(Math.max(0, start - contextChars), start)) : undefined;
   const context = { prefix: /(?:\(\+?|\+)$/u.exec(text.slice(Math.max(0, start - 2), start))?.[0] ?? "", continued, announced };
@@ -102,7 +98,7 @@ function windowsAt(
     const group = groups[last];
     if (group === undefined || digits.length + group.end - group.start > digitsMax) break;
     digits += text.slice(group.start, group.end);
-    if (digits.length >= digitsMin && !isWord(text, group.end)) {
+    if (digits.length >= digitsMin && (label === "CREDIT_CARD" || !isWord(text, group.end))) {
       windows.push(new Window(text, digits, groups.slice(first, last + 1), context));
     }
   }
@@ -117,7 +113,7 @@ function announcedBy(before: string): Context["announced"] {
 /** An issuer's first digits with one of its lengths, and the check digit of ISO/IEC 7812-1 (Luhn). */
 function isCard(digits: string): boolean {
   const issued =
-    /^(?:4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d|9\d)\d{11,16}|35(?:2[89]|[3-8]\d)\d{12,15}|6(?:011|4[4-9]\d|5\d\d|2\d\d)\d{12,15}|(?:50(?:18|20|38)|5893|6304|6759|676[123])\d{8,15})$/u;
+    /^(?:4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:20[0-4]|22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d|9\d)\d{11,16}|35(?:2[89]|[3-8]\d)\d{12,15}|6(?:011|4[4-9]\d|5\d\d|2\d\d)\d{12,15}|(?:50(?:18|20|38)|5893|6304|6759|676[123])\d{8,15})$/u;
   return issued.test(digits) && luhnSum(digits) % 10 === 0;
 }
 
@@ -147,8 +143,11 @@ function isTelephone(window: Window): boolean {
     const { text } = window;
     return !text.includes("/") && !date.test(text) && (prefix === "(" || /[-.)]/u.test(text));
   }
-  // Most other countries write a trunk zero before the area code.
-  if (continued || !/^0[1-9]/u.test(digits) || date.test(window.text) || window.text.includes(".")) return false;
+  // Most other countries write a trunk zero before the area code, or two before the country's.
+  if (continued || !/^00?[1-9]/u.test(digits)) return false;
+  if (/^2,2,2,2,2$/u.test(window.lengths.join())) return true;
+  if (window.text.includes(".") || date.test(window.text)) return false;
+  if (digits.startsWith("00")) return groups.length > 1 && digits.length >= 10;
   return groups.length === 1
     ? digits.length === 10 || digits.length === 11
     : (window.lengths[0] ?? 0) >= 2 && digits.length >= 9 && digits.length <= 12;
@@ -156,5 +155,5 @@ function isTelephone(window: Window): boolean {
 
 function isWord(text: string, at: number): boolean {
   const char = text.charCodeAt(at);
-  return char > 127 ? /[\p{L}\p{N}]/u.test(text.charAt(at)) : /\w/u.test(text.charAt(at));
+  return char > 127 ? /[\p{L}\p{N}]/u.test(text.charAt(at)) : /[0-9A-Za-z]/u.test(text.charAt(at));
 }

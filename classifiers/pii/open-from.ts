@@ -1,6 +1,7 @@
 import { pemCharsMax } from "./credentials.ts";
+import { fold } from "./fold.ts";
 import { openIbanFrom } from "./iban.ts";
-import { findPersonalData } from "./patterns.ts";
+import { findInFolded } from "./patterns.ts";
 import { wordChars } from "./word.ts";
 
 /** Longest piece without a space that a pattern takes, but for JSON Web Tokens. */
@@ -8,15 +9,22 @@ const wordCharsMax = 512;
 const wordChar = new RegExp(`[${wordChars}]`, "u");
 const tokenCharsMax = 8_192;
 
-/** Longest card number as people write it: 19 digits, two separators between each. */
-const numberCharsMax = 64;
+/** Longest card number as people write it: 19 digits, three separators between each. */
+const numberCharsMax = 80;
 
 /** From which index on the end of `text` must wait, because with more text it may become part of personal data. Nothing found is cut in two. */
 export function openFrom(text: string): number {
+  const folded = fold(text);
+  const open = openInFolded(folded.text);
+  // What is not seen at the end may stand inside the next value.
+  return open < folded.text.length ? folded.at(open) : folded.text === "" ? 0 : folded.at(open - 1) + 1;
+}
+
+function openInFolded(text: string): number {
   // Whether a number goes on into the last word shows when that word is whole.
   const number = openNumberFrom(text.slice(0, wordStart(text, text.length)));
   const cut = wordStart(text, Math.min(number, openNumberFrom(text), openIbanFrom(text), openPemFrom(text)));
-  const across = findPersonalData(text).find((one) => one.start < cut && one.end > cut);
+  const across = findInFolded(text).find((one) => one.start < cut && one.end > cut);
   return across === undefined ? cut : across.start;
 }
 

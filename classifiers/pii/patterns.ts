@@ -1,6 +1,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { findKeys, findNamedSecrets } from "./credentials.ts";
 import type { Entity } from "./entity.ts";
+import { fold } from "./fold.ts";
 import { findIbans } from "./iban.ts";
 import { findCards, findSocialSecurityNumbers, findTelephones } from "./numbers.ts";
 import { wordLetters } from "./word.ts";
@@ -8,8 +9,17 @@ import { wordLetters } from "./word.ts";
 /** What is surest comes first: each looks only at what the ones before it left. */
 const finders = [findKeys, findEmails, findIbans, findAddresses, findCards, findSocialSecurityNumbers, findTelephones, findNamedSecrets];
 
-/** Personal data with a form of its own or a check sum, in order, none over another. Linear in the length of the text. */
+/**
+ * Personal data with a form of its own or a check sum, in order, none over another, also where characters that are not seen stand between its
+ * own. Linear in the length of the text.
+ */
 export function findPersonalData(text: string): Entity[] {
+  const folded = fold(text);
+  return findInFolded(folded.text).map((one) => ({ ...one, start: folded.at(one.start), end: folded.at(one.end - 1) + 1 }));
+}
+
+/** The same for a text that is folded already. */
+export function findInFolded(text: string): Entity[] {
   let entities: Entity[] = [];
   let rest = text;
   for (const find of finders) {
@@ -32,10 +42,12 @@ function blank(text: string, found: readonly Entity[]): string {
 }
 
 const domains = new RegExp(
-  `@(?:[${wordLetters}][${wordLetters}-]{0,62}\\.){1,8}(?:[${wordLetters}]{2,24}|xn--[a-z0-9-]{2,59})(?![${wordLetters}_-])`,
+  `@(?:[${wordLetters}][${wordLetters}-]{0,62}\\.){1,8}(?:[${wordLetters}]{2,24}|xn--[a-z0-9-]{2,59})(?![${wordLetters}])`,
   "gu",
 );
 const localPart = new RegExp(`[${wordLetters}.!#$%&'*+/=?^_{|}~-]`, "u");
+
+const localPartCharsMax = 256;
 
 /** From the `@` outwards, so that a long local part is found too. */
 function findEmails(text: string): Entity[] {
@@ -43,8 +55,8 @@ function findEmails(text: string): Entity[] {
   let taken = 0;
   for (const { index: at, 0: domain } of text.matchAll(domains)) {
     let start = at;
-    while (start > taken && start > at - 64 && localPart.test(text.charAt(start - 1))) start -= 1;
-    while (start < at && /[.'/=&|{}?!#*^$%]/u.test(text.charAt(start))) start += 1;
+    while (start > taken && start > at - localPartCharsMax && localPart.test(text.charAt(start - 1))) start -= 1;
+    while (start < at && /[.'/=&|{}?!#*^$%_-]/u.test(text.charAt(start))) start += 1;
     if (start === at) continue;
     taken = at + domain.length;
     found.push({ start, end: taken, label: "EMAIL", score: 1 });
@@ -52,8 +64,10 @@ function findEmails(text: string): Entity[] {
   return found;
 }
 
-const fourBytes = /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)/gu;
-const hexGroups = /(?<![\w:.])[0-9A-Fa-f:]{2,39}(?:\.\d{1,3}){0,3}(?![\w:])/gu;
+const fourBytes = /(?<![0-9A-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?![0-9A-Za-z]|\.\d)/gu;
+/** Groups of hexadecimal digits; a colon before or after them may be the sentence's. */
+const hexGroups =
+  /(?<![0-9A-Za-z.])(?:::)?[0-9A-Fa-f]{1,4}(?:::?[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?:(?<=:[0-9]{1,3})(?:\.\d{1,3}){3})?(?![0-9A-Za-z])/gu;
 const versionWord = /(?:version|release|build|ver\.?|v)\s{0,2}$/iu;
 
 /** Addresses that lead to a machine: not loopback, not "any", not a version number. */
@@ -65,8 +79,9 @@ function findAddresses(text: string): Entity[] {
     found.push({ start, end: start + address.length, label: "IP_ADDRESS", score: 1 });
   }
   for (const { index: start, 0: address } of text.matchAll(hexGroups)) {
-    const colons = address.split(":").length - 1;
-    if (colons < 2 || !/\d/u.test(address) || !isIPv6(address) || address === "::1") continue;
+    const groups = address.split(/:+/u).filter((group) => group !== "").length;
+    // `dead::beef` is C++ more often than an address.
+    if (!isIPv6(address) || address === "::1" || (groups < 3 && !/\d/u.test(address))) continue;
     found.push({ start, end: start + address.length, label: "IP_ADDRESS", score: 1 });
   }
   return found.toSorted((a, b) => a.start - b.start);

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statfsSync, statSync } from "node:
 import { dirname, join } from "node:path";
 import Database from "better-sqlite3";
 import { type AuditDatabase, type Entry, type EntryKind, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
-import { genesisHead, HeadFile, readHead } from "./head.ts";
+import { genesisHead, HeadFile, readHead, standsBeside } from "./head.ts";
 import { type AuditKeys, readAuditKeys } from "./keys.ts";
 
 /** With less room than this, in bytes, the next entry may fail. */
@@ -16,7 +16,7 @@ export class AuditLog {
   readonly #database: AuditDatabase;
   readonly #head: HeadFile;
   readonly #lock: Database.Database;
-  readonly #inode: number;
+  readonly #files: ReadonlyMap<string, number>;
   readonly #append: (kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => Entry;
 
   private constructor(path: string, keys: AuditKeys, lock: Database.Database, database: AuditDatabase) {
@@ -24,11 +24,11 @@ export class AuditLog {
     this.#keys = keys;
     this.#lock = lock;
     this.#database = database;
-    this.#inode = statSync(this.path).ino;
     const last = this.#database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
     const insert = this.#database.prepare<Entry>("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)");
     const store = this.#database.prepare<[string, Buffer]>("INSERT OR IGNORE INTO texts VALUES (?, ?)");
     this.#head = this.#openHead(join(dirname(path), "audit.head"), last.get());
+    this.#files = new Map([path, `${path}-wal`, join(dirname(path), "audit.head")].map((file) => [file, statSync(file).ino]));
     this.#append = this.#database.transaction((kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => {
       const previous = last.get();
       const entry = { seq: (previous?.seq ?? 0) + 1, at: new Date().toISOString(), kind, call, body };
@@ -56,8 +56,8 @@ export class AuditLog {
 
   /** Throws when the entry could not be made durable. */
   append(kind: EntryKind, call: string, body: object, texts: readonly Buffer[] = []): void {
-    // SQLite goes on writing into a file that has been deleted.
-    if (statSync(this.path).ino !== this.#inode) throw new Error(`The audit log ${this.path} was replaced while the service ran.`);
+    const replaced = this.#replaced();
+    if (replaced !== undefined) throw new Error(replaced);
     const { seq, hash } = this.#append(kind, call, JSON.stringify(body), texts);
     this.#head.write({ seq, hash });
   }
@@ -77,21 +77,32 @@ export class AuditLog {
 
   /** Undefined when an entry could be written now, otherwise why not. */
   get notWritable(): string | undefined {
+    const replaced = this.#replaced();
+    if (replaced !== undefined) return replaced;
     try {
       this.#database.exec("BEGIN IMMEDIATE; ROLLBACK");
       const { bavail, bsize } = statfsSync(this.path);
       if (bavail * bsize < roomMin) return `There is no room for the audit log ${this.path}: free some space.`;
-      return statSync(this.path).ino === this.#inode ? undefined : `The audit log ${this.path} was replaced while the service ran.`;
+      return undefined;
     } catch (error) {
       return `The audit log ${this.path} can't be written: ${(error as Error).message}.`;
     }
   }
 
   close(): void {
-    this.append("stopped", "", {});
-    this.#head.close();
-    this.#database.close();
-    this.#lock.close();
+    try {
+      this.append("stopped", "", {});
+    } finally {
+      this.#head.close();
+      this.#database.close();
+      this.#lock.close();
+    }
+  }
+
+  /** SQLite goes on writing into files that have been deleted; what it writes there is lost. */
+  #replaced(): string | undefined {
+    const gone = [...this.#files].find(([file, inode]) => statSync(file, { throwIfNoEntry: false })?.ino !== inode);
+    return gone && `${gone[0]} was removed or replaced while the service ran.`;
   }
 
   #openHead(path: string, last: Entry | undefined): HeadFile {
@@ -100,7 +111,7 @@ export class AuditLog {
     if (last === undefined && unwritten) return HeadFile.create(path, this.#keys.head);
     const head = readHead(path, this.#keys.head);
     const at = head && this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq = ?").get(head.seq);
-    const follows = head !== undefined && (last?.seq ?? 0) - head.seq <= 1 && (at?.hash ?? genesisHead.hash) === head.hash;
+    const follows = head !== undefined && standsBeside(head, last?.seq ?? 0) && (at?.hash ?? genesisHead.hash) === head.hash;
     if (follows) return HeadFile.open(path, this.#keys.head);
     throw new Error(
       `The audit log ${this.path} does not end where ${path} says: entries are missing, or one of the two files was replaced. ` +

@@ -54,8 +54,16 @@ export class HeadFile {
   }
 }
 
-/** Undefined when the file holds no head that this key signed. */
-export function readHead(path: string, key: Buffer): Head | undefined {
+/**
+ * Whether a log whose last entry has number `last` may stand beside this head: it is one ahead at most, and just one when a write of the head
+ * was torn, since then its entry came first.
+ */
+export function standsBeside({ seq, torn }: Head & { torn: boolean }, last: number): boolean {
+  return torn && seq > 0 ? last === seq + 1 : last - seq <= 1 && last >= seq;
+}
+
+/** Undefined when the file holds no head that this key signed. `torn`: only one of the two slots is good. */
+export function readHead(path: string, key: Buffer): (Head & { readonly torn: boolean }) | undefined {
   let text: string;
   try {
     text = readFileSync(path, "latin1");
@@ -63,7 +71,8 @@ export function readHead(path: string, key: Buffer): Head | undefined {
     return undefined;
   }
   const slots = [text.slice(0, slotBytes), text.slice(slotBytes)].map((slot) => parse(slot, key)).filter((head) => head !== undefined);
-  return slots.toSorted((a, b) => b.seq - a.seq)[0];
+  const newest = slots.toSorted((a, b) => b.seq - a.seq)[0];
+  return newest && { ...newest, torn: slots.length === 1 };
 }
 
 function parse(slot: string, key: Buffer): Head | undefined {

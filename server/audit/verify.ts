@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
-import { genesisHead, readHead } from "./head.ts";
+import { genesisHead, readHead, standsBeside } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
 
 /** `problems` is empty when the log is whole. */
@@ -57,9 +57,10 @@ export function verifyAuditLog(dataDir: string): Verification {
       report("audit.head is missing or not signed with this log's key: whether entries were cut off the end can't be told.");
     else if (!headSeen)
       report(`The log does not hold entry ${head.seq} as audit.head has it: entries were cut off the end or the file was replaced.`);
-    else if (headNow !== undefined && (previous?.seq ?? 0) - headNow.seq > 1)
+    // Beside a running service the head is ahead of what was read; a torn head says that nothing runs.
+    else if (headNow !== undefined && headNow.seq <= (previous?.seq ?? 0) && !standsBeside(headNow, previous?.seq ?? 0))
       report(
-        `audit.head stands at entry ${headNow.seq}, and the log goes on to ${previous?.seq}: an older copy of it was put in its place.`,
+        `audit.head and the end of the log (entry ${previous?.seq}) do not belong together: entries were cut off, or one of the two was replaced.`,
       );
     for (const problem of textProblems(database)) report(problem);
     return { entries, first, last: previous?.at, head: previous?.hash ?? genesisHash, problems };

@@ -34,7 +34,9 @@ const rightToLeft = /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Scri
 
 /** Whether a reader's text needs these characters here. */
 function belongs(run: string, before: string, after: string): boolean {
-  if (/^[\ufe0e\ufe0f]$/u.test(run)) return /[\p{Emoji}\p{S}]$/u.test(before);
+  if (/^[\ufe0e\ufe0f]$/u.test(run)) {
+    return /[\p{Extended_Pictographic}\p{S}]$/u.test(before) || (/[0-9#*]$/u.test(before) && after.startsWith("\u20e3"));
+  }
   if (/^\ufe0f?\u200d$/u.test(run)) {
     if (pictograph.test(before) && /^\p{Extended_Pictographic}/u.test(after)) return true;
   }

@@ -45,7 +45,7 @@ export function personalDataInAnswer({ action, labels }: PersonalDataSettings): 
 }
 
 /** A placeholder after "password:" is what the input gate put there. */
-const placeholder = /^<[A-Z_]+_\d+_\w+>/u;
+const placeholder = /^<[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
 
 function detection({ start, end, label }: Entity, action: "mask" | "block", replacement: string): Detection {
   return { label, span: { start, end }, action: action === "mask" ? "rewrite" : "block", replacement };

@@ -9,7 +9,7 @@ export function jsonBody({ bytesMax, depthMax }: { bytesMax: number; depthMax: n
       read(request, response, (error?: unknown) => next(error === undefined ? undefined : faultOf(error, bytesMax))),
     (request: Request, _response: Response, next: NextFunction) => {
       if (!Buffer.isBuffer(request.body)) {
-        throw request.headers["content-type"]?.startsWith("application/json")
+        throw /^application\/json\s*(?:;|$)/iu.test(request.headers["content-type"] ?? "")
           ? new Fault("invalid_json", "The body is empty.")
           : new Fault("unsupported_media_type");
       }

@@ -8,6 +8,9 @@ import type { Events } from "../events.ts";
 
 const checkEveryMs = 500;
 
+/** Connections that have shown no certificate yet; one more ends the oldest, so that nobody can keep callers out without one. */
+const handshakesMax = 256;
+
 interface ListenerSettings {
   readonly certsDir: string;
   readonly versionMin: "TLSv1.2" | "TLSv1.3";
@@ -40,15 +43,15 @@ export class Listener {
         ...contextOf(this.#material, settings),
         requestCert: true,
         rejectUnauthorized: true,
-        handshakeTimeout: 10_000,
+        handshakeTimeout: 5_000,
         maxHeaderSize: 16_384,
       },
       handler,
     );
-    this.server.maxConnections = settings.connectionsMax;
     this.server.on("connection", (socket: Socket) => {
       const from = originOf(socket);
       this.#shakingHands.set(from, socket);
+      if (this.#shakingHands.size > handshakesMax) this.#shakingHands.values().next().value?.destroy();
       socket.once("close", () => this.#shakingHands.delete(from));
     });
     this.server.on("secureConnection", (socket: TLSSocket) => this.#connected(socket));
@@ -101,7 +104,7 @@ export class Listener {
   #connected(socket: TLSSocket): void {
     this.#shakingHands.delete(originOf(socket));
     // A resumed session skips the checks against the revocation list and the clock.
-    if (this.#refuses(socket)) {
+    if (this.#refuses(socket) || this.#sockets.size >= this.#settings.connectionsMax) {
       socket.destroy();
       return;
     }

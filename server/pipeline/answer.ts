@@ -1,4 +1,4 @@
-import type { Engine, EngineEvent, Turn } from "../../models/engine.ts";
+import type { Engine, EngineEvent, Generation, Turn } from "../../models/engine.ts";
 import type { CallRecord } from "../audit/call-record.ts";
 import { Fault } from "../fault.ts";
 import type { AnswerEvent, Call, FinishReason, Usage } from "./call.ts";
@@ -31,7 +31,7 @@ export async function* answer(
     if (asked.action === "block") throw new Refusal(asked.code, asked.findings);
 
     const { pseudonyms } = asked.subject;
-    const texts = meter.texts(engine.generate({ ...call, turns: asked.subject.messages.map(turnOf) }, signal));
+    const texts = meter.texts(engine.generate(generationOf(call, asked.subject), signal));
     const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
     const stops = new StopTexts(call.stops);
     for await (const part of segment(texts, waits, engine.model.stops)) {
@@ -83,6 +83,17 @@ class Meter {
       }
     }
   }
+}
+
+/** What the engine needs, and nothing else of the call: no text from before the gate, no name. */
+function generationOf({ tokensMax, temperature, topP, seed }: Call, { messages }: Prompt): Generation {
+  return {
+    turns: messages.map(turnOf),
+    ...(tokensMax === undefined ? {} : { tokensMax }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(topP === undefined ? {} : { topP }),
+    ...(seed === undefined ? {} : { seed }),
+  };
 }
 
 function turnOf({ role, passage }: Message): Turn {

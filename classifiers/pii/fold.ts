@@ -1,0 +1,54 @@
+/** What is not seen and what only changes how its neighbour looks: default-ignorable and control characters, combining keycaps. Tab and line ends are seen. */
+const unseen = /[\p{Default_Ignorable_Code_Point}\p{Cf}]|\u20e3|(?![\t\n\r])\p{Cc}/gu;
+
+const spaces = /[\t\u00a0\u2000-\u200a\u202f\u205f\u3000]/gu;
+const hyphens = /[\u2010-\u2012\u2212\ufe58\ufe63\uff0d]/gu;
+/** Digits of every script but ASCII's, of one code unit. */
+const digits = /(?![0-9])(?![\u{10000}-\u{10ffff}])\p{Nd}/gu;
+
+/** A text as patterns look at it. */
+export interface Folded {
+  readonly text: string;
+  /** Where the character at an index stood in the text itself. */
+  at(index: number): number;
+}
+
+/** Takes out what hides a value from a pattern, and writes spaces, hyphens and digits of other kinds in the ordinary way. */
+export function fold(text: string): Folded {
+  const plain = text
+    .replace(spaces, " ")
+    .replace(hyphens, "-")
+    .replace(digits, (digit) => digitOf(digit));
+  let folded = "";
+  let taken = 0;
+  const gaps: { readonly from: number; readonly removed: number }[] = [];
+  let removed = 0;
+  for (const { index, 0: run } of plain.matchAll(unseen)) {
+    folded += plain.slice(taken, index);
+    taken = index + run.length;
+    removed += run.length;
+    gaps.push({ from: folded.length, removed });
+  }
+  if (gaps.length === 0) return { text: plain, at: (index) => index };
+  return { text: folded + plain.slice(taken), at: (index) => index + removedBefore(gaps, index) };
+}
+
+/** Unicode keeps the ten digits of a script together, zero first. */
+function digitOf(digit: string): string {
+  const code = digit.codePointAt(0) ?? 0;
+  let zero = code;
+  while (code - zero < 9 && /\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;
+  return String(code - zero);
+}
+
+/** How many characters were taken out before the one at `index`. */
+function removedBefore(gaps: readonly { readonly from: number; readonly removed: number }[], index: number): number {
+  let low = 0;
+  let high = gaps.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((gaps[middle]?.from ?? 0) <= index) low = middle + 1;
+    else high = middle;
+  }
+  return gaps[low - 1]?.removed ?? 0;
+}
