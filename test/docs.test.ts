@@ -90,10 +90,15 @@ describe("configuration and policy", () => {
     expect(config("modles: []\n")).to.match(/file\.yaml is not valid:\n {2}modles: there is no such key/u);
     expect(config("limits: { body_bytes_max: 0 }\n")).to.match(/limits\.body_bytes_max: /u);
     expect(config("models: [{ id: a }, { id: a }]\n")).to.match(/names the model a twice/u);
-    expect(config("models: [{ id: echo, engine: parrot }]\n")).to.match(/models\.0\.engine/u);
+    expect(config("models: [{ id: echo, engine: ehco }]\n")).to.match(/models\.0\.engine: must be echo$/u);
+    expect(config("models: [{ id: m, token_delay_ms: 5 }]\n")).to.match(/token_delay_ms: goes with `engine: echo` only$/u);
+    expect(config("- models\n")).to.match(/is not valid:\n {2}the file: must be a mapping$/u);
     expect(config("{")).to.match(/not valid YAML/u);
     expect(policy("input: { personal_dta: off }\n")).to.match(/input\.personal_dta: there is no such key/u);
-    expect(policy("input: { personal_data: { labels: [SHOE_SIZE] } }\n")).to.match(/input\.personal_data/u);
+    expect(policy("input: { personal_data: { labels: [SHOE_SIZE] } }\n")).to.match(
+      /input\.personal_data\.labels\.0: must be EMAIL or .* or CREDENTIAL$/u,
+    );
+    expect(policy("input: { personal_data: mask }\n")).to.match(/input\.personal_data: must be off or a mapping$/u);
     expect(config("policy: nowhere.yaml\n")).to.match(/policy nowhere\.yaml is neither at/u);
   });
 
@@ -105,6 +110,8 @@ describe("configuration and policy", () => {
     });
     expect(() => readConfig({ PORT: "http" })).to.throw(/PORT is http; it must be a whole number from 0 to 65535/u);
     expect(() => readConfig({ SALLYPORT_CONFIG: "/gone.yaml" })).to.throw(/no such file/u);
+    expect(() => readConfig({ SALLYPORT_CONFIG: root })).to.throw(/is a directory\. Name a file\./u);
+    expect(readConfig({ SALLYPORT_CONFIG: "" })).to.deep.equal(readConfig({}));
   });
 });
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { request } from "undici";
-import { prepareData, userSays } from "./support/appliance.ts";
+import { verifyAuditLog } from "../server/audit/verify.ts";
+import { prepareData, type Reply, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Service, startService } from "./support/service.ts";
 import { until } from "./support/until.ts";
@@ -91,4 +92,24 @@ describe("a call that ends early", () => {
     expect(performance.now() - startedMs).to.be.below(5_000);
     socket.destroy();
   });
+
+  it("because the log has no room left is refused with 503, nothing is answered unrecorded, and what was recorded stays whole", async () => {
+    const dataDir = prepareData();
+    const service = await startService(dataDir, undefined, { fileBytesMax: 256 * 1024 });
+    const answered: string[] = [];
+    let refused: Reply | undefined;
+    for (let call = 0; call < 200 && refused === undefined; call += 1) {
+      const reply = await service.call("POST", chat, userSays("one two three"));
+      if (reply.status === 200) answered.push(reply.body.id);
+      else refused = reply;
+    }
+    expect([refused?.status, refused?.body.error.code]).to.deep.equal([503, "audit_unavailable"]);
+    expect((await service.call("POST", chat, { ...userSays("one two three"), stream: true })).text).to.not.include("[DONE]");
+    expect((await service.call("GET", "/healthz")).status).to.equal(200);
+    await service.end("SIGKILL");
+    expect(answered).to.have.length.above(5);
+    expect(verifyAuditLog(dataDir).problems).to.deep.equal([]);
+    const settled = new Set(entriesOf(dataDir).flatMap((entry) => (entry.kind === "settled" ? [entry.call] : [])));
+    expect(answered.filter((id) => !settled.has(id))).to.deep.equal([]);
+  }).timeout(60_000);
 });

@@ -140,6 +140,14 @@ describe("mutual TLS", () => {
     expect((await other.call("GET", "/healthz")).status).to.equal(200);
   });
 
+  it("answers callers while hundreds who show no certificate hold connections open", async () => {
+    await using other = await startTestAppliance({ config: (config) => ({ ...config, limits: { ...config.limits, connections_max: 5 } }) });
+    const silent = Array.from({ length: 300 }, () => plainConnect(Number(new URL(other.url).port), "127.0.0.1"));
+    await Promise.all(silent.map((socket) => once(socket, "connect")));
+    expect((await other.call("GET", "/healthz")).status).to.equal(200);
+    for (const socket of silent) socket.destroy();
+  });
+
   it("stops within a second although somebody never began the handshake", async () => {
     const other = await startTestAppliance();
     const silent = plainConnect(Number(new URL(other.url).port), "127.0.0.1");

@@ -18,12 +18,20 @@ export interface Service {
   end(signal: NodeJS.Signals): Promise<number | string>;
 }
 
-/** `config`: the text of `sallyport.yaml`. Port 0 unless it says otherwise. */
-export async function startService(dataDir: string, config = "models: [{ id: echo, engine: echo }]\n"): Promise<Service> {
+/** `config`: the text of `sallyport.yaml`. Port 0 unless it says otherwise. `fileBytesMax`: no file can grow beyond it, as on a full disk. */
+export async function startService(
+  dataDir: string,
+  config = "models: [{ id: echo, engine: echo }]\n",
+  { fileBytesMax }: { fileBytesMax?: number } = {},
+): Promise<Service> {
   const configFile = join(dataDir, "sallyport.yaml");
   writeFileSync(configFile, config);
   const env = { ...process.env, SALLYPORT_CONFIG: configFile, SALLYPORT_DATA: dataDir, PORT: "0" };
-  const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const command = [process.execPath, join(root, "scripts/sallyport.ts"), "serve"];
+  // Without the trap the system would end a process that writes too much.
+  const limited = ["bash", "-c", `trap '' XFSZ; ulimit -f ${(fileBytesMax ?? 0) / 1024}; exec "$@"`, "bash", ...command];
+  const [program = "", ...args] = fileBytesMax === undefined ? command : limited;
+  const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (data) => {

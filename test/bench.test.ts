@@ -1,0 +1,72 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { measureRound } from "../bench/answer.ts";
+import { ApiClient } from "../scripts/api-client.ts";
+import { root, startTestAppliance } from "./support/appliance.ts";
+import { sallyport } from "./support/sallyport.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { pause } from "./support/until.ts";
+
+/** A configuration file with the echo engine, which waits before each word. */
+function echoConfig(delayMs: number): string {
+  const file = join(scratchDir(), "sallyport.yaml");
+  writeFileSync(file, `models: [{ id: echo, engine: echo, token_delay_ms: ${delayMs} }]\n`);
+  return file;
+}
+
+describe("sallyport bench", () => {
+  it("measures with guards on and off, and writes medians and rounds", async () => {
+    const out = join(scratchDir(), "results", "quick.json");
+    const { status, stdout, stderr } = await sallyport(["bench", "--quick", "--out", out], { SALLYPORT_CONFIG: echoConfig(1) });
+    expect([status, stderr]).to.deep.equal([0, stderr]);
+    expect(stdout).to.match(/streams +guards +TTFT ms[\s\S]*quick\.json\n$/u);
+    const result = JSON.parse(readFileSync(out, "utf8"));
+    expect(result).to.have.all.keys("made", "command", "model", "engine", "plan", "host", "summary", "rounds");
+    expect([result.model, result.plan.streams]).to.deep.equal(["echo", [1, 4]]);
+    expect(result.rounds).to.have.length(2 * result.plan.rounds * result.plan.streams.length);
+    for (const { streams, guards, ttftMs, interTokenMs, tokensPerSecond, healthMs } of result.rounds) {
+      expect(guards).to.be.oneOf(["on", "off"]);
+      expect([ttftMs.length, interTokenMs.length]).to.deep.equal([streams, streams]);
+      for (const value of [...ttftMs, ...interTokenMs, tokensPerSecond, ...healthMs]) expect(value).to.be.a("number").above(0);
+      expect(healthMs).to.not.deep.equal([]);
+    }
+    for (const { streams, on, off, ratio } of result.summary) {
+      expect(streams).to.be.oneOf([1, 4]);
+      for (const one of [on, off]) expect(one).to.have.all.keys("ttftMs", "interTokenMs", "tokensPerSecond", "healthP99Ms");
+      expect(ratio).to.be.a("number").above(0);
+    }
+  });
+
+  it("stops within a second at Ctrl-C, and writes nothing", async () => {
+    const out = join(scratchDir(), "never.json");
+    const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "bench", "--out", out], {
+      env: { ...process.env, SALLYPORT_CONFIG: echoConfig(500) },
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    let said = "";
+    child.stderr.on("data", (data) => {
+      said += String(data);
+    });
+    const exited = once(child, "exit");
+    while (!said.includes("Measuring")) await pause(50);
+    const stoppedMs = performance.now();
+    child.kill("SIGINT");
+    expect((await exited)[0]).to.equal(1);
+    expect(performance.now() - stoppedMs).to.be.below(1_000);
+    expect(said).to.match(/\nStopped before all rounds were measured; nothing was written\.\n$/u);
+    expect(existsSync(out)).to.equal(false);
+  });
+
+  it("asks for no more health once a stream has failed", async () => {
+    const appliance = await startTestAppliance();
+    const client = new ApiClient(appliance.url, appliance.certsDir, "app");
+    const round = measureRound(client, 2, 1, new AbortController().signal); // one token can't be measured
+    expect(await round.catch((error: Error) => error.message)).to.match(/less than two tokens/u);
+    client.close();
+    await appliance[Symbol.asyncDispose]();
+    await pause(100); // a call that goes on would fail now, with nobody to hear it
+  });
+});

@@ -1,0 +1,159 @@
+import { chmodSync, copyFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { issueClient, revoke } from "../certs/authority.ts";
+import type { Check } from "../scripts/doctor/check.ts";
+import { defaultRoutes } from "../scripts/doctor/egress.ts";
+import { prepareData } from "./support/appliance.ts";
+import { sallyport } from "./support/sallyport.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { startService } from "./support/service.ts";
+
+const echo = "models: [{ id: echo, engine: echo }]\n";
+
+interface Found {
+  readonly status: number;
+  readonly checks: readonly Check[];
+  /** Details of the checks of this name and state. */
+  of(name: string, state: Check["state"]): string[];
+}
+
+async function doctor(dataDir: string, config = echo, env: Record<string, string> = {}): Promise<Found> {
+  const file = join(scratchDir(), "sallyport.yaml");
+  writeFileSync(file, config);
+  const { status, stdout, stderr } = await sallyport(["doctor", "--json"], { SALLYPORT_CONFIG: file, SALLYPORT_DATA: dataDir, ...env });
+  expect(stderr).to.equal("");
+  const { fit, checks } = JSON.parse(stdout) as { fit: boolean; checks: Check[] };
+  expect(fit).to.equal(status === 0);
+  const of = (name: string, state: string) => checks.filter((one) => one.name === name && one.state === state).map(({ detail }) => detail);
+  return { status, checks, of };
+}
+
+/** Without SQLite's own side files, which reading a log may leave empty. */
+const filesIn = (dir: string): string[] =>
+  readdirSync(dir, { recursive: true, encoding: "utf8" })
+    .filter((file) => !/^audit\.db-(?:shm|wal)$/u.test(file))
+    .toSorted();
+
+describe("sallyport doctor", () => {
+  it("finds a whole installation fit, and changes nothing", async () => {
+    const dataDir = prepareData();
+    await (await startService(dataDir)).end("SIGTERM");
+    const before = filesIn(dataDir);
+    const { status, checks } = await doctor(dataDir);
+    expect(checks.filter((one) => one.state === "fail")).to.deep.equal([]);
+    expect(status).to.equal(0);
+    expect(filesIn(dataDir)).to.deep.equal(before);
+    const names = [
+      "runtime",
+      "egress",
+      "configuration",
+      "policy",
+      "model",
+      "memory",
+      "disk",
+      "certificates",
+      "certificate",
+      "keys",
+      "audit log",
+    ];
+    expect([...new Set(checks.map((one) => one.name))]).to.have.members(names);
+  });
+
+  it("makes nothing where nothing is yet, and fails", async () => {
+    const dataDir = join(scratchDir(), "none");
+    expect(await doctor(dataDir)).to.include({ status: 1 });
+    expect(() => readdirSync(dataDir)).to.throw(/ENOENT/u);
+  });
+
+  it("misses a log that is gone while its head is there", async () => {
+    const dataDir = prepareData();
+    await (await startService(dataDir)).end("SIGTERM");
+    for (const file of readdirSync(dataDir).filter((name) => name.startsWith("audit.db"))) rmSync(join(dataDir, file));
+    const { status, of } = await doctor(dataDir);
+    expect(status).to.equal(1);
+    expect(of("audit log", "fail")[0]).to.match(/audit\.db is gone, and .*audit\.head says that there was one/u);
+  });
+
+  it("names a catalogue that is missing or broken, and goes on", async () => {
+    const config = "models: [{ id: m }]\n";
+    const modelsDir = scratchDir();
+    const missing = await doctor(prepareData(), config, { SALLYPORT_MODELS: modelsDir });
+    expect(missing.of("model", "fail")[0]).to.match(/catalogue\.yaml is missing/u);
+    writeFileSync(join(modelsDir, "catalogue.yaml"), "models: *nowhere\n");
+    const broken = await doctor(prepareData(), config, { SALLYPORT_MODELS: modelsDir });
+    expect(broken.of("model", "fail")[0]).to.match(/catalogue\.yaml is not valid YAML/u);
+    expect(broken.of("audit log", "ok")).to.deep.equal(["none yet"]);
+  });
+
+  it("says how a model that has no source is put right, and what context it gets", async () => {
+    const modelsDir = scratchDir();
+    const entry = `id: m, file: m.gguf, bytes: 1, sha256: "${"0".repeat(64)}", licence: MIT, context_tokens: 8`;
+    writeFileSync(join(modelsDir, "catalogue.yaml"), `models: [{ ${entry} }]\n`);
+    const absent = await doctor(prepareData(), "models: [{ id: m }]\n", { SALLYPORT_MODELS: modelsDir });
+    expect(absent.of("model", "fail")[0]).to.match(/m\.gguf is missing\. Copy the right file there\.$/u);
+    const { of } = await doctor(prepareData(), "models: [{ id: smollm2-135m-instruct }]\nengine: { context_tokens: 10000 }\n");
+    expect(of("model", "warn")[0]).to.match(/engine\.context_tokens is 10000, and the model was trained for 8192/u);
+  });
+
+  it("names the file in the register of certificates that is none", async () => {
+    const dataDir = prepareData();
+    writeFileSync(join(dataDir, "certs", "issued", "junk.pem"), "junk");
+    const { status, of } = await doctor(dataDir);
+    expect(status).to.equal(1);
+    expect(of("certificate", "fail").join()).to.match(/issued\/junk\.pem is no certificate/u);
+  });
+
+  it("looks at the certificates of clients: their keys, who may read them, and revocation, the newest one only", async () => {
+    const dataDir = prepareData();
+    const certs = join(dataDir, "certs");
+    const client = (...path: string[]): string => join(certs, "clients", ...path);
+    issueClient(certs, "app", "app");
+    issueClient(certs, "leaver", "app");
+    revoke(certs, "leaver");
+    copyFileSync(client("app", "key.pem"), client("operator", "key.pem"));
+    chmodSync(client("auditor", "key.pem"), 0o644);
+    const { status, of } = await doctor(dataDir);
+    expect(status).to.equal(1);
+    expect(of("certificate", "ok").filter((detail) => detail.startsWith("client "))).to.have.length(1);
+    expect(of("certificate", "warn")).to.have.length(1);
+    expect(of("certificate", "warn")[0]).to.match(/^client leaver \(app\), until [\d-]+; revoked: npx sallyport certs issue leaver$/u);
+    const [auditor, operator] = of("certificate", "fail");
+    expect(operator).to.match(/do not belong together\. Issue it again: npx sallyport certs issue operator$/u);
+    expect(auditor).to.match(/auditor\/key\.pem can be read by other users: chmod 600 /u);
+  });
+
+  it("warns when the CA's key is kept elsewhere, and when the server's names are not those of the configuration", async () => {
+    const dataDir = prepareData();
+    rmSync(join(dataDir, "certs", "ca.key.pem"));
+    const { status, of } = await doctor(dataDir, `${echo}tls: { names: [localhost, 127.0.0.1, "::1", models.bank.example] }\n`);
+    expect(status).to.equal(0);
+    expect(of("certificates", "warn")[0]).to.match(/ca\.key\.pem is not here: fine when it is kept elsewhere/u);
+    expect(of("certificate", "warn")[0]).to.match(/differ in models\.bank\.example: npx sallyport certs rotate/u);
+  });
+
+  it("reports a configuration that is a directory", async () => {
+    const { status, of } = await doctor(prepareData(), echo, { SALLYPORT_CONFIG: scratchDir() });
+    expect([status, of("configuration", "fail")[0]]).to.deep.equal([1, of("configuration", "fail")[0]]);
+    expect(of("configuration", "fail")[0]).to.match(/is a directory\. Name a file\./u);
+  });
+});
+
+describe("the way out of this host", () => {
+  const header = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n";
+  const four = (destination: string, flags: string, mask: string) =>
+    `${header}eth0\t${destination}\t0100000A\t${flags}\t0\t0\t0\t${mask}\t0\t0\t0\n`;
+  const six = (length: string, flags: string, name: string) =>
+    `${"0".repeat(32)} ${length} ${"0".repeat(32)} 00 fd${"0".repeat(29)}1 00000400 00000002 00000000 ${flags} ${name}\n`;
+
+  it("is open where a default route of either protocol is up", () => {
+    expect(defaultRoutes(four("00000000", "0003", "00000000"), "")).to.deep.equal(["eth0"]);
+    expect(defaultRoutes(header, six("00", "00000003", "eth1"))).to.deep.equal(["eth1"]);
+  });
+
+  it("is closed where there are local routes only, or the default one refuses", () => {
+    expect(defaultRoutes(four("000200C0", "0001", "00FFFFFF"), six("40", "00000001", "eth0"))).to.deep.equal([]);
+    expect(defaultRoutes(four("00000000", "0201", "00000000"), six("00", "00200200", "lo"))).to.deep.equal([]);
+    expect(defaultRoutes("", "")).to.deep.equal([]);
+  });
+});
