@@ -1,4 +1,5 @@
 import { performance } from "node:perf_hooks";
+import { setTimeout as pause } from "node:timers/promises";
 import type { ApiClient } from "../scripts/api-client.ts";
 import { median, percentile, rounded } from "./statistics.ts";
 
@@ -11,7 +12,7 @@ export interface Round {
   readonly interTokenMs: readonly number[];
   /** Of all streams together. */
   readonly tokensPerSecond: number;
-  /** First byte of `/healthz`, asked every 20 ms meanwhile. */
+  /** Of each `/healthz`, asked 20 ms after the last one meanwhile: from asking to the whole answer. */
   readonly healthMs: readonly number[];
 }
 
@@ -27,20 +28,19 @@ const prompt = `Write a long, friendly letter to our customer Ms Example (ms.exa
 4111 1111 1111 1111 from 192.0.2.17 and never received her order of three lamps. Say that we are sorry, tell her what happens next, and explain in
 detail how parcels travel from our warehouse to her door, what may go wrong on the way, and how she can follow them. Do not stop early.`;
 
-/** Runs `streams` calls side by side, each for up to `tokensMax` tokens. */
-export async function measureRound(client: ApiClient, streams: number, tokensMax: number): Promise<Round> {
-  const stop = new AbortController();
-  const health = pollHealth(client, stop.signal);
+/** Runs `streams` calls side by side, each for up to `tokensMax` tokens. Throws the signal's reason when aborted. */
+export async function measureRound(client: ApiClient, streams: number, tokensMax: number, signal: AbortSignal): Promise<Round> {
+  const ended = new AbortController();
   const startedMs = performance.now();
-  const all = await Promise.all(Array.from({ length: streams }, (_, seed) => measureStream(client, seed, tokensMax)));
-  const seconds = (performance.now() - startedMs) / 1000;
-  stop.abort();
+  const answers = Promise.all(Array.from({ length: streams }, (_, seed) => measureStream(client, seed, tokensMax, signal)));
+  const seconds = answers.then(() => (performance.now() - startedMs) / 1000).finally(() => ended.abort());
+  const [all, took, healthMs] = await Promise.all([answers, seconds, pollHealth(client, ended.signal, signal)]);
   return {
     streams,
     ttftMs: all.map((one) => rounded(one.ttftMs)),
     interTokenMs: all.map((one) => rounded(one.interTokenMs)),
-    tokensPerSecond: rounded(all.reduce((sum, one) => sum + one.tokens, 0) / seconds),
-    healthMs: (await health).map(rounded),
+    tokensPerSecond: rounded(all.reduce((sum, one) => sum + one.tokens, 0) / took),
+    healthMs: healthMs.map(rounded),
   };
 }
 
@@ -61,6 +61,7 @@ async function measureStream(
   client: ApiClient,
   seed: number,
   tokensMax: number,
+  signal: AbortSignal,
 ): Promise<{ ttftMs: number; interTokenMs: number; tokens: number }> {
   const body = {
     messages: [{ role: "user", content: prompt }],
@@ -73,7 +74,7 @@ async function measureStream(
   const startedMs = performance.now();
   let firstMs: number | undefined;
   let tokens = 0;
-  for await (const chunk of client.stream("/v1/chat/completions", body)) {
+  for await (const chunk of client.stream("/v1/chat/completions", body, signal)) {
     if (chunk.choices[0]?.delta.content) firstMs ??= performance.now();
     tokens = chunk.usage?.completion_tokens ?? tokens;
   }
@@ -82,13 +83,14 @@ async function measureStream(
   return { ttftMs: firstMs - startedMs, interTokenMs: (endedMs - firstMs) / (tokens - 1), tokens };
 }
 
-async function pollHealth(client: ApiClient, signal: AbortSignal): Promise<number[]> {
+/** Until `ended`. */
+async function pollHealth(client: ApiClient, ended: AbortSignal, signal: AbortSignal): Promise<number[]> {
   const times: number[] = [];
-  while (!signal.aborted) {
+  while (!ended.aborted) {
     const askedMs = performance.now();
-    await client.json("GET", "/healthz");
+    await client.json("GET", "/healthz", undefined, signal);
     times.push(performance.now() - askedMs);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await pause(20);
   }
   return times;
 }

@@ -225,7 +225,8 @@ export function roleFrom(text: string): Role {
   return role;
 }
 
-function checkName(name: string): void {
+/** Throws when a client can't have this name, which is also a directory's. */
+export function checkName(name: string): void {
   if (!/^[a-z0-9][a-z0-9._-]{0,62}$/u.test(name) || name.includes("..")) {
     throw new Error(
       `"${name}" can't be a client's name: up to 63 lower-case letters, digits, dots, dashes and underscores, beginning with a letter or digit.`,

@@ -31,6 +31,7 @@ const running = new Map<number, AbortController>();
 // Ctrl-C and service stops reach the whole process group; the parent decides when the engine ends.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => {});
+process.on("SIGHUP", () => {});
 process.on("disconnect", () => process.exit(0));
 
 try {
@@ -230,5 +231,6 @@ function adviceFor(cause: string): string {
 }
 
 function send(message: FromChild): void {
-  process.send?.(message);
+  // Where the parent is gone, `disconnect` follows.
+  process.send?.(message, () => {});
 }

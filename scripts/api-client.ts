@@ -1,56 +1,42 @@
-import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
-import { Readable } from "node:stream";
 import { EventSourceParserStream } from "eventsource-parser/stream";
+import { brokenOff, type Connection, issueAgain, unanswered } from "./broken-connection.ts";
 import { CommandError } from "./command.ts";
+import { readKeyPair, readPem } from "./key-pair.ts";
 
-/** A client of the appliance, with a certificate of this installation. */
+/** A client of the appliance, with a certificate of this installation. What goes wrong is a `CommandError`, or the signal's reason. */
 export class ApiClient {
-  readonly #url: string;
+  readonly #connection: Connection;
   readonly #agent: Agent;
 
   /** `url`: base URL without a path. `name`: whose certificate, of those under `certs/clients`. */
   constructor(url: string, certsDir: string, name: string) {
-    this.#url = url;
-    const read = (...path: string[]): string => {
-      const file = join(certsDir, ...path);
-      try {
-        return readFileSync(file, "utf8");
-      } catch {
-        throw new CommandError(`${file} can't be read. Issue it with \`npx sallyport certs issue ${name}\`, or set SALLYPORT_DATA.`);
-      }
-    };
-    this.#agent = new Agent({
-      ca: read("ca.pem"),
-      cert: read("clients", name, "cert.pem"),
-      key: read("clients", name, "key.pem"),
-      keepAlive: true,
-    });
+    this.#connection = { url, caFile: join(certsDir, "ca.pem"), name };
+    const ca = readPem(this.#connection.caFile, "Make what is missing with `npx sallyport setup`, or set SALLYPORT_DATA.");
+    const { cert, key } = readKeyPair(join(certsDir, "clients", name), issueAgain(name));
+    this.#agent = new Agent({ ca, cert, key, keepAlive: true });
   }
 
   /** Status and body of an answer that is not a stream. */
   async json(method: "GET" | "POST", path: string, body?: unknown, signal?: AbortSignal): Promise<{ status: number; body: unknown }> {
     const response = await this.#send(method, path, body, signal);
-    const text = Buffer.concat(await Array.fromAsync(response as AsyncIterable<Buffer>)).toString("utf8");
-    return { status: response.statusCode ?? 0, body: JSON.parse(text) };
+    return { status: response.statusCode ?? 0, body: await this.#whole(response, signal) };
   }
 
-  /** The chunks of a streamed answer. Throws a `CommandError` with the service's own words when it refuses. */
+  /** The chunks of a streamed answer. Throws with the service's own words when it refuses. */
   async *stream(path: string, body: unknown, signal?: AbortSignal): AsyncGenerator<Chunk> {
     const response = await this.#send("POST", path, body, signal);
-    if (response.statusCode !== 200) {
-      throw refusal(JSON.parse(Buffer.concat(await Array.fromAsync(response as AsyncIterable<Buffer>)).toString("utf8")));
-    }
-    const bytes = Readable.toWeb(response) as ReadableStream<Uint8Array<ArrayBuffer>>; // Node's own stream types name the same thing twice
+    if (response.statusCode !== 200) throw refusal(await this.#whole(response, signal));
+    const bytes = ReadableStream.from(this.#pieces(response, signal));
     for await (const { data } of bytes.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())) {
       if (data === "[DONE]") return;
       const chunk = JSON.parse(data) as Chunk | ErrorBody; // the shape of our own API
       if ("error" in chunk) throw refusal(chunk);
       yield chunk;
     }
-    throw new CommandError("The stream ended early: the service stopped, or the connection broke.");
+    throw brokenOff(this.#connection);
   }
 
   close(): void {
@@ -60,19 +46,30 @@ export class ApiClient {
   async #send(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const sent = request(
-      `${this.#url}${path}`,
+      `${this.#connection.url}${path}`,
       { method, agent: this.#agent, headers: { "Content-Type": "application/json" }, ...(signal ? { signal } : {}) },
       resolve,
     );
-    sent.on("error", (error: NodeJS.ErrnoException) => {
-      const advice =
-        error.code === "ECONNREFUSED"
-          ? "Is the service running? Start it with `npm start`, or name it with --url."
-          : "Check the certificate with `npx sallyport certs list`.";
-      reject(signal?.aborted ? error : new CommandError(`${this.#url} does not answer (${error.message}). ${advice}`));
-    });
+    sent.on("error", (error) => reject(signal?.aborted ? signal.reason : unanswered(error, this.#connection)));
     sent.end(body === undefined ? undefined : JSON.stringify(body));
     return await promise;
+  }
+
+  async *#pieces(response: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    try {
+      yield* response;
+    } catch {
+      throw signal?.aborted ? signal.reason : brokenOff(this.#connection);
+    }
+  }
+
+  async #whole(response: IncomingMessage, signal?: AbortSignal): Promise<unknown> {
+    const text = Buffer.concat(await Array.fromAsync(this.#pieces(response, signal))).toString("utf8");
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new CommandError(`What answers at ${this.#connection.url} is not Sallyport (status ${response.statusCode}): correct --url.`);
+    }
   }
 }
 
@@ -86,6 +83,7 @@ interface ErrorBody {
   readonly error: { readonly message: string; readonly code: string };
 }
 
-function refusal(body: ErrorBody): CommandError {
-  return new CommandError(`${body.error.message} (${body.error.code})`);
+function refusal(body: unknown): CommandError {
+  const { error } = body as ErrorBody; // the shape of our own API
+  return new CommandError(`${error.message} (${error.code})`);
 }

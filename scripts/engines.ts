@@ -1,15 +1,15 @@
 import { join } from "node:path";
-import { entryOf, readCatalogue } from "../models/catalogue.ts";
+import { entryOf, pinOf, readCatalogue } from "../models/catalogue.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import type { Engine } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import type { Config } from "../server/config.ts";
 
 /** Loads every configured model, one after the other. Throws with a sentence when one can't be loaded; what was loaded is ended then. */
-export async function openEngines(config: Config): Promise<Engine[]> {
+export async function openEngines(config: Config, signal: AbortSignal): Promise<Engine[]> {
   const engines: Engine[] = [];
   try {
-    for (const model of config.models) engines.push(await open(model, config));
+    for (const model of config.models) engines.push(await unlessStopped(open(model, config), signal));
     return engines;
   } catch (error) {
     await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
@@ -17,15 +17,33 @@ export async function openEngines(config: Config): Promise<Engine[]> {
   }
 }
 
-async function open(model: Config["models"][number], { modelsDir, engine }: Config): Promise<Engine> {
-  if ("engine" in model) return new EchoEngine(model.id, { tokenDelayMs: model.token_delay_ms });
-  const entry = entryOf(readCatalogue(modelsDir), model.id);
+/** The engine, once it is loaded. Throws the signal's reason as soon as it is aborted, whatever becomes of the engine. */
+export async function unlessStopped<T extends Engine>(loading: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: stopped, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(signal.reason);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  try {
+    return await Promise.race([stopped, loading]);
+  } catch (error) {
+    loading.then(
+      (engine) => engine[Symbol.asyncDispose](),
+      () => {},
+    );
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+}
+
+async function open({ id, engine: kind, token_delay_ms: tokenDelayMs = 0 }: Config["models"][number], config: Config): Promise<Engine> {
+  if (kind === "echo") return new EchoEngine(id, { tokenDelayMs });
+  const { modelsDir, engine } = config;
+  const entry = entryOf(readCatalogue(modelsDir), id);
   const { temperature, top_p: topP, top_k: topK, min_p: minP, repeat_penalty: repeatPenalty } = entry.defaults ?? {};
   const settings = {
-    id: entry.id,
+    ...pinOf(entry),
     file: join(modelsDir, entry.file),
-    bytes: entry.bytes,
-    sha256: entry.sha256,
     contextTokens: Math.min(engine.context_tokens, entry.context_tokens),
     parallel: engine.parallel,
     threads: engine.threads,

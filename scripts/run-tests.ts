@@ -5,12 +5,20 @@ import { fileURLToPath } from "node:url";
 import Mocha from "mocha";
 import { readConfig } from "../server/config.ts";
 import { fetchModel } from "./commands/models.ts";
+import { told } from "./failure.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
 const { modelsDir } = readConfig({});
-await fetchModel("smollm2-135m-instruct", modelsDir, stopSignal());
+const stop = stopSignal();
+try {
+  await fetchModel("smollm2-135m-instruct", modelsDir, stop);
+} catch (error) {
+  console.error(told(error));
+  process.exit(1);
+}
+stop.addEventListener("abort", () => process.exit(130));
 
 const mocha = new Mocha({ timeout: 30_000, forbidOnly: true });
 const named = process.argv.slice(2);

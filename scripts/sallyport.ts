@@ -1,6 +1,8 @@
 /** The `sallyport` command line. */
-import { ConfigError } from "../server/config.ts";
-import { type Command, CommandError, UsageError } from "./command.ts";
+import { readFileSync } from "node:fs";
+import { type Command, UsageError } from "./command.ts";
+import { told } from "./failure.ts";
+import { Stopped } from "./stop-signal.ts";
 
 /** Loaded when asked for, so that each command starts fast and needs only what it uses. */
 const commands: Record<string, () => Promise<Command>> = {
@@ -15,9 +17,15 @@ const commands: Record<string, () => Promise<Command>> = {
 };
 
 const [name, ...args] = process.argv.slice(2);
+// Whoever reads may be gone (a closed pipe or terminal): what runs ends in its own way.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 process.exitCode = await main();
 
 async function main(): Promise<number> {
+  if (name === "--version" || name === "-v") {
+    console.log(JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version);
+    return 0;
+  }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {
     console.log(await overview());
     return name === undefined ? 2 : 0;
@@ -39,25 +47,18 @@ async function main(): Promise<number> {
       console.error(`${(error as Error).message}\n\n${command.usage}`);
       return 2;
     }
-    console.error(isSentence(error) ? (error as Error).message : error);
+    console.error(told(error));
+    // Whoever pressed Ctrl-C does not wait for what still loads.
+    if (error instanceof Stopped) process.exit(1);
     return 1;
   }
 }
 
 async function overview(): Promise<string> {
   const lines = await Promise.all(Object.entries(commands).map(async ([key, load]) => `  ${key.padEnd(9)} ${(await load()).summary}`));
-  return `sallyport: a private LLM inference appliance\n\nUsage: npx sallyport COMMAND [options]\n\n${lines.join("\n")}\n\nnpx sallyport COMMAND --help tells more.`;
+  return `sallyport: a private LLM inference appliance\n\nUsage: npx sallyport COMMAND [options] | --version\n\n${lines.join("\n")}\n\nnpx sallyport COMMAND --help tells more.`;
 }
 
 function isParseArgsError(error: unknown): boolean {
   return String((error as NodeJS.ErrnoException).code).startsWith("ERR_PARSE_ARGS");
-}
-
-/** Errors written for the person at the terminal need no stack. */
-function isSentence(error: unknown): boolean {
-  return (
-    error instanceof CommandError ||
-    error instanceof ConfigError ||
-    (error instanceof Error && error.constructor.name !== "TypeError" && /[.]$/u.test(error.message))
-  );
 }

@@ -15,8 +15,6 @@ import { readPolicy } from "./policy/policy.ts";
 export interface Appliance extends AsyncDisposable {
   /** Base URL without a path. */
   readonly url: string;
-  /** Takes up changed certificates now instead of within half a second. */
-  reload(): void;
 }
 
 /** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them, and so does a start that fails. */
@@ -55,7 +53,7 @@ export async function startAppliance(config: Config, engines: readonly Engine[],
     await running.close(config.limits.shutdown_grace_ms);
   });
   const owned = parts.move();
-  return { url, reload: () => listener.reload(), [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function listen(server: Server, { host, port }: Config["listen"]): Promise<void> {

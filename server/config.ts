@@ -1,23 +1,26 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parse } from "yaml";
 import { z } from "zod";
+import { ConfigError, checkedYaml, readText } from "./checked-yaml.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 const id = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/u, "is not a model id: letters, digits, dots, dashes and underscores");
 const count = (max: number) => z.int().min(1).max(max);
 
-const modelSchema = z.union([
-  z.strictObject({ id }),
-  z.strictObject({
+const modelSchema = z
+  .strictObject({
     id,
-    engine: z.literal("echo"),
-    /** Pause before each word. */
-    token_delay_ms: z.int().min(0).max(10_000).default(0),
-  }),
-]);
+    /** Absent: llama.cpp, with the catalogue's model of this id. */
+    engine: z.literal("echo").optional(),
+    /** Pause before each word. Defaults to 0. */
+    token_delay_ms: z.int().min(0).max(10_000).optional(),
+  })
+  .refine(({ engine, token_delay_ms }) => engine === "echo" || token_delay_ms === undefined, {
+    path: ["token_delay_ms"],
+    error: "goes with `engine: echo` only",
+  });
 
 /** The shape of `sallyport.yaml`; the file in the repository documents every key. */
 export const configSchema = z.strictObject({
@@ -65,14 +68,11 @@ export interface Config extends Omit<z.infer<typeof configSchema>, "data"> {
   readonly source: string | undefined;
 }
 
-/** The configuration is wrong; the message names the file and every wrong key. */
-export class ConfigError extends Error {}
-
 /** Reads `SALLYPORT_CONFIG`, or `sallyport.yaml` in the repository; `PORT`, `SALLYPORT_HOST`, `SALLYPORT_DATA` and `SALLYPORT_MODELS` win over the file. */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const named = env.SALLYPORT_CONFIG;
-  const path = named === undefined ? resolve(root, "sallyport.yaml") : resolve(named);
-  if (named !== undefined && !existsSync(path)) throw new ConfigError(`SALLYPORT_CONFIG names ${path}, and there is no such file.`);
+  const path = named ? resolve(named) : resolve(root, "sallyport.yaml");
+  if (named && !existsSync(path)) throw new ConfigError(`SALLYPORT_CONFIG names ${path}, and there is no such file.`);
   const source = existsSync(path) ? path : undefined;
   const { data, ...values } = checked(source);
   const from = dirname(source ?? resolve("sallyport.yaml"));
@@ -87,36 +87,12 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
 }
 
 function checked(source: string | undefined): z.infer<typeof configSchema> {
-  let raw: unknown;
-  try {
-    raw = source === undefined ? {} : (parse(readFileSync(source, "utf8")) ?? {});
-  } catch (error) {
-    throw new ConfigError(`${source} is not valid YAML: ${(error as Error).message}`);
-  }
-  const result = configSchema.safeParse(raw);
-  if (!result.success) throw new ConfigError(`${source} is not valid:\n${sentences(result.error)}`);
-  const ids = result.data.models.map((model) => model.id);
+  if (source === undefined) return configSchema.parse({});
+  const config = checkedYaml(source, readText(source), configSchema);
+  const ids = config.models.map((model) => model.id);
   const twice = ids.find((one, index) => ids.indexOf(one) !== index);
   if (twice !== undefined) throw new ConfigError(`${source} names the model ${twice} twice.`);
-  return result.data;
-}
-
-/** One line a fault, with the path of the key. */
-export function sentences(error: z.ZodError): string {
-  const flat = error.issues.flatMap((issue) =>
-    (issue.code === "invalid_union" ? (issue.errors.toSorted((a, b) => a.length - b.length)[0] ?? [issue]) : [issue]).map((one) => ({
-      ...one,
-      path: issue === one ? one.path : [...issue.path, ...one.path],
-    })),
-  );
-  return flat
-    .flatMap((issue) => {
-      const path = issue.path.join(".");
-      if (issue.code === "unrecognized_keys")
-        return issue.keys.map((key) => `  ${path === "" ? key : `${path}.${key}`}: there is no such key`);
-      return [`  ${path}: ${issue.message}`];
-    })
-    .join("\n");
+  return config;
 }
 
 function portOf(text: string | undefined): number | undefined {

@@ -65,7 +65,7 @@ describe("sallyport certs", () => {
     const before = listIssued(dir).length;
     const certs = (...args: string[]) => sallyport(["certs", ...args, "--dir", dir]);
     for (const [args, why] of [
-      [["issue", "Bad Name"], /"Bad Name" can't be a name/u],
+      [["issue", "Bad Name"], /"Bad Name" can't be a client's name/u],
       [["issue", "app", "--role", "root"], /"root" is not a role: app, operator, auditor/u],
       [["issue", "app", "--reason", "x"], /`certs issue` takes no --reason/u],
       [["list", "--days", "3"], /`certs list` takes no --days/u],

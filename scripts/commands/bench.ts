@@ -10,10 +10,10 @@ import { startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import { Events } from "../../server/events.ts";
 import { ApiClient } from "../api-client.ts";
-import { type Command, CommandError } from "../command.ts";
+import type { Command } from "../command.ts";
 import { openEngines } from "../engines.ts";
 import { step } from "../progress.ts";
-import { stopSignal } from "../stop-signal.ts";
+import { Stopped, stopSignal } from "../stop-signal.ts";
 import { setUp } from "./setup.ts";
 
 const resultsFile = fileURLToPath(new URL("../../bench/results/answer.json", import.meta.url));
@@ -30,7 +30,7 @@ loaded model, and calls them in turns over mutual TLS. Reports medians: time to 
 tokens a second of all streams, and the 99th percentile of /healthz meanwhile. Needs no running service, and touches no
 data of one; on a busy machine the numbers mean little.
 
-  --quick      fewer and shorter rounds: about a minute with the default model
+  --quick      one short round: less than a minute with the default model
   --out FILE   where the JSON goes. Default: bench/results/answer.json`,
 
   async run(args) {
@@ -38,7 +38,7 @@ data of one; on a busy machine the numbers mean little.
       args,
       options: { quick: { type: "boolean", default: false }, out: { type: "string", default: resultsFile } },
     });
-    const plan = values.quick ? { streams: [1, 4], rounds: 2, tokensMax: 32 } : { streams: [1, 2, 4, 8], rounds: 5, tokensMax: 96 };
+    const plan = values.quick ? { streams: [1, 4], rounds: 1, tokensMax: 32 } : { streams: [1, 2, 4, 8], rounds: 5, tokensMax: 96 };
     const stop = stopSignal();
     const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
     try {
@@ -50,6 +50,8 @@ data of one; on a busy machine the numbers mean little.
       console.log(table(result.summary));
       console.log(`\n${values.out}`);
       return 0;
+    } catch (error) {
+      throw stop.aborted ? new Stopped("Stopped before all rounds were measured; nothing was written.") : error;
     } finally {
       rmSync(scratch, { recursive: true, force: true });
     }
@@ -73,18 +75,17 @@ async function measure(config: Config, scratch: string, plan: Plan, stop: AbortS
     off: { ...config, dataDir: join(scratch, "off"), policy: policyOff, listen: { host: "127.0.0.1", port: 0 } },
   };
   for (const one of Object.values(configs)) await setUp(one, stop);
-  const engines = await step("Loading the models", () => openEngines(config));
+  const engines = await step("Loading the models", () => openEngines(config, stop));
   await using on = await open(configs.on, engines);
   await using off = await open(configs.off, engines);
   const measured: Measured[] = [];
   await step("Measuring", async (progress) => {
-    await measureRound(on.client, 1, 8); // what only the first call pays is not measured
+    await measureRound(on.client, 1, 8, stop); // what only the first call pays is not measured
     for (let round = 0; round < plan.rounds; round += 1) {
       for (const streams of plan.streams) {
         for (const guards of round % 2 === 0 ? (["on", "off"] as const) : (["off", "on"] as const)) {
-          if (stop.aborted) throw new CommandError("Stopped before all rounds were measured; nothing was written.");
           progress(`round ${round + 1} of ${plan.rounds}, ${streams} streams, guards ${guards}`);
-          measured.push({ ...(await measureRound((guards === "on" ? on : off).client, streams, plan.tokensMax)), guards });
+          measured.push({ ...(await measureRound((guards === "on" ? on : off).client, streams, plan.tokensMax, stop)), guards });
         }
       }
     }

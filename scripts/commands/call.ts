@@ -13,9 +13,9 @@ Calls the running appliance over mutual TLS, as an application would, and prints
 
   --system TEXT      system message
   --model ID         default: the first configured model
-  --max-tokens N     most tokens to answer with
-  --temperature T    0 to 2
-  --seed N
+  --max-tokens N     most tokens to answer with. Default: 512
+  --temperature T    0 to 2. Default: the model's
+  --seed N           a whole number from 0: the same seed and prompt give the same answer
   --as NAME          whose certificate, of DATA/certs/clients. Default: app
   --url URL          default: https://127.0.0.1:PORT, from sallyport.yaml and PORT
   --json             print every chunk as a JSON line instead
@@ -28,7 +28,7 @@ Calls the running appliance over mutual TLS, as an application would, and prints
       options: {
         system: { type: "string" },
         model: { type: "string" },
-        "max-tokens": { type: "string" },
+        "max-tokens": { type: "string", default: "512" },
         temperature: { type: "string" },
         seed: { type: "string" },
         as: { type: "string", default: "app" },
@@ -44,32 +44,18 @@ Calls the running appliance over mutual TLS, as an application would, and prints
     const url = values.url ?? `https://127.0.0.1:${listen.port}`;
     if (!/^https:\/\/[^/]+\/?$/u.test(url) || !URL.canParse(url))
       throw new UsageError(`--url ${url} is not an address such as https://127.0.0.1:8443.`);
-    const client = new ApiClient(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
-    if (values.ready) return await askReady(client);
-    const messages = [
-      ...(values.system === undefined ? [] : [{ role: "system", content: values.system }]),
-      { role: "user", content: prompt },
-    ];
+    const { temperature, seed } = values;
     const body = {
       ...(values.model === undefined ? {} : { model: values.model }),
-      messages,
+      messages: [...(values.system === undefined ? [] : [{ role: "system", content: values.system }]), { role: "user", content: prompt }],
       stream: true,
-      ...numbers({ max_tokens: values["max-tokens"], temperature: values.temperature, seed: values.seed }),
+      max_tokens: wholeFrom("--max-tokens", values["max-tokens"], 1),
+      ...(temperature === undefined ? {} : { temperature: temperatureFrom(temperature) }),
+      ...(seed === undefined ? {} : { seed: wholeFrom("--seed", seed, 0) }),
     };
-    const stop = stopSignal();
+    const client = new ApiClient(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
     try {
-      for await (const chunk of client.stream("/v1/chat/completions", body, stop)) {
-        if (values.json) console.log(JSON.stringify(chunk));
-        else process.stdout.write(chunk.choices[0]?.delta.content ?? "");
-        if (!values.json && chunk.choices[0]?.finish_reason === "content_filter") process.stdout.write("\n[ended by a guard]");
-        if (!values.json && chunk.choices[0]?.finish_reason === "length") process.stdout.write(" […]");
-      }
-      if (!values.json) process.stdout.write("\n");
-      return 0;
-    } catch (error) {
-      if (!stop.aborted) throw error;
-      process.stdout.write("\n");
-      return 1;
+      return values.ready ? await askReady(client) : await print(client, body, values.json);
     } finally {
       client.close();
     }
@@ -77,22 +63,48 @@ Calls the running appliance over mutual TLS, as an application would, and prints
 };
 
 async function askReady(client: ApiClient): Promise<number> {
+  const { status, body } = await client.json("GET", "/readyz");
+  console.log(JSON.stringify(body));
+  return status === 200 ? 0 : 1;
+}
+
+async function print(client: ApiClient, body: object, json: boolean): Promise<number> {
+  const stop = stopSignal();
+  let inLine = false;
+  const write = (text: string): void => {
+    process.stdout.write(text);
+    inLine ||= text !== "";
+  };
   try {
-    const { status, body } = await client.json("GET", "/readyz");
-    console.log(JSON.stringify(body));
-    return status === 200 ? 0 : 1;
+    for await (const chunk of client.stream("/v1/chat/completions", body, stop)) {
+      if (json) console.log(JSON.stringify(chunk));
+      else write(textOf(chunk.choices[0]));
+    }
+    return 0;
+  } catch (error) {
+    if (stop.aborted) return 1;
+    throw error;
   } finally {
-    client.close();
+    if (inLine) process.stdout.write("\n");
   }
 }
 
-function numbers(texts: Record<string, string | undefined>): Record<string, number> {
-  const given = Object.entries(texts).filter((pair): pair is [string, string] => pair[1] !== undefined);
-  return Object.fromEntries(
-    given.map(([key, text]) => {
-      const value = Number(text);
-      if (text.trim() === "" || !Number.isFinite(value)) throw new UsageError(`--${key.replace("_", "-")} takes a number, not "${text}".`);
-      return [key, value];
-    }),
-  );
+function textOf(choice: { delta: { content?: string }; finish_reason: string | null } | undefined): string {
+  const text = choice?.delta.content ?? "";
+  if (choice?.finish_reason === "content_filter") return `${text}\n[ended by a guard]`;
+  return choice?.finish_reason === "length" ? `${text} […]` : text;
+}
+
+function wholeFrom(option: string, text: string, min: number): number {
+  const value = Number(text);
+  if (text.trim() === "" || !Number.isSafeInteger(value) || value < min)
+    throw new UsageError(`${option} takes a whole number from ${min}, and not "${text}".`);
+  return value;
+}
+
+function temperatureFrom(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 2))
+    throw new UsageError(`--temperature takes a number from 0 to 2, and not "${text}".`);
+  return value;
 }

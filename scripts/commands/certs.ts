@@ -1,16 +1,36 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type IssuedCertificate, initAuthority, issueClient, listIssued, revoke, roleFrom, rotateServer } from "../../certs/authority.ts";
+import {
+  checkName,
+  type IssuedCertificate,
+  initAuthority,
+  issueClient,
+  listIssued,
+  revoke,
+  roleFrom,
+  rotateServer,
+} from "../../certs/authority.ts";
+import type { Role } from "../../certs/identity.ts";
 import { readConfig } from "../../server/config.ts";
-import { type Command, UsageError } from "../command.ts";
+import { type Command, CommandError, refuseOthers, UsageError } from "../command.ts";
 
 const options = {
-  role: { type: "string", default: "app" },
+  role: { type: "string" },
   days: { type: "string" },
   reason: { type: "string" },
   dir: { type: "string" },
-  json: { type: "boolean", default: false },
+  json: { type: "boolean" },
 } as const;
+
+/** What each action takes besides `--dir`. */
+const taken: Record<string, readonly string[]> = {
+  init: [],
+  issue: ["role", "days"],
+  rotate: ["days"],
+  revoke: ["reason"],
+  list: ["json"],
+};
 
 export const certs: Command = {
   summary: "make, issue, rotate, revoke and list certificates",
@@ -30,45 +50,77 @@ export const certs: Command = {
 
   async run(args) {
     const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
-    const [action, name, ...rest] = positionals;
-    const config = readConfig();
-    const dir = values.dir ?? join(config.dataDir, "certs");
-    const life = lifeOf(values.days);
+    const [action = "", name, ...rest] = positionals;
+    const allowed = Object.hasOwn(taken, action) ? taken[action] : undefined;
+    if (allowed === undefined) throw new UsageError("Say what to do: `certs init`, `issue NAME`, `rotate`, `revoke NAME` or `list`.");
     const named = action === "issue" || action === "revoke";
     if (rest.length > 0 || named !== (name !== undefined))
-      throw new UsageError(named ? `Say whom: \`certs ${action} NAME\`.` : "Say what to do with the certificates.");
-    if (action === "init") {
-      const made = initAuthority(dir, config.tls.names);
-      console.log(
-        made.length === 0
-          ? `Nothing to do: ${dir} is complete.`
-          : `Made in ${dir}: ${made.join(", ")}.\nClients trust ${join(dir, "ca.pem")}. Next: npx sallyport certs issue NAME`,
+      throw new UsageError(named ? `Say whom, in one word: \`certs ${action} NAME\`.` : `\`certs ${action}\` takes no name.`);
+    refuseOthers(`certs ${action}`, values, ["dir", ...allowed]);
+    const config = readConfig();
+    const dir = values.dir ?? join(config.dataDir, "certs");
+    if (action === "init") init(dir, config.tls.names);
+    else if (!existsSync(dir)) throw new CommandError(`There are no certificates in ${dir}. Make them with \`npx sallyport certs init\`.`);
+    else if (action === "issue" && name !== undefined) {
+      usable(() => checkName(name));
+      issue(
+        dir,
+        name,
+        usable(() => roleFrom(values.role ?? "app")),
+        lifeOf(values.days),
       );
-    } else if (action === "issue" && name !== undefined) {
-      const earlier = listIssued(dir).filter((one) => one.kind === "client" && one.name === name && one.status === "valid");
-      const { serial, role, notAfter } = issueClient(dir, name, roleFrom(values.role), life);
-      console.log(
-        `Issued ${name} (${role}), serial ${serial}, valid until ${day(notAfter)}:\n  ${join(dir, "clients", name, "cert.pem")}\n  ${join(dir, "clients", name, "key.pem")}`,
-      );
-      for (const one of earlier)
-        console.log(`Still valid as well: serial ${one.serial}. Revoke it with \`npx sallyport certs revoke ${one.serial}\`.`);
-    } else if (action === "rotate") {
-      const { serial, notAfter } = rotateServer(dir, config.tls.names, life);
-      console.log(
-        `The server has a new key and certificate for ${config.tls.names.join(", ")}: serial ${serial}, valid until ${day(notAfter)}. A running service takes it up within a second.`,
-      );
-    } else if (action === "revoke" && name !== undefined) {
+    } else if (action === "rotate") rotate(dir, config.tls.names, lifeOf(values.days));
+    else if (action === "revoke" && name !== undefined) {
       const serials = revoke(dir, name, values.reason);
       console.log(`Revoked ${serials.join(", ")}. A running service ends its connections within a second.`);
-    } else if (action === "list") {
+    } else {
       const all = listIssued(dir);
       console.log(values.json ? JSON.stringify(all) : table(all));
-    } else throw new UsageError("Say what to do: `certs init`, `issue NAME`, `rotate`, `revoke NAME` or `list`.");
+    }
     return 0;
   },
 };
 
-function lifeOf(days: string | undefined): { lifeDays?: number } {
+function init(dir: string, names: readonly string[]): void {
+  const made = initAuthority(dir, names);
+  console.log(
+    made.length === 0
+      ? `Nothing to do: ${dir} is complete.`
+      : `Made in ${dir}: ${made.join(", ")}.\nClients trust ${join(dir, "ca.pem")}. Next: npx sallyport certs issue NAME`,
+  );
+}
+
+function issue(dir: string, name: string, role: Role, life: Life): void {
+  const earlier = listIssued(dir).filter((one) => one.kind === "client" && one.name === name && one.status === "valid");
+  const { serial, notAfter } = issueClient(dir, name, role, life);
+  console.log(
+    `Issued ${name} (${role}), serial ${serial}, valid until ${day(notAfter)}:\n  ${join(dir, "clients", name, "cert.pem")}\n  ${join(dir, "clients", name, "key.pem")}`,
+  );
+  for (const one of earlier)
+    console.log(`Still valid as well: serial ${one.serial}. Revoke it with \`npx sallyport certs revoke ${one.serial}\`.`);
+}
+
+function rotate(dir: string, names: readonly string[], life: Life): void {
+  const { serial, notAfter } = rotateServer(dir, names, life);
+  console.log(
+    `The server has a new key and certificate for ${names.join(", ")}: serial ${serial}, valid until ${day(notAfter)}. A running service takes it up within a second.`,
+  );
+}
+
+/** What `check` returns; what it throws is wrong usage. */
+function usable<T>(check: () => T): T {
+  try {
+    return check();
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
+interface Life {
+  readonly lifeDays?: number;
+}
+
+function lifeOf(days: string | undefined): Life {
   if (days === undefined) return {};
   const lifeDays = Number(days);
   if (!Number.isInteger(lifeDays) || lifeDays < 1 || lifeDays > 3_650) throw new UsageError("--days takes a whole number from 1 to 3650.");

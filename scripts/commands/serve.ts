@@ -6,6 +6,7 @@ import { type Config, readConfig } from "../../server/config.ts";
 import type { Command } from "../command.ts";
 import { openEngines } from "../engines.ts";
 import { step } from "../progress.ts";
+import { shellWord } from "../shell-word.ts";
 import { stopSignal } from "../stop-signal.ts";
 import { setUp } from "./setup.ts";
 
@@ -13,9 +14,8 @@ export const serve: Command = {
   summary: "run the appliance in the foreground",
   usage: `Usage: npx sallyport serve [--setup]
 
-Loads the configured models and answers over mutual TLS until Ctrl-C or SIGTERM; then running answers get
-limits.shutdown_grace_ms to finish, are settled in the audit log, and the exit status is 0.
-SIGHUP takes up changed certificates at once (they are noticed within half a second anyway).
+Loads the configured models and answers over mutual TLS until Ctrl-C, SIGTERM or a closed terminal (SIGHUP); then running
+answers get limits.shutdown_grace_ms to finish, are settled in the audit log, and the exit status is 0.
 
   --setup   first do what is missing: fetch the models, make CA, certificates and keys (npm start does this)
 
@@ -27,9 +27,8 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     const stop = stopSignal();
     const config = readConfig();
     if (values.setup) await setUp(config, stop);
-    const engines = await step("Loading the models", () => openEngines(config));
+    const engines = await step("Loading the models", () => openEngines(config, stop));
     const appliance = await startAppliance(config, engines);
-    process.on("SIGHUP", () => appliance.reload());
     console.log(howToCall(appliance.url, config));
     if (!stop.aborted) await once(stop, "abort");
     console.log("Stopping …");
@@ -42,14 +41,15 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
 function howToCall(url: string, { dataDir, models }: Config): string {
   const near = relative(process.cwd(), join(dataDir, "certs"));
   const certs = near.startsWith("..") ? join(dataDir, "certs") : near;
+  const file = (...path: string[]): string => shellWord(join(certs, ...path));
   return `
 Sallyport answers at ${url} (model ${models[0]?.id}). Try it from another terminal:
 
   npx sallyport call "Say hello."
 
-  curl --cacert ${certs}/ca.pem --cert ${certs}/clients/app/cert.pem --key ${certs}/clients/app/key.pem \\
+  curl --cacert ${file("ca.pem")} --cert ${file("clients", "app", "cert.pem")} --key ${file("clients", "app", "key.pem")} \\
     -H 'Content-Type: application/json' ${url}/v1/chat/completions \\
-    -d '{"messages": [{"role": "user", "content": "Say hello."}]}'
+    -d '{"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64}'
 
 Ctrl-C stops it.
 `;

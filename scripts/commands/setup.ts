@@ -1,7 +1,8 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { parseArgs } from "node:util";
-import { initAuthority, issueClient, listIssued, rotateServer } from "../../certs/authority.ts";
+import { initAuthority, issueClient } from "../../certs/authority.ts";
 import type { Role } from "../../certs/identity.ts";
 import { entryOf, readCatalogue } from "../../models/catalogue.ts";
 import { createAuditSecret } from "../../server/audit/keys.ts";
@@ -33,12 +34,12 @@ third of its life, which is replaced. May be interrupted and run again at any ti
 export async function setUp(config: Config, signal: AbortSignal): Promise<void> {
   await fetchModels(config, signal);
   createAuditSecret(config.dataDir);
-  prepareCertificates(join(config.dataDir, "certs"), config.tls.names);
+  await prepareCertificates(join(config.dataDir, "certs"), config.tls.names, signal);
 }
 
 /** Looks at sizes only: the SHA-256 is checked at every load. */
 async function fetchModels({ models, modelsDir }: Config, signal: AbortSignal): Promise<void> {
-  const wanted = models.filter((model) => !("engine" in model));
+  const wanted = models.filter((model) => model.engine === undefined);
   if (wanted.length === 0) return;
   const catalogue = readCatalogue(modelsDir);
   for (const { id } of wanted) {
@@ -48,17 +49,14 @@ async function fetchModels({ models, modelsDir }: Config, signal: AbortSignal): 
   }
 }
 
-function prepareCertificates(dir: string, names: readonly string[]): void {
+async function prepareCertificates(dir: string, names: readonly string[], signal: AbortSignal): Promise<void> {
   const made = initAuthority(dir, names);
   if (made.length > 0) console.error(`Certificates: made ${made.join(", ")} in ${dir}`);
   for (const name of firstClients) {
+    await turn(); // a stop is heard between two of them
+    signal.throwIfAborted();
     if (existsSync(join(dir, "clients", name, "cert.pem"))) continue;
     issueClient(dir, name, name);
     console.error(`Certificates: issued ${name}`);
-  }
-  const server = listIssued(dir).find((one) => one.kind === "server");
-  if (server !== undefined && server.renewAt.getTime() < Date.now()) {
-    rotateServer(dir, names);
-    console.error("Certificates: replaced the server's, which was in the last third of its life");
   }
 }

@@ -56,11 +56,11 @@ export class Listener {
     });
     this.server.on("secureConnection", (socket: TLSSocket) => this.#connected(socket));
     this.server.on("tlsClientError", (error: NodeJS.ErrnoException) => events.tlsRefused({ code: error.code ?? "unknown" }));
-    this.#check = setInterval(() => this.reload(), checkEveryMs).unref();
+    this.#check = setInterval(() => this.#reload(), checkEveryMs).unref();
   }
 
   /** Takes up changed certificate files. Files that do not fit together are refused, and the old ones stay; revocations count all the same. */
-  reload(): void {
+  #reload(): void {
     try {
       this.#endRevoked();
       const material = readTlsMaterial(this.#settings.certsDir);

@@ -1,10 +1,8 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { parse } from "yaml";
 import { z } from "zod";
 import { labels } from "../../classifiers/classifier.ts";
-import { ConfigError, sentences } from "../config.ts";
+import { checkedYaml, readText } from "../checked-yaml.ts";
 
 const off = z.literal("off");
 const personalData = z.union([
@@ -44,14 +42,10 @@ export interface Policy extends z.infer<typeof policySchema> {
 
 /** Throws a `ConfigError` that names every wrong key. */
 export function readPolicy(path: string): Policy {
-  const text = readFileSync(path, "utf8");
-  let raw: unknown;
-  try {
-    raw = parse(text) ?? {};
-  } catch (error) {
-    throw new ConfigError(`${path} is not valid YAML: ${(error as Error).message}`);
-  }
-  const result = policySchema.safeParse(raw);
-  if (!result.success) throw new ConfigError(`${path} is not valid:\n${sentences(result.error)}`);
-  return { ...result.data, name: basename(path, ".yaml"), sha256: createHash("sha256").update(text).digest("hex") };
+  const text = readText(path);
+  return {
+    ...checkedYaml(path, text, policySchema),
+    name: basename(path, ".yaml"),
+    sha256: createHash("sha256").update(text).digest("hex"),
+  };
 }

@@ -1,0 +1,77 @@
+import { X509Certificate } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { isIP, SocketAddress } from "node:net";
+import { join } from "node:path";
+import { type IssuedCertificate, listIssued } from "../../certs/authority.ts";
+import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { readKeyPair } from "../key-pair.ts";
+import { type Check, examined } from "./check.ts";
+import { refuseOpenKey } from "./data.ts";
+
+/** What the service shows and trusts, and what its clients show. `names`: `tls.names` of the configuration. */
+export async function certificates(dir: string, names: readonly string[]): Promise<Check[]> {
+  const fit = await examined("certificates", () => authority(dir));
+  return [
+    ...fit,
+    ...(fit.some((one) => one.state === "fail") ? [] : await examined("certificate", () => server(dir, names))),
+    ...(await examined("certificate", () => clients(dir))),
+  ];
+}
+
+function authority(dir: string): Check {
+  const name = "certificates";
+  readTlsMaterial(dir);
+  const keyFile = join(dir, "ca.key.pem");
+  if (existsSync(keyFile)) return { name, state: "ok", detail: dir };
+  return { name, state: "warn", detail: `${keyFile} is not here: fine when it is kept elsewhere, but issuing and revoking need it` };
+}
+
+function server(dir: string, names: readonly string[]): Check {
+  const { subjectAltName = "", validTo } = new X509Certificate(readFileSync(join(dir, "server", "cert.pem")));
+  const shown = subjectAltName.split(", ").map((one) => plain(one.replace(/^(?:DNS|IP Address):/u, "")));
+  const differ = new Set(shown).symmetricDifference(new Set(names.map(plain)));
+  const name = "certificate";
+  const found = `server ${shown.join(", ")}, until ${day(new Date(validTo))}`;
+  const how = "npx sallyport certs rotate";
+  if (differ.size > 0)
+    return { name, state: "warn", detail: `${found}; tls.names and the certificate differ in ${[...differ].join(", ")}: ${how}` };
+  const newest = listIssued(dir).find((one) => one.kind === "server");
+  if (newest !== undefined && newest.renewAt.getTime() < Date.now())
+    return { name, state: "warn", detail: `${found}; in its last third: ${how}` };
+  return { name, state: "ok", detail: found };
+}
+
+/** A name or address in one spelling. */
+function plain(name: string): string {
+  const version = isIP(name);
+  return version === 0 ? name.toLowerCase() : new SocketAddress({ address: name, family: version === 4 ? "ipv4" : "ipv6" }).address;
+}
+
+async function clients(dir: string): Promise<Check[]> {
+  const issued = listIssued(dir).filter((one) => one.kind === "client");
+  const folder = join(dir, "clients");
+  const here = (existsSync(folder) ? readdirSync(folder) : []).filter((name) => existsSync(join(folder, name, "key.pem")));
+  const names = [...new Set([...here.toSorted(), ...issued.map((one) => one.name)])];
+  const checks = names.map((name) =>
+    examined("certificate", () => client(name, here.includes(name) ? join(folder, name) : undefined, issued)),
+  );
+  return (await Promise.all(checks)).flat();
+}
+
+/** `dir`: where its key is; without one, the newest certificate of that name is looked at. */
+function client(who: string, dir: string | undefined, issued: readonly IssuedCertificate[]): Check {
+  const how = `npx sallyport certs issue ${who}`;
+  const serial = dir && readKeyPair(dir, `Issue it again: ${how}`).certificate.serialNumber;
+  if (dir !== undefined) refuseOpenKey(join(dir, "key.pem"));
+  const found = issued.find((one) => (serial === undefined ? one.name === who : one.serial === serial));
+  const name = "certificate";
+  if (found === undefined) return { name, state: "warn", detail: `client ${who}: this CA did not issue what is in ${dir}: ${how}` };
+  const detail = `client ${who} (${found.role}), until ${day(found.notAfter)}`;
+  if (found.status !== "valid") return { name, state: "warn", detail: `${detail}; ${found.status}: ${how}` };
+  if (found.renewAt.getTime() < Date.now()) return { name, state: "warn", detail: `${detail}; in its last third: ${how}` };
+  return { name, state: "ok", detail };
+}
+
+function day(date: Date): string {
+  return date.toISOString().slice(0, 10);
+}
