@@ -59,17 +59,20 @@ def fill(template, lang, rng):
         value = values.value(slot[1])
         label = LABEL_OF_SLOT.get(slot[1])
         if label is not None:
-            spans.append([len(text), len(text) + len(value), label])
+            spans.append([len(text), len(text) + len(value), label, slot[1]])
         text += value
         at = slot.end()
     text += template[at:]
     joined = []
-    for start, end, label in spans:
+    previous = ""
+    for start, end, label, slot in spans:
         gap = text[joined[-1][1] : start] if joined else None
-        if joined and joined[-1][2] == label and ((label == "PERSON" and gap in (" ", ", ")) or (label == "ADDRESS" and gap in (" ", ", ", "\n"))):
+        parts = {"PERSON": gap == " " and previous != "PERSON" or gap == ", " and (previous, slot) == ("LAST", "FIRST"), "ADDRESS": gap in (" ", ", ", "\n")}
+        if joined and joined[-1][2] == label and parts.get(label):
             joined[-1][1] = end
         else:
             joined.append([start, end, label])
+        previous = slot
     return text, joined
 
 
