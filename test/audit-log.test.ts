@@ -121,7 +121,12 @@ describe("the audit log", () => {
     // Entry 12, the newest, is in the first slot; entry 11 in the second.
     writeFileSync(path, text.slice(0, 100).padEnd(256, "\0") + text.slice(256));
     expect(problems(dataDir)).to.equal("");
+    // Ended again before a second entry was written, which would have mended it.
+    const log = AuditLog.open(dataDir, {});
+    expect(problems(dataDir)).to.equal("");
+    log.close();
     AuditLog.open(dataDir, {}).close();
+    expect(problems(dataDir)).to.equal("");
   });
 
   it("begins anew where a first start ended before its first entry, wherever that was", () => {

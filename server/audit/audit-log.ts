@@ -112,7 +112,12 @@ export class AuditLog {
     const head = readHead(path, this.#keys.head);
     const at = head && this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq = ?").get(head.seq);
     const follows = head !== undefined && standsBeside(head, last?.seq ?? 0) && (at?.hash ?? genesisHead.hash) === head.hash;
-    if (follows) return HeadFile.open(path, this.#keys.head);
+    if (follows) {
+      const file = HeadFile.open(path, this.#keys.head);
+      // Mends the half that a crash left behind or torn.
+      if (last !== undefined) file.write(last);
+      return file;
+    }
     throw new Error(
       `The audit log ${this.path} does not end where ${path} says: entries are missing, or one of the two files was replaced. ` +
         "Run `npx sallyport audit verify`; restore both files from one backup, or move both away to begin a new log.",
@@ -138,10 +143,10 @@ function lockData(dataDir: string): Database.Database {
     return lock;
   } catch (cause) {
     lock.close();
-    if ((cause as { code?: string }).code === "SQLITE_BUSY")
-      // SQLite's errors carry one
+    const { code, message } = cause as { code?: string; message: string }; // SQLite's errors
+    if (code === "SQLITE_BUSY")
       throw new Error(`Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`, { cause });
-    throw new Error(`${dataDir} can't be written (${(cause as Error).message}). Make room, or give this user the right to write there.`, {
+    throw new Error(`${dataDir} can't be written (${message}). Make room, or give this user the right to write there.`, {
       cause,
     });
   }

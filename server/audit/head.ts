@@ -43,7 +43,8 @@ export class HeadFile {
     return new HeadFile(openSync(path, "r+"), key);
   }
 
-  write(head: Head): void {
+  write({ seq, hash }: Head): void {
+    const head = { seq, hash };
     const slot = JSON.stringify({ ...head, mac: mac(head, this.#key).toString("hex") }).padEnd(slotBytes - 1);
     writeSync(this.#file, `${slot}\n`, (head.seq % 2) * slotBytes);
     fdatasyncSync(this.#file);
