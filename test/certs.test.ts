@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { connect, createServer } from "node:tls";
@@ -180,6 +180,20 @@ describe("certificates", () => {
     expect(() => readTlsMaterial(dir)).to.throw(/do not belong together/u);
     expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);
     readTlsMaterial(dir);
+  });
+
+  it("are replaced in the last third of the server's life, unless the CA's key is kept elsewhere", () => {
+    const dir = newAuthority();
+    // A minute and a half from now, and backdated by five: nearly over.
+    const { serial } = rotateServer(dir, names, { lifeDays: 0.001 });
+    const serialNow = (): string => new X509Certificate(readFileSync(join(dir, "server", "cert.pem"))).serialNumber;
+    renameSync(join(dir, "ca.key.pem"), join(dir, "away"));
+    expect(initAuthority(dir, names)).to.deep.equal([]);
+    expect(serialNow()).to.equal(serial);
+    renameSync(join(dir, "away"), join(dir, "ca.key.pem"));
+    expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);
+    expect(serialNow()).to.not.equal(serial);
+    expect(initAuthority(dir, names)).to.deep.equal([]);
   });
 
   it("stay good when the CA's certificate was lost and its key was not", async () => {
