@@ -1,8 +1,9 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { type Role, roles } from "./identity.ts";
+import { checkName, type Role } from "./identity.ts";
+import { describe, type IssuedCertificate, listIssued, readCertificate, revokedSerials } from "./register.ts";
 import { writeFileWhole } from "./write-file.ts";
 import {
   buildAuthority,
@@ -34,19 +35,6 @@ export const clientLifeDays = 365;
 const backdateMs = 5 * 60_000;
 const dayMs = 86_400_000;
 const dnsName = /^(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/u;
-
-export interface IssuedCertificate {
-  readonly serial: string;
-  readonly kind: "server" | "client";
-  readonly name: string;
-  /** Of a client. */
-  readonly role?: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-  /** Two thirds through its life: time to replace it. */
-  readonly renewAt: Date;
-  readonly status: "valid" | "expired" | "revoked";
-}
 
 /**
  * Makes the CA, the revocation list and the server's certificate, as far as they are missing, and replaces a server's certificate that does not
@@ -116,14 +104,6 @@ export function revoke(dir: string, nameOrSerial: string, reason = "unspecified"
   return all.map((one) => one.serial);
 }
 
-/** Every certificate ever issued, newest first. Throws a sentence that names the file when one of the register is damaged. */
-export function listIssued(dir: string): IssuedCertificate[] {
-  const revoked = revokedSerials(dir);
-  return filesIn(join(dir, "issued"), ".pem")
-    .map((file) => describe(readCertificate(join(dir, "issued", file)), revoked))
-    .toSorted((a, b) => b.notBefore.getTime() - a.notBefore.getTime() || a.serial.localeCompare(b.serial));
-}
-
 function issue(dir: string, target: string, subject: Subject, purpose: Purpose, lifeDays: number): IssuedCertificate {
   const issuer = readIssuer(dir);
   const wanted = life(lifeDays);
@@ -160,14 +140,6 @@ function readIssuer(dir: string): Issuer {
   return { certificate: readCertificate(join(dir, "ca.pem")), key: readKey(join(dir, "ca.key.pem")) };
 }
 
-function readCertificate(path: string): X509Certificate {
-  try {
-    return new X509Certificate(readFileSync(path));
-  } catch (cause) {
-    throw new Error(`${path} is no certificate, or damaged. Restore it from a backup.`, { cause });
-  }
-}
-
 function readKey(path: string): KeyObject {
   if (!existsSync(path))
     throw new Error(`${path} is missing, and nothing can be issued or revoked without it. Put the CA's key there, from where it is kept.`);
@@ -187,65 +159,8 @@ function writeRevocationList(dir: string): void {
   writeFileWhole(join(dir, "crl.pem"), buildRevocationList(revoked, Date.now(), lifeOfList, issuer), 0o644);
 }
 
-/** Upper-case hexadecimal. */
-export function revokedSerials(dir: string): Set<string> {
-  return new Set(
-    filesIn(join(dir, "revoked"), ".json")
-      .map((file) => file.slice(0, -".json".length))
-      .filter((serial) => /^[0-9A-F]+$/u.test(serial)),
-  );
-}
-
-function describe(certificate: X509Certificate, revoked: ReadonlySet<string>): IssuedCertificate {
-  const { serialNumber: serial, subject } = certificate;
-  const field = (key: string): string | undefined =>
-    subject
-      .split("\n")
-      .find((line) => line.startsWith(`${key}=`))
-      ?.slice(key.length + 1);
-  const role = field("OU");
-  const notBefore = new Date(certificate.validFrom);
-  const notAfter = new Date(certificate.validTo);
-  return {
-    serial,
-    kind: role === undefined ? "server" : "client",
-    name: field("CN") ?? "",
-    ...(role === undefined ? {} : { role }),
-    notBefore,
-    notAfter,
-    renewAt: new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3),
-    status: revoked.has(serial) ? "revoked" : notAfter.getTime() < Date.now() ? "expired" : "valid",
-  };
-}
-
-/** Throws when `text` is not a role. */
-export function roleFrom(text: string): Role {
-  const role = roles.find((one) => one === text);
-  if (role === undefined) throw new Error(`"${text}" is not a role: ${roles.join(", ")}.`);
-  return role;
-}
-
-/** Throws when a client can't have this name, which is also a directory's. */
-export function checkName(name: string): void {
-  if (!/^[a-z0-9][a-z0-9._-]{0,62}$/u.test(name) || name.includes("..")) {
-    throw new Error(
-      `"${name}" can't be a client's name: up to 63 lower-case letters, digits, dots, dashes and underscores, beginning with a letter or digit.`,
-    );
-  }
-}
-
 function writeKey(path: string, key: KeyObject): void {
   writeFileWhole(path, String(key.export({ type: "pkcs8", format: "pem" })), 0o600);
-}
-
-/** None when there is no such directory yet. */
-function filesIn(dir: string, ending: string): string[] {
-  try {
-    return readdirSync(dir).filter((file) => file.endsWith(ending));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return []; // what `readdirSync` throws
-    throw error;
-  }
 }
 
 function life(days: number): Life {

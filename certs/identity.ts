@@ -19,3 +19,19 @@ export function identityOf({ subject, serialNumber, valid_to }: PeerCertificate)
   if (role === undefined || typeof subject.CN !== "string") throw new Error("The certificate names no role.");
   return { name: subject.CN, role, serial: serialNumber, notAfter: new Date(valid_to) };
 }
+
+/** Throws when `text` is not a role. */
+export function roleFrom(text: string): Role {
+  const role = roles.find((one) => one === text);
+  if (role === undefined) throw new Error(`"${text}" is not a role: ${roles.join(", ")}.`);
+  return role;
+}
+
+/** Throws when a client can't have this name, which is also a directory's. */
+export function checkName(name: string): void {
+  if (!/^[a-z0-9][a-z0-9._-]{0,62}$/u.test(name) || name.includes("..")) {
+    throw new Error(
+      `"${name}" can't be a client's name: up to 63 lower-case letters, digits, dots, dashes and underscores, beginning with a letter or digit.`,
+    );
+  }
+}

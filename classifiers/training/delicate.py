@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 import metrics
 import rows
-from encoder import TextClassifier
+from encoder import TextClassifier, scores_of
 from fit import fit, pad, seed_everything
 
 TOKENS_MAX = 256
@@ -55,21 +55,6 @@ def target_of(row):
     return ([1, 1, 1, 0, 0], [1, 1, 1, 0, 0]) if row["bit"] else ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1])
 
 
-@torch.no_grad()
-def scores_of(model, ids, fill, batch=32):
-    """Probability of risk 3 or more, in the order of `ids`; `fill` is the padding token."""
-    model.eval()
-    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    scores = [0.0] * len(ids)
-    for start in range(0, len(order), batch):
-        picks = order[start : start + batch]
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(*pad([ids[index] for index in picks], fill))
-        for index, score in zip(picks, logits[:, DELICATE].float().sigmoid().tolist()):
-            scores[index] = score
-    return scores
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--open", type=Path, required=True)
@@ -107,12 +92,12 @@ def main():
 
     def evaluate(model):
         labels = [row["label"] for row in development]
-        scores = scores_of(model, development_ids, fill)
+        scores = scores_of(model, development_ids, fill, DELICATE)
         best, threshold = metrics.best_f1(scores, labels)
         figures = {"dev_auc": round(metrics.auc(scores, labels), 4), "dev_best_f1": round(best, 4), "dev_threshold": round(threshold, 3)}
         if held_rows:
             bits = [int(row["risk"] >= 3) for row in held_rows]
-            figures["held_auc"] = round(metrics.auc(scores_of(model, held_ids, fill), bits), 4)
+            figures["held_auc"] = round(metrics.auc(scores_of(model, held_ids, fill, DELICATE), bits), 4)
         return json.dumps(figures)
 
     model = TextClassifier(given.encoder, RISKS, frozen_layers=given.frozen_layers)

@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
+from fit import pad
+
 
 class TextClassifier(nn.Module):
     """Mean of the token states, then one linear layer. `ids`, `mask`: [batch, tokens] int64; answers [batch, labels] logits."""
@@ -22,6 +24,21 @@ class TextClassifier(nn.Module):
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
         return self.head(self.dropout(mean))
+
+
+@torch.no_grad()
+def scores_of(model, ids, fill, label, batch=32):
+    """Probability of one label for each text, in the order of `ids` (lists of tokens); `fill` is the padding token."""
+    model.eval()
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    scores = [0.0] * len(ids)
+    for start in range(0, len(order), batch):
+        picks = order[start : start + batch]
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model(*pad([ids[index] for index in picks], fill))
+        for index, score in zip(picks, logits[:, label].float().sigmoid().tolist()):
+            scores[index] = score
+    return scores
 
 
 CASES = 6  # of a token's letters: none, lower, Capital, UPPER, miXed, with digits

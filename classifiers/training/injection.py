@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 import metrics
 import rows
-from encoder import TextClassifier
+from encoder import TextClassifier, scores_of
 from fit import fit, pad, seed_everything
 
 TOKENS_MAX = 256
@@ -159,21 +159,6 @@ def disguised(found, rng):
     return made
 
 
-@torch.no_grad()
-def scores_of(model, ids, fill, batch=32):
-    """Probability of an attack, in the order of `ids`."""
-    model.eval()
-    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-    scores = [0.0] * len(ids)
-    for start in range(0, len(order), batch):
-        picks = order[start : start + batch]
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(*pad([ids[index] for index in picks], fill))
-        for index, score in zip(picks, logits[:, 0].float().sigmoid().tolist()):
-            scores[index] = score
-    return scores
-
-
 def encoded(tokenizer, found):
     """[CLS] origin text [SEP], at most `TOKENS_MAX` tokens."""
     texts = tokenizer([row["text"] for row in found], truncation=True, max_length=TOKENS_MAX - 1)["input_ids"]
@@ -212,7 +197,7 @@ def main():
         figures = {}
         for source in HELD_SOURCES:
             picks = [index for index, row in enumerate(held) if row["source"] == source]
-            scores = scores_of(model, [held_ids[index] for index in picks], fill)
+            scores = scores_of(model, [held_ids[index] for index in picks], fill, 0)
             attacks = [score for score, index in zip(scores, picks) if held[index]["label"] == 1]
             harmless = [score for score, index in zip(scores, picks) if held[index]["label"] == 0]
             figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}

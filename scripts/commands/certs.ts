@@ -1,17 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import {
-  checkName,
-  type IssuedCertificate,
-  initAuthority,
-  issueClient,
-  listIssued,
-  revoke,
-  roleFrom,
-  rotateServer,
-} from "../../certs/authority.ts";
-import type { Role } from "../../certs/identity.ts";
+import { initAuthority, issueClient, revoke, rotateServer } from "../../certs/authority.ts";
+import { checkName, type Role, roleFrom } from "../../certs/identity.ts";
+import { type IssuedCertificate, listIssued } from "../../certs/register.ts";
 import { readConfig } from "../../server/config.ts";
 import { type Command, CommandError, refuseOthers, UsageError } from "../command.ts";
 

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
-import { type IssuedCertificate, listIssued } from "../../certs/authority.ts";
+import { type IssuedCertificate, listIssued } from "../../certs/register.ts";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
 import { readKeyPair } from "../key-pair.ts";
 import { type Check, examined } from "./check.ts";

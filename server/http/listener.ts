@@ -2,7 +2,7 @@ import type { RequestListener } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { revokedSerials } from "../../certs/authority.ts";
+import { revokedSerials } from "../../certs/register.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
 import type { Events } from "../events.ts";
 

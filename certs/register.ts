@@ -1,0 +1,76 @@
+import { X509Certificate } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** What the register of a certificates directory says of one: `issued/SERIAL.pem`, and `revoked/SERIAL.json` when it was revoked. */
+export interface IssuedCertificate {
+  readonly serial: string;
+  readonly kind: "server" | "client";
+  readonly name: string;
+  /** Of a client. */
+  readonly role?: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  /** Two thirds through its life: time to replace it. */
+  readonly renewAt: Date;
+  readonly status: "valid" | "expired" | "revoked";
+}
+
+/** Every certificate ever issued, newest first. Throws a sentence that names the file when one of the register is damaged. */
+export function listIssued(dir: string): IssuedCertificate[] {
+  const revoked = revokedSerials(dir);
+  return filesIn(join(dir, "issued"), ".pem")
+    .map((file) => describe(readCertificate(join(dir, "issued", file)), revoked))
+    .toSorted((a, b) => b.notBefore.getTime() - a.notBefore.getTime() || a.serial.localeCompare(b.serial));
+}
+
+/** Upper-case hexadecimal. */
+export function revokedSerials(dir: string): Set<string> {
+  return new Set(
+    filesIn(join(dir, "revoked"), ".json")
+      .map((file) => file.slice(0, -".json".length))
+      .filter((serial) => /^[0-9A-F]+$/u.test(serial)),
+  );
+}
+
+/** What a certificate says of itself, and whether it counts now. */
+export function describe(certificate: X509Certificate, revoked: ReadonlySet<string>): IssuedCertificate {
+  const { serialNumber: serial, subject } = certificate;
+  const field = (key: string): string | undefined =>
+    subject
+      .split("\n")
+      .find((line) => line.startsWith(`${key}=`))
+      ?.slice(key.length + 1);
+  const role = field("OU");
+  const notBefore = new Date(certificate.validFrom);
+  const notAfter = new Date(certificate.validTo);
+  return {
+    serial,
+    kind: role === undefined ? "server" : "client",
+    name: field("CN") ?? "",
+    ...(role === undefined ? {} : { role }),
+    notBefore,
+    notAfter,
+    renewAt: new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3),
+    status: revoked.has(serial) ? "revoked" : notAfter.getTime() < Date.now() ? "expired" : "valid",
+  };
+}
+
+/** Throws a sentence that names the file. */
+export function readCertificate(path: string): X509Certificate {
+  try {
+    return new X509Certificate(readFileSync(path));
+  } catch (cause) {
+    throw new Error(`${path} is no certificate, or damaged. Restore it from a backup.`, { cause });
+  }
+}
+
+/** None when there is no such directory yet. */
+function filesIn(dir: string, ending: string): string[] {
+  try {
+    return readdirSync(dir).filter((file) => file.endsWith(ending));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return []; // what `readdirSync` throws
+    throw error;
+  }
+}
