@@ -104,7 +104,7 @@ def payloads(open_dir, rng):
     for name in ("text_attack_train.json", "code_attack_train.json"):
         attacks += [text for group in json.loads((bipia / name).read_text()).values() for text in group]
     pairs = [row for path in sorted(rows.OURS.glob("injection_p*.jsonl")) if "payloads" not in path.stem for row in rows.jsonl(path)]
-    attacks += [row["text"] for row in pairs if row["label"] == 1 and len(row["text"]) < 400]
+    attacks += [row["text"] for row in pairs if row["label"] == 1 and row["origin"] == "user" and len(row["text"]) < 400]
     rng.shuffle(attacks)
     return attacks, passages
 

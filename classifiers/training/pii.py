@@ -58,8 +58,11 @@ def fill(template, lang, rng):
         text += template[at : slot.start()]
         value = values.value(slot[1])
         label = LABEL_OF_SLOT.get(slot[1])
+        if label == "USERNAME" and text.endswith("@"):
+            value = value.lstrip("@")
         if label is not None:
-            spans.append([len(text), len(text) + len(value), label, slot[1]])
+            scheme = re.search(r"https?://$", text) if label == "URL" else None
+            spans.append([len(text) - len(scheme[0] if scheme else ""), len(text) + len(value), label, slot[1]])
         text += value
         at = slot.end()
     text += template[at:]

@@ -33,6 +33,16 @@ BODIES = (
 JOBS = "accountant nurse teacher plumber driver engineer baker clerk manager analyst solicitor carpenter dentist pharmacist pilot editor electrician farmer cook designer librarian surgeon barista guard".split()
 TITLES = {"en": "Mr. Mrs. Ms. Dr. Prof. Mr Mrs Ms Dr Miss Sir Judge Captain Rev.".split(), "de": "Herr Frau Herrn Dr. Prof.".split(), "fr": "M. Mme Monsieur Madame Dr Maître".split(), "es": "Sr. Sra. Dr. Dra. Don Doña".split(), "it": "Sig. Sig.ra Dott. Dott.ssa Avv.".split(), "pt": "Sr. Sra. Dr. Dra. Dona".split(), "nl": "dhr. mevr. Dr. Drs.".split(), "pl": "Pan Pani Dr".split()}
 NATIONALITIES = "American British German French Spanish Italian Portuguese Dutch Polish Swedish Norwegian Danish Finnish Greek Turkish Russian Ukrainian Chinese Japanese Korean Indian Pakistani Bangladeshi Vietnamese Thai Indonesian Filipino Australian Canadian Mexican Brazilian Argentinian Chilean Peruvian Colombian Nigerian Kenyan Ghanaian Egyptian Moroccan Ethiopian Iranian Iraqi Syrian Lebanese Israeli Afghan Irish Scottish Welsh Swiss Austrian Belgian Czech Hungarian Romanian Bulgarian Croatian Serbian Albanian Jamaican Cuban Haitian".split()
+CITIES = (
+    "London|Paris|New York|Chicago|Los Angeles|Houston|Phoenix|Philadelphia|San Antonio|San Diego|Dallas|Austin|Boston|Seattle|Denver|Detroit|Portland|Las Vegas|Miami|Atlanta|Buffalo|Reading|Mobile|Orlando|"
+    "Manchester|Birmingham|Leeds|Glasgow|Edinburgh|Cardiff|Belfast|Bristol|Bath|Sheffield|Liverpool|Newcastle|Dublin|Cork|Galway|Toronto|Montreal|Vancouver|Calgary|Ottawa|Sydney|Melbourne|Perth|Brisbane|Adelaide|"
+    "Auckland|Wellington|Christchurch|Berlin|Hamburg|Munich|Cologne|Frankfurt|Stuttgart|Essen|Leipzig|Vienna|Graz|Zurich|Geneva|Basel|Bern|Nice|Lyon|Marseille|Toulouse|Tours|Nantes|Lille|Brussels|Antwerp|Ghent|"
+    "Amsterdam|Rotterdam|Utrecht|The Hague|Madrid|Barcelona|Valencia|Seville|Lisbon|Porto|Rome|Milan|Naples|Turin|Florence|Venice|Athens|Thessaloniki|Istanbul|Ankara|Izmir|Warsaw|Kraków|Gdańsk|Prague|Brno|Budapest|"
+    "Bucharest|Sofia|Belgrade|Zagreb|Ljubljana|Split|Sarajevo|Kyiv|Lviv|Odesa|Moscow|Riga|Vilnius|Tallinn|Helsinki|Turku|Stockholm|Gothenburg|Malmö|Oslo|Bergen|Copenhagen|Aarhus|Reykjavik|Cairo|Alexandria|Casablanca|"
+    "Tunis|Lagos|Abuja|Accra|Nairobi|Mombasa|Kampala|Addis Ababa|Dakar|Johannesburg|Cape Town|Durban|Harare|Lusaka|Dubai|Riyadh|Doha|Beirut|Amman|Baghdad|Tehran|Jerusalem|Tel Aviv|Karachi|Lahore|Mumbai|Delhi|Bengaluru|"
+    "Chennai|Kolkata|Pune|Hyderabad|Dhaka|Colombo|Kathmandu|Bangkok|Hanoi|Ho Chi Minh City|Singapore|Kuala Lumpur|Jakarta|Manila|Cebu|Hong Kong|Shanghai|Beijing|Shenzhen|Chengdu|Taipei|Seoul|Busan|Tokyo|Osaka|Kyoto|"
+    "Mexico City|Guadalajara|Bogotá|Medellín|Lima|Quito|Santiago|Buenos Aires|Córdoba|Montevideo|São Paulo|Rio de Janeiro|Havana|Kingston"
+).split("|")
 MONTHS = "January February March April May June July August September October November December".split()
 IBAN_FORMS = {"DE": "n18", "GB": "a4n14", "FR": "n20c1n2", "ES": "n20", "IT": "a1n22", "NL": "a4n10", "PL": "n24", "CH": "n17", "AT": "n16", "BE": "n12", "SE": "n20", "PT": "n21", "IE": "a4n14", "TR": "n22", "SA": "n20", "AE": "n19"}
 
@@ -109,7 +119,7 @@ class Values:
         return self.rng.choice(BODIES).format(**fields)
 
     def city(self):
-        return self.fake(self.places, "city")
+        return self.rng.choice(CITIES) if self.rng.random() < 0.6 else self.fake(self.places, "city")
 
     def country(self):
         return self.fake([self.lang_locale()], "country")
@@ -118,7 +128,7 @@ class Values:
         return {"de": "de_DE", "fr": "fr_FR", "es": "es_ES", "it": "it_IT", "pt": "pt_PT", "nl": "nl_NL", "pl": "pl_PL"}.get(self.lang, "en_US")
 
     def state(self):
-        faker = self.faker(["en_US", "en_US", "en_AU", "en_CA", "de_DE", "en_IN"])
+        faker = self.faker(["en_US", "en_US", "en_AU", "de_DE", "en_IN"])
         return faker.state_abbr() if self.rng.random() < 0.3 and hasattr(faker, "state_abbr") else faker.state() if hasattr(faker, "state") else faker.city()
 
     region = state
@@ -175,25 +185,27 @@ class Values:
         return self.faker(["en_US"]).mac_address()
 
     # Times
-    def date(self):
-        day, month, year = self.rng.randint(1, 28), self.rng.randint(1, 12), self.rng.randint(1985, 2027)
+    def date(self, year=None, birth=False):
+        day, month, year = self.rng.randint(1, 28), self.rng.randint(1, 12), year or self.rng.randint(1985, 2027)
         name = MONTHS[month - 1]
         suffix = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd"}.get(day, "th")
-        if self.lang == "en" and self.rng.random() < 0.12:
+        if self.lang == "en" and not birth and self.rng.random() < 0.12:
             return self.rng.choice(("Monday", "next Tuesday", "Friday", "last Sunday", "Wednesday morning", f"{name} {year}", f"{day}{suffix} of {name}", name, f"{day}{suffix}", f"the {day}{suffix}"))
-        return self.rng.choice((f"{day:02}/{month:02}/{year}", f"{month}/{day}/{year % 100:02}", f"{year}-{month:02}-{day:02}", f"{day}.{month}.{year}", f"{day:02}.{month:02}.{year}", f"{name} {day}, {year}", f"{day} {name} {year}", f"{name[:3]} {day}, {year}", f"{day} {name[:3]} {year}", f"{name} {day}{suffix}", f"{day} {name}", f"{day:02}-{name[:3]}-{year}", f"{day}-{month}-{year}"))
+        whole = (f"{day:02}/{month:02}/{year}", f"{month}/{day}/{year % 100:02}", f"{year}-{month:02}-{day:02}", f"{day}.{month}.{year}", f"{day:02}.{month:02}.{year}", f"{name} {day}, {year}", f"{day} {name} {year}", f"{name[:3]} {day}, {year}", f"{day} {name[:3]} {year}", f"{day:02}-{name[:3]}-{year}", f"{day}-{month}-{year}")
+        return self.rng.choice(whole if birth else (*whole, f"{name} {day}{suffix}", f"{day} {name}"))
 
     def date_of_birth(self):
-        return self.date().replace(str(self.rng.randint(2005, 2027)), str(self.rng.randint(1930, 2004)))
+        return self.date(self.rng.randint(1930, 2014), birth=True)
 
     dob = date_of_birth
 
     def time(self):
         hour, minute = self.rng.randint(0, 23), self.rng.choice((0, 5, 10, 15, 20, 30, 40, 45, 50, 59))
-        return self.rng.choice((f"{hour:02}:{minute:02}", f"{hour % 12 + 1}:{minute:02} {self.rng.choice(('am', 'pm', 'AM', 'PM'))}", f"{hour % 12 + 1} {self.rng.choice(('am', 'pm'))}", f"{hour}h{minute:02}", f"{hour:02}:{minute:02}:{self.rng.randint(0, 59):02}"))
+        forms = (f"{hour:02}:{minute:02}", f"{hour % 12 + 1}:{minute:02} {self.rng.choice(('am', 'pm', 'AM', 'PM'))}", f"{hour % 12 + 1} {self.rng.choice(('am', 'pm'))}", f"{hour}h{minute:02}", f"{hour:02}:{minute:02}:{self.rng.randint(0, 59):02}")
+        return self.rng.choices(forms, (50, 30, 12, 20 if self.lang == "fr" else 1, 4))[0]
 
     def age(self):
-        return self.rng.randint(1, 99)
+        return self.rng.choice((self.rng.randint(18, 75), self.rng.randint(18, 75), self.rng.randint(1, 17), self.rng.randint(60, 99)))
 
     # Numbers that open doors
     def luhn(self, body):
@@ -289,7 +301,7 @@ class Values:
     commit = hash
 
     def sku(self):
-        return self.form(self.rng.choice(("AA-####", "###-###-##", "SKU####A", "A##A##", "#### #### ##")))
+        return self.form(self.rng.choice(("AA-####", "AAA-##-A", "SKU####A", "A##A##", "AA## ####-A")))
 
     model = sku
 
@@ -319,7 +331,7 @@ class Values:
         return self.form(self.rng.choice(("#.##", "A##", "###", "B-##")))
 
     def timestamp(self):
-        return self.form("17########") if self.rng.random() < 0.5 else self.form("20##-0#-1#T1#:##:##Z")
+        return self.form("17########") if self.rng.random() < 0.5 else f"202{self.rng.randint(0, 6)}-{self.rng.randint(1, 12):02}-{self.rng.randint(1, 28):02}T{self.rng.randint(0, 23):02}:{self.rng.randint(0, 59):02}:{self.rng.randint(0, 59):02}Z"
 
     def coordinates(self):
         return f"{self.rng.uniform(-90, 90):.4f}, {self.rng.uniform(-180, 180):.4f}"
@@ -328,7 +340,7 @@ class Values:
         return self.rng.randint(1900, 2030)
 
     def product(self):
-        return self.rng.choice(("Apollo", "Nimbus", "Falcon", "Delta", "Orion", "Pixel", "Jordan", "Victoria", "Paris", "Amber", "Hunter", "Mercury", "Sienna", "Austin")) + self.rng.choice((" X", " 3", " Pro", " 500", " Mini", "", " Max"))
+        return self.rng.choice(("Apollo", "Nimbus", "Falcon", "Delta", "Orion", "Pixel", "Quasar", "Vertex", "Zephyr", "Amber", "Hunter", "Mercury", "Sienna", "Lumen")) + self.rng.choice((" X", " 3", " Pro", " 500", " Mini", "", " Max"))
 
     def hex_color(self):
         return "#" + self.form("######")
