@@ -1,6 +1,5 @@
 """Trains `delicate`: python delicate.py --open DIR --encoder DIR --out DIR. Held out: the expert-labelled development set, and whole files of ours."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from transformers import AutoTokenizer
 import metrics
 import rows
 from encoder import TextClassifier, scores_of
-from fit import fit, pad, seed_everything
+from fit import arguments, fit, pad, seed_everything
 
 TOKENS_MAX = 256
 RISKS = 5  # logits: is the risk at least 1, 2, 3, 4, 5
@@ -56,12 +55,7 @@ def target_of(row):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--open", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--lr", type=float, default=5e-5)
+    parser = arguments(__doc__, epochs=3, lr=5e-5)
     parser.add_argument("--frozen-layers", type=int, default=0)
     parser.add_argument("--pseudo", type=Path, help="JSONL of texts with a teacher's scores, {text, soft: [5]}")
     parser.add_argument("--held-out", default="", help="comma-separated files of ours that are not trained on")
@@ -94,7 +88,8 @@ def main():
         labels = [row["label"] for row in development]
         scores = scores_of(model, development_ids, fill, DELICATE)
         best, threshold = metrics.best_f1(scores, labels)
-        figures = {"dev_auc": round(metrics.auc(scores, labels), 4), "dev_best_f1": round(best, 4), "dev_threshold": round(threshold, 3)}
+        low, high = metrics.interval(metrics.auc, scores, labels)
+        figures = {"dev_auc": round(metrics.auc(scores, labels), 4), "dev_auc_95": [round(low, 3), round(high, 3)], "dev_best_f1": round(best, 4), "dev_threshold": round(threshold, 3)}
         if held_rows:
             bits = [int(row["risk"] >= 3) for row in held_rows]
             figures["held_auc"] = round(metrics.auc(scores_of(model, held_ids, fill, DELICATE), bits), 4)
@@ -102,7 +97,6 @@ def main():
 
     model = TextClassifier(given.encoder, RISKS, frozen_layers=given.frozen_layers)
     fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate)
-    print(evaluate(model))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 import delicate
-import pii
+import pii_texts
 from encoder import TextClassifier, TokenClassifier
 
 OPSET = 17
@@ -18,22 +18,11 @@ OPSET = 17
 
 def build(task, encoder):
     if task == "pii":
-        return TokenClassifier(encoder, len(pii.TAGS))
+        return TokenClassifier(encoder, len(pii_texts.TAGS))
     return TextClassifier(encoder, delicate.RISKS if task == "delicate" else 1)
 
 
-class Exported(torch.nn.Module):
-    """int64 in, float32 logits out; attention is written out so that the graph holds plain operators only."""
-
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, *inputs):
-        return self.model(*inputs)
-
-
-def export(task, encoder, weights, out, keep_head=True):
+def export(task, encoder, weights, out):
     model = build(task, encoder)
     model.load_state_dict(torch.load(weights, weights_only=True))
     model.eval()
@@ -43,12 +32,11 @@ def export(task, encoder, weights, out, keep_head=True):
     axes["logits"] = {0: "batch"} if task != "pii" else {0: "batch", 1: "tokens"}
     with tempfile.TemporaryDirectory() as scratch:
         whole, prepared = Path(scratch) / "whole.onnx", Path(scratch) / "prepared.onnx"
-        torch.onnx.export(Exported(model), example, whole, input_names=names, output_names=["logits"], dynamic_axes=axes, opset_version=OPSET, dynamo=False)
+        torch.onnx.export(model, example, whole, input_names=names, output_names=["logits"], dynamic_axes=axes, opset_version=OPSET, dynamo=False)
         quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
-        heads = [node.name for node in onnx.load(str(prepared)).graph.node if "head" in node.name] if keep_head else []
+        heads = [node.name for node in onnx.load(str(prepared)).graph.node if "head" in node.name]
         # Weights of each output channel have a scale of their own; the head stays float.
         quantize_dynamic(str(prepared), str(out), weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=heads, op_types_to_quantize=["MatMul", "Gemm", "Gather"])
-    return model
 
 
 def main():

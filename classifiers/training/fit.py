@@ -1,5 +1,6 @@
 """One training loop for all three classifiers: batches by length, bf16 autocast, checkpoints, resumable, seeded."""
 
+import argparse
 import hashlib
 import json
 import math
@@ -89,6 +90,17 @@ def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096
             os.replace(out / "checkpoint.part", checkpoint)
             saved_s = time.time()
     torch.save(model.state_dict(), out / "model.pt")
+
+
+def arguments(description, *, epochs, lr):
+    """What every training takes; more may be added before it is parsed."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--open", type=Path, required=True, help="folder of open data sets")
+    parser.add_argument("--encoder", type=Path, required=True, help="folder of the encoder to start from")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and weights")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--lr", type=float, default=lr)
+    return parser
 
 
 def seed_everything(seed):

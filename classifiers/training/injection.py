@@ -1,11 +1,9 @@
 """Trains `injection`: python injection.py --open DIR --encoder DIR --out DIR. Held out: whole sources and attack families, never rows of one that is trained on."""
 
-import argparse
 import base64
 import json
 import random
 import re
-from pathlib import Path
 
 import torch
 from transformers import AutoTokenizer
@@ -13,7 +11,7 @@ from transformers import AutoTokenizer
 import metrics
 import rows
 from encoder import TextClassifier, scores_of
-from fit import fit, pad, seed_everything
+from fit import arguments, fit, pad, seed_everything
 
 TOKENS_MAX = 256
 ORIGINS = ("user", "document", "tool")
@@ -167,12 +165,7 @@ def encoded(tokenizer, found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--open", type=Path, required=True)
-    parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--lr", type=float, default=6e-5)
+    parser = arguments(__doc__, epochs=2, lr=6e-5)
     parser.add_argument("--embedded", type=int, default=2600)
     given = parser.parse_args()
     seed_everything(13)
