@@ -13,6 +13,7 @@ import { policySchema, readPolicy } from "../server/policy/policy.ts";
 import { root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
 import { llamaSettings, modelsDir } from "./support/model.ts";
 import { pythonWithOpenAI } from "./support/python.ts";
+import { run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 
@@ -131,19 +132,10 @@ describe("the README's calls", () => {
     return block.replaceAll("https://127.0.0.1:8443", appliance.url).replaceAll("data/certs", appliance.certsDir);
   };
 
-  async function run(program: string, args: readonly string[]): Promise<string> {
-    const child = spawn(program, args, { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
-    let output = "";
-    child.stdout.on("data", (data) => {
-      output += String(data);
-    });
-    const [status] = await once(child, "close");
-    expect(status).to.equal(0);
-    return output;
-  }
-
   it("with curl", async () => {
-    const answer = JSON.parse(await run("bash", ["-c", snippet("sh").replace("curl", "curl -sS")]));
+    const { status, stdout } = await run("bash", ["-c", snippet("sh").replace("curl", "curl -sS")]);
+    expect(status).to.equal(0);
+    const answer = JSON.parse(stdout);
     expect(answer.choices[0].message.content).to.be.a("string").with.length.above(0);
   });
 
@@ -159,7 +151,9 @@ describe("the README's calls", () => {
     const dir = mkdtempSync(join(root, "test/.readme-")); // where its packages are found
     try {
       writeFileSync(join(dir, "readme.mjs"), snippet("js"));
-      expect(await run(process.execPath, [join(dir, "readme.mjs")])).to.have.length.above(0);
+      const { status, stdout, stderr } = await run(process.execPath, [join(dir, "readme.mjs")]);
+      expect([status, stderr]).to.deep.equal([0, ""]);
+      expect(stdout).to.have.length.above(0);
     } finally {
       rmSync(dir, { recursive: true });
     }

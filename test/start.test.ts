@@ -3,9 +3,8 @@ import { once } from "node:events";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { expect } from "chai";
-import { openAuditDatabase } from "../server/audit/database.ts";
-import { readAuditKeys } from "../server/audit/keys.ts";
 import { clientAgent, prepareData, root, send, userSays } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { pause, until } from "./support/until.ts";
 
@@ -53,10 +52,9 @@ function interrupt({ npm }: Started, signal: NodeJS.Signals = "SIGINT"): void {
 
 /** How often the service of a data directory was started and stopped, by its log. */
 function startsAndStops(dataDir: string): string {
-  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
-  const rows = database.prepare<[], { kind: string }>("SELECT kind FROM entries ORDER BY seq").all();
-  database.close();
-  return rows.map(({ kind }) => kind).join(" ");
+  return entriesOf(dataDir)
+    .map(({ kind }) => kind)
+    .join(" ");
 }
 
 describe("npm start", () => {

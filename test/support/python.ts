@@ -1,11 +1,10 @@
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { once } from "node:events";
 import { existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./appliance.ts";
+import { type Ran, run } from "./run.ts";
 
-type Python = (file: string, args: readonly string[]) => Promise<{ status: number; stdout: string; stderr: string }>;
+type Python = (file: string, args: readonly string[]) => Promise<Ran>;
 
 const requirements = join(root, "test/support/openai-python.txt");
 
@@ -28,20 +27,9 @@ export async function pythonWithOpenAI(): Promise<Python> {
       "-r",
       requirements,
     ];
-    const { status, stderr } = await python(args, {});
+    const { status, stderr } = await run("python3", args);
     if (status !== 0) throw new Error(`pip could not install the OpenAI SDK for Python:\n${stderr}`);
     renameSync(`${site}.part`, site);
   }
-  return (file, args) => python([file, ...args], { PYTHONPATH: site });
-}
-
-async function python(args: readonly string[], env: Record<string, string>): ReturnType<Python> {
-  const child = spawn("python3", args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
-  const said = { stdout: "", stderr: "" };
-  for (const name of ["stdout", "stderr"] as const)
-    child[name].on("data", (data) => {
-      said[name] += String(data);
-    });
-  const [status] = await once(child, "close");
-  return { status, ...said };
+  return (file, args) => run("python3", [file, ...args], { PYTHONPATH: site });
 }

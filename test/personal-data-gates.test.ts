@@ -1,0 +1,152 @@
+import { expect } from "chai";
+import { array, asyncProperty, assert as check, constantFrom, integer, oneof, property } from "fast-check";
+import { labels } from "../classifiers/classifier.ts";
+import { gatesOf } from "../server/guards/gates.ts";
+import { personalDataInAnswer, personalDataInPrompt } from "../server/guards/personal-data.ts";
+import type { Message, Prompt } from "../server/pipeline/guard.ts";
+import { inspect } from "../server/pipeline/inspect.ts";
+import { passage } from "../server/pipeline/passage.ts";
+import { newPseudonyms, restore } from "../server/pipeline/pseudonyms.ts";
+import { policySchema } from "../server/policy/policy.ts";
+import { cut, throughGate } from "./support/gate.ts";
+
+import { dressed, found, hiddenCards, values } from "./support/personal-values.ts";
+
+describe("personal data at the output gate", () => {
+  const guard = personalDataInAnswer({ action: "mask", labels });
+  const filler = constantFrom(
+    "Sure, ",
+    "the number is ",
+    "password: ",
+    "call ",
+    "then\n\n",
+    "und dann ",
+    "是的,",
+    "🙂 ",
+    "(",
+    "42 ",
+    "DE ",
+    "1234 ",
+    "x@",
+    "...",
+    "-----BEGIN ",
+  );
+  const piece = oneof(
+    filler,
+    constantFrom(...values.map(([, value]) => `${value} `)),
+    constantFrom(...values.map(([, value]) => `${value}. `)),
+    constantFrom(...Object.keys(dressed), ...hiddenCards).map((text) => `${text} `),
+  );
+
+  it("leaves the same text however the answer is cut into pieces", async () => {
+    await check(
+      asyncProperty(
+        array(piece, { maxLength: 8 }),
+        array(integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
+        async (parts, lengths) => {
+          const text = parts.join("");
+          const { left } = await throughGate(cut(text, lengths), [guard]);
+          const { left: whole } = await throughGate([text], [guard]);
+          expect(left.join("")).to.equal(whole.join(""));
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  }).timeout(60_000);
+
+  it("lets no value out that hidden characters split, in whatever pieces it comes", async () => {
+    const gates = gatesOf({ ...policySchema.parse({}), name: "default", sha256: "0" });
+    const said = [
+      "card 4111 1111 \u200b1111 1111 ok",
+      "mail john@exam\u200bple.com ok",
+      "to DE89 3704 0044 0532\u00ad 0130 00 ok",
+      "no 4\u00001 11 1111 1111 1111 ok",
+    ];
+    const masked = ["card [CREDIT_CARD] ok", "mail [EMAIL] ok", "to [BANK_ACCOUNT] ok", "no [CREDIT_CARD] ok"];
+    for (const [index, text] of said.entries())
+      for (const length of [1, 2, 3, 7, 100]) {
+        const { left } = await throughGate(cut(text, [length]), gates.output);
+        expect(left.join(""), `${text} by ${length}`).to.equal(masked[index]);
+      }
+  });
+
+  it("lets no part of a value out, in whatever words and pieces it comes", async () => {
+    await check(
+      asyncProperty(
+        filler,
+        constantFrom(...values),
+        array(integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 }),
+        async (before, [, value], lengths) => {
+          const { left } = await throughGate(cut(`${before} is ${value} and more`, lengths), [guard]);
+          expect(left.join("")).to.match(/is \[[A-Z_]+\] and more$/u);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  }).timeout(60_000);
+
+  it("does not make ordinary prose wait longer than its last word", async () => {
+    const words = "It was the best of times, it was the worst of times; the year was 1859.".split(/(?<= )/u);
+    const { left } = await throughGate(words, [guard]);
+    expect(left.filter((one) => one !== "").length).to.be.at.least(words.length - 2);
+  });
+
+  it("blocks when the policy says so", async () => {
+    const { left, blocked } = await throughGate(
+      ["Write to ", "a@b.io", " now"],
+      [personalDataInAnswer({ action: "block", labels: ["EMAIL"] })],
+    );
+    expect({ left: left.join(""), blocked }).to.deep.equal({ left: "Write to ", blocked: true });
+  });
+
+  it("looks only for the labels that the policy names", async () => {
+    const { left } = await throughGate(["a@b.io, 078-05-1120"], [personalDataInAnswer({ action: "mask", labels: ["GOV_ID"] })]);
+    expect(left.join("")).to.equal("a@b.io, [GOV_ID]");
+  });
+});
+
+describe("personal data at the input gate", () => {
+  const promptOf = (...texts: string[]): Prompt => ({
+    messages: texts.map((text): Message => ({ role: "user", origin: "user", passage: passage(text) })),
+    pseudonyms: newPseudonyms(texts),
+  });
+
+  it("gives the model one placeholder for one value, over all messages, and puts the values back", async () => {
+    const asked = await inspect([personalDataInPrompt({ action: "mask", labels })], promptOf("Mail a@b.io.", "Is a@b.io or c@d.io right?"));
+    if (asked.action !== "pass") throw new Error(asked.action);
+    const [first, second] = asked.subject.messages.map((message) => message.passage.text);
+    expect(first).to.match(/^Mail <EMAIL_1_\w{6}>\.$/u);
+    expect(second).to.match(/^Is <EMAIL_1_\w{6}> or <EMAIL_2_\w{6}> right\?$/u);
+    expect(restore(second ?? "", asked.subject.pseudonyms)).to.equal("Is a@b.io or c@d.io right?");
+  });
+
+  it("restores any text that held values, whatever stands around them", () => {
+    check(
+      property(
+        array(oneof(constantFrom(...values.map(([, value]) => value)), constantFrom(" and ", "<EMAIL_1_", "$&", "\n")), { maxLength: 8 }),
+        (parts) => {
+          const text = parts.join(" ");
+          const prompt = promptOf(text);
+          const verdict = personalDataInPrompt({ action: "mask", labels }).inspect(prompt);
+          if (verdict instanceof Promise) throw new Error("it looks at once");
+          if (verdict.action !== "rewrite") {
+            expect(found(text)).to.deep.equal([]);
+            return;
+          }
+          const masked = verdict.subject.messages[0]?.passage.text ?? "";
+          expect(found(masked)).to.deep.equal([]);
+          expect(restore(masked, verdict.subject.pseudonyms)).to.equal(text);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+
+  it("says where it found what, never the value", async () => {
+    const asked = await inspect([personalDataInPrompt({ action: "block", labels })], promptOf("Mail a@b.io."));
+    expect(asked).to.deep.include({ action: "block", code: "personal_data" });
+    expect(asked.findings).to.deep.equal([
+      { guard: "personal_data", label: "EMAIL", score: 1, threshold: 1, span: { start: 5, end: 11 }, message: 0, action: "block" },
+    ]);
+  });
+});

@@ -1,0 +1,79 @@
+import { expect } from "chai";
+import { findPersonalData } from "../classifiers/classifier.ts";
+import { dressed, found, hiddenCards, values } from "./support/personal-values.ts";
+
+/** Looks like personal data and is none. */
+const benign = [
+  "On 2024-11-24 at 10:30:12 we sold 1,250 units for 3.141,59 EUR.",
+  "The digits of pi: 3.14159265358979323846.",
+  "ISBN 978-3-16-148410-0, order 20241124-0012, build 1.30.0.2 and version 4.18.2.1.",
+  "Add 300 400 5000 and 1 2 3 4 5 6 7 8 9 10 11 12.",
+  "A card with a wrong check digit: 4111 1111 1111 1112.",
+  "An IBAN with a wrong check sum: DE89 3704 0044 0532 0130 01.",
+  "An SSN that was never issued: 000-12-3456, 666-12-3456, 912-12-3456.",
+  "Your password is required, and the token: the next word.",
+  "const password = getPassword(); const key = process.env.KEY; password = None",
+  "std::vector<int> x; dead::beef(); the ratio 12:30:45; ping 127.0.0.1 or ::1",
+  "Write to @someone, see user@localhost, a @ b, and 3 @ 4.99.",
+  "DE is a country, and SE12 a postcode district.",
+];
+
+describe("personal data by pattern", () => {
+  for (const [label, value] of values) {
+    it(`finds ${label}: ${value.slice(0, 40).replaceAll("\n", " ")}`, () => {
+      expect(found(`Here it is: ${value}, as you asked.`)).to.deep.equal([`${label} ${value}`]);
+      expect(found(value)).to.deep.equal([`${label} ${value}`]);
+    });
+  }
+
+  it("finds what only the words before it give away", () => {
+    expect(found("my password is hunter2, and api_key='s3cr3t-v4lue'")).to.deep.equal(["CREDENTIAL hunter2", "CREDENTIAL s3cr3t-v4lue"]);
+    expect(found("secret password: tr0ub4dor")).to.deep.equal(["CREDENTIAL tr0ub4dor"]);
+    expect(found("postgres://app:correcthorse@db:5432/x")).to.deep.equal(["CREDENTIAL correcthorse"]);
+    expect(found("SSN: 219099999")).to.deep.equal(["GOV_ID 219099999"]);
+    expect(found("tel. 555 0187 22")).to.deep.equal(["PHONE 555 0187 22"]);
+  });
+
+  it("finds values in the dress of Markdown, JSON, URLs and the ends of sentences", () => {
+    for (const [text, one] of Object.entries(dressed)) expect(found(text), text).to.deep.equal([one]);
+    for (const text of [
+      `password: $\{DB_PASSWORD}`,
+      "password: $DB_PASSWORD",
+      "password: {{ vault.db }}",
+      "password: <your password>",
+      "token: [redacted]",
+    ])
+      expect(found(text), text).to.deep.equal([]);
+  });
+
+  it("finds values through characters that are not seen, and spaces, hyphens and digits of other kinds", () => {
+    for (const text of hiddenCards) expect(found(`card ${text}, ok`), JSON.stringify(text)).to.deep.equal([`CREDIT_CARD ${text}`]);
+    expect(found("john@exam\u200bple.com")).to.deep.equal(["EMAIL john@exam\u200bple.com"]);
+    expect(found("DE89 3704 0044 0532\u00ad 0130 00")).to.deep.equal(["BANK_ACCOUNT DE89 3704 0044 0532\u00ad 0130 00"]);
+  });
+
+  for (const text of benign) it(`leaves alone: ${text}`, () => expect(found(text)).to.deep.equal([]));
+
+  it("is linear: hostile text of 200,000 characters takes no minute", () => {
+    const pieces = [
+      "4 ",
+      "1.",
+      "a@",
+      "@a.",
+      "a:",
+      "DE89 ",
+      "eyJ",
+      "eyJaaaaaaaaa.",
+      "password ",
+      "://a:",
+      "+(",
+      "-----BEGIN PRIVATE KEY-----",
+      "secret=",
+    ];
+    for (const piece of pieces) {
+      const startedMs = performance.now();
+      findPersonalData(piece.repeat(200_000 / piece.length));
+      expect(performance.now() - startedMs, piece).to.be.below(10_000);
+    }
+  }).timeout(120_000);
+});
