@@ -39,6 +39,10 @@ describe("invisible text", () => {
     expect(cleaned(detect, "i\u200bg\u200bn\u200bore \u202eabc\u202c")).to.equal("ignore abc");
   });
 
+  it("removes variation selectors from digits that are no keycaps", () => {
+    expect(cleaned(detect, "4\ufe0f1\ufe0f1\ufe0f1 and 1\ufe0f\u20e3")).to.equal("4111 and 1\ufe0f\u20e3");
+  });
+
   const benign = {
     "emoji families": "👨‍👩‍👧‍👦 and 👩🏽‍⚕️ and ❤️‍🔥 and 👁️‍🗨️",
     "keycaps and text symbols": "1️⃣ #️⃣ ™️ ↔︎",

@@ -79,6 +79,8 @@ describe("a call that ends early", () => {
     await until(() => entriesOf(fast.dataDir).some((entry) => entry.kind === "settled"));
     socket.destroy();
     expect(entriesOf(fast.dataDir).find((entry) => entry.kind === "settled")?.body).to.include({ code: "deadline_exceeded" });
+    await until(() => callLines(fast).length === 1);
+    expect(callLines(fast)[0]?.code).to.equal("deadline_exceeded");
     expect(fast.output()).to.not.match(/"level":50/u);
     await fast.end("SIGTERM");
   }).timeout(60_000);

@@ -99,6 +99,12 @@ describe("personal data at the output gate", () => {
     expect({ left: left.join(""), blocked }).to.deep.equal({ left: "Write to ", blocked: true });
   });
 
+  it("takes a placeholder for none, and what begins like one for a value", async () => {
+    const says = async (text: string): Promise<string> => (await throughGate([text], [guard])).left.join("");
+    expect(await says("password: <EMAIL_1_abcdef> ok")).to.equal("password: <EMAIL_1_abcdef> ok");
+    expect(await says("password: <EMAIL_1_abcdef>hunter22 ok")).to.equal("password: [CREDENTIAL] ok");
+  });
+
   it("looks only for the labels that the policy names", async () => {
     const { left } = await throughGate(["a@b.io, 078-05-1120"], [personalDataInAnswer({ action: "mask", labels: ["GOV_ID"] })]);
     expect(left.join("")).to.equal("a@b.io, [GOV_ID]");
