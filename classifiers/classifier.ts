@@ -1,4 +1,15 @@
 /** The door of this folder: what judges text, and what it answers. */
-export { type Entity, type Label, labels } from "./pii/entity.ts";
+export { type Classifiers, openClassifiers, selfTest, type Task, tasks } from "./classifiers.ts";
+export { ClassifiersBusyError, type PoolSettings } from "./onnx/pool.ts";
+export { type Entity, type Label, labels, type PatternLabel, patternLabels } from "./pii/entity.ts";
 export { openFrom } from "./pii/open-from.ts";
 export { findPersonalData } from "./pii/patterns.ts";
+export {
+  type Classifier,
+  type Coverage,
+  type EntityVerdict,
+  type JudgeOptions,
+  type Origin,
+  origins,
+  type TextVerdict,
+} from "./verdict.ts";

@@ -1,9 +1,15 @@
 import { join } from "node:path";
+import { type Classifiers, openClassifiers } from "../classifiers/classifier.ts";
 import { entryOf, pinOf, readCatalogue } from "../models/catalogue.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import type { Engine } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import type { Config } from "../server/config.ts";
+
+/** The classifiers that the configuration asks for. */
+export function openConfiguredClassifiers({ classifiers: { device, workers, queue_max } }: Config): Promise<Classifiers> {
+  return openClassifiers({ device, workers, queueMax: queue_max });
+}
 
 /** Loads every configured model, one after the other. Throws with a sentence when one can't be loaded; what was loaded is ended then. */
 export async function openEngines(config: Config, signal: AbortSignal): Promise<Engine[]> {

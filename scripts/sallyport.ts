@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<Command>> = {
   models: async () => (await import("./commands/models.ts")).models,
   certs: async () => (await import("./commands/certs.ts")).certs,
   audit: async () => (await import("./commands/audit.ts")).audit,
+  classify: async () => (await import("./commands/classify.ts")).classify,
   bench: async () => (await import("./commands/bench.ts")).bench,
 };
 

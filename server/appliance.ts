@@ -2,6 +2,7 @@ import { once } from "node:events";
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { type Classifiers, selfTest } from "../classifiers/classifier.ts";
 import type { Engine } from "../models/engine.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import type { Config } from "./config.ts";
@@ -17,8 +18,15 @@ export interface Appliance extends AsyncDisposable {
   readonly url: string;
 }
 
+/** What judges and answers. */
+export interface Models {
+  /** The first is the default. */
+  readonly engines: readonly Engine[];
+  readonly classifiers: Classifiers;
+}
+
 /** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them, and so does a start that fails. */
-export async function startAppliance(config: Config, engines: readonly Engine[], events = new Events()): Promise<Appliance> {
+export async function startAppliance(config: Config, { engines, classifiers }: Models, events = new Events()): Promise<Appliance> {
   await using parts = new AsyncDisposableStack();
   for (const engine of engines) parts.use(engine);
   const policy = readPolicy(config.policy);
@@ -30,6 +38,7 @@ export async function startAppliance(config: Config, engines: readonly Engine[],
   const app = createApp({
     limits: config.limits,
     engines: new Map(engines.map((engine) => [engine.model.id, engine])),
+    classifiersNotReady: await selfTest(classifiers),
     gates: gatesOf(policy),
     audit,
     recordContext: { policy: { name, sha256 }, storesText: policy.audit.text === "encrypted" },

@@ -46,6 +46,13 @@ export const configSchema = z.strictObject({
       queue_max: z.int().min(0).max(10_000).default(64),
     })
     .prefault({}),
+  classifiers: z
+    .strictObject({
+      device: z.enum(["cpu", "cuda", "webgpu"]).default("cpu"),
+      workers: z.int().min(0).max(64).default(0),
+      queue_max: count(10_000).default(256),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       body_bytes_max: count(67_108_864).default(1_048_576),

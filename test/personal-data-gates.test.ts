@@ -1,6 +1,6 @@
 import { expect } from "chai";
 import { array, asyncProperty, assert as check, constantFrom, integer, oneof, property } from "fast-check";
-import { labels } from "../classifiers/classifier.ts";
+import { patternLabels as labels } from "../classifiers/classifier.ts";
 import { gatesOf } from "../server/guards/gates.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "../server/guards/personal-data.ts";
 import type { Message, Prompt } from "../server/pipeline/guard.ts";

@@ -1,6 +1,7 @@
 """Trains `delicate`: python delicate.py --open DIR --encoder DIR --out DIR. Held out: the expert-labelled development set, and whole files of ours."""
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -8,19 +9,32 @@ from transformers import AutoTokenizer
 
 import metrics
 import rows
-from encoder import TextClassifier, scores_of
+from encoder import TextClassifier, scores_of, set_rounding
 from fit import arguments, fit, pad, seed_everything
+from words import Splitter
 
 TOKENS_MAX = 256
 RISKS = 5  # logits: is the risk at least 1, 2, 3, 4, 5
 DELICATE = 2  # index of "at least 3"
+# Then one logit a category: delicate, and about this. By words of a row's topic.
+CATEGORIES = {
+    "violence": r"violen|crime|war|terror|execution|genocid|murder|hate crime|police|policing|massacre|abuse|disaster|famine|threat|torture|prison|attack|animal cruelty",
+    "hate": r"hate|hateful|discriminat|stereotyp|racis|race|antisemit|islamophob|migrant|refugee|immigra|lgbt|trans people|gender|women|men\b|nationality|ethnic|religion|caste|misogyn|hostility|disability|class contempt|extremis|sexes|feminism|indigenous|islam",
+    "harassment": r"harass|bully|humiliat|insult|threat|stalk|crude|contempt",
+    "sexual": r"sexual|sexuality|fetish|crude talk|porn",
+    "self-harm": r"self-harm|suicid|eating and body|eating disorder",
+    "health": r"health|illness|depress|anxiety|distress|disab|pregnan|miscarriage|epidemic|cancer|hospital|medic|eating|mental",
+    "death": r"death|grief|bereave|miscarriage|loss|disaster|execution|genocid|massacre",
+    "addiction": r"addict|drug|alcohol|gambl|drink|opioid",
+}
+LOGITS = RISKS + len(CATEGORIES)
 
 
 def own():
     """Rows of ours, with their risk."""
     found = []
     for path in sorted(rows.OURS.glob("delicate_*.jsonl")):
-        found += [{"text": row["text"], "risk": row["risk"], "source": path.stem} for row in rows.jsonl(path)]
+        found += [{"text": row["text"], "risk": row["risk"], "topic": row["topic"], "source": path.stem} for row in rows.jsonl(path)]
     return found
 
 
@@ -31,14 +45,14 @@ def open_rows(open_dir):
     counsel = rows.jsonl(delicate / "counsel_chat/counsel_chat.jsonl")
     soft = ("workplace-relationships", "professional-ethics", "relationships", "social-relationships", "parenting", "counseling-fundamentals")
     questions = [row for row in counsel if row["kind"] == "question"]
-    found += rows.labelled([row["text"] for row in questions if row.get("topic") not in soft], "counsel_chat", bit=1)
+    found += rows.labelled([row["text"] for row in questions if row.get("topic") not in soft], "counsel_chat", bit=1, topic="mental health")
     found += rows.labelled([row["text"] for row in rows.sample([one for one in counsel if one["kind"] == "answer"], 700)], "counsel_chat", bit=0)
     hate = [row["text"] for row in rows.jsonl(delicate / "measuring_hate_speech/mhs_unique.jsonl") if row["label"] == 1]
-    found += rows.labelled(rows.sample(hate, 900), "measuring_hate_speech", bit=1)
-    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "surge_toxicity/surge.jsonl") if row["label"] == 1], 300), "surge_toxicity", bit=1)
-    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "stormfront_hs18/hs18.jsonl") if row["label"] == "hate"], 400), "stormfront", bit=1)
-    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "crows_pairs/crows.jsonl")], 300), "crows_pairs", bit=1)
-    found += [{"text": row["text"], "bit": row["label"], "source": "toxigen"} for row in rows.jsonl(delicate / "toxigen_prompts/toxigen_statements.jsonl")]
+    found += rows.labelled(rows.sample(hate, 900), "measuring_hate_speech", bit=1, topic="hate")
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "surge_toxicity/surge.jsonl") if row["label"] == 1], 300), "surge_toxicity", bit=1, topic="insult")
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "stormfront_hs18/hs18.jsonl") if row["label"] == "hate"], 400), "stormfront", bit=1, topic="hate")
+    found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(delicate / "crows_pairs/crows.jsonl")], 300), "crows_pairs", bit=1, topic="stereotype")
+    found += [{"text": row["text"], "bit": row["label"], "topic": "hate", "source": "toxigen"} for row in rows.jsonl(delicate / "toxigen_prompts/toxigen_statements.jsonl")]
     found += rows.labelled(rows.mail(open_dir, count=500, chars_max=700), "mail", bit=0)
     found += rows.labelled([text[:700] for kind, text in rows.documents(open_dir) if kind in ("fin", "bill", "medical")][:700], "documents", bit=0)
     found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(open_dir / "benign/dolly_benign/dolly_prompts.jsonl")], 300), "dolly", bit=0)
@@ -46,12 +60,25 @@ def open_rows(open_dir):
 
 
 def target_of(row):
-    """[5] probabilities that the risk is at least 1 … 5, and [5] weights; a bit says something of 'at least 3' and what follows from it."""
-    if "soft" in row:
-        return row["soft"], [0.6] * RISKS
+    """[LOGITS] probabilities (the risk is at least 1 … 5; delicate and of each category) and as many weights, 0 where a row says nothing of it."""
     if "risk" in row:
-        return [float(row["risk"] >= level) for level in range(1, RISKS + 1)], [1.0] * RISKS
-    return ([1, 1, 1, 0, 0], [1, 1, 1, 0, 0]) if row["bit"] else ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1])
+        risks, weights = [float(row["risk"] >= level) for level in range(1, RISKS + 1)], [1.0] * RISKS
+    elif "bit" in row:
+        risks, weights = ([1, 1, 1, 0, 0], [1, 1, 1, 0, 0]) if row["bit"] else ([0, 0, 0, 0, 0], [0, 0, 1, 1, 1])
+    else:
+        risks, weights = row["soft"], [0.6] * RISKS
+    if "soft" in row:
+        risks = [(one + two) / 2 if weight else two for one, two, weight in zip(risks, row["soft"], weights)]
+        weights = [max(weight, 0.5) for weight in weights]
+    return [*risks, *(target for target, _ in categories_of(row))], [*weights, *(weight for _, weight in categories_of(row))]
+
+
+def categories_of(row):
+    """[(target, weight)] of each category. What is not delicate is in none; a delicate row may be in more than its topic names."""
+    if row.get("risk", 3 * row.get("bit", 0)) < 3:
+        return [(0.0, 0.5 if "risk" in row or "bit" in row else 0.0)] * len(CATEGORIES)
+    named = [re.search(pattern, row.get("topic", ""), re.I) is not None for pattern in CATEGORIES.values()]
+    return [(1.0, 0.5) if one else (0.0, 0.2 if any(named) else 0.0) for one in named]
 
 
 def main():
@@ -65,10 +92,12 @@ def main():
     everything = rows.distinct(own() + open_rows(given.open))
     training = [row for row in everything if row["source"] not in held]
     if given.pseudo:
-        training += rows.jsonl(given.pseudo)
-    tokenizer = AutoTokenizer.from_pretrained(given.encoder)
-    fill = tokenizer.pad_token_id
-    encode = lambda texts: tokenizer(texts, truncation=True, max_length=TOKENS_MAX)["input_ids"]
+        soft = {row["text"]: row["soft"] for row in rows.jsonl(given.pseudo)}
+        training = [{**row, "soft": soft.pop(row["text"])} if row["text"] in soft else row for row in training]
+        training += [{"text": text, "soft": scores} for text, scores in soft.items()]
+    splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
+    fill = splitter.fill
+    encode = lambda texts: [splitter.ids(text, TOKENS_MAX) for text in texts]
     ids = encode([row["text"] for row in training])
     targets = [target_of(row) for row in training]
     development = rows.jsonl(given.open / "delicate/detexd_dev/dev.jsonl")
@@ -95,8 +124,8 @@ def main():
             figures["held_auc"] = round(metrics.auc(scores_of(model, held_ids, fill, DELICATE), bits), 4)
         return json.dumps(figures)
 
-    model = TextClassifier(given.encoder, RISKS, frozen_layers=given.frozen_layers)
-    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate)
+    model = TextClassifier(given.encoder, LOGITS, frozen_layers=given.frozen_layers)
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate, late=lambda model: set_rounding(model, True))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,47 @@ from transformers import AutoModel
 from fit import pad
 
 
+class Int8Linear(nn.Linear):
+    """A linear layer that can compute with the rounding of the int8 one that is served, so that training ends on what is served: weights by output
+    channel, activations by tensor in 8 bits without a sign, as `DynamicQuantizeLinear` of ONNX has it."""
+
+    rounding = False
+
+    def forward(self, states):
+        if not self.rounding:
+            return super().forward(states)
+        with torch.no_grad():
+            low, high = (bound.float() for bound in torch.aminmax(states))
+            low, high = low.clamp(max=0), high.clamp(min=0)
+            scale = ((high - low) / 255).clamp(min=1e-8)
+            zero = (-low / scale).round().int()
+            steps = (self.weight.abs().amax(1) / 127).clamp(min=1e-8)
+        states = torch.fake_quantize_per_tensor_affine(states.float(), scale, zero, 0, 255)
+        weight = torch.fake_quantize_per_channel_affine(self.weight, steps, torch.zeros_like(steps, dtype=torch.int32), 0, -127, 127)
+        return nn.functional.linear(states, weight, self.bias)
+
+
+def encoder_of(folder):
+    """The encoder without its pooling, its linear layers as `Int8Linear`."""
+    encoder = AutoModel.from_pretrained(folder, add_pooling_layer=False)
+    for module in encoder.modules():
+        if type(module) is nn.Linear:
+            module.__class__ = Int8Linear
+    return encoder
+
+
+def set_rounding(model, rounding):
+    for module in model.modules():
+        if isinstance(module, Int8Linear):
+            module.rounding = rounding
+
+
 class TextClassifier(nn.Module):
     """Mean of the token states, then one linear layer. `ids`, `mask`: [batch, tokens] int64; answers [batch, labels] logits."""
 
     def __init__(self, encoder_dir, labels, dropout=0.1, frozen_layers=0):
         super().__init__()
-        self.encoder = AutoModel.from_pretrained(encoder_dir, add_pooling_layer=False)
+        self.encoder = encoder_of(encoder_dir)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.encoder.config.hidden_size, labels)
         if frozen_layers > 0:
@@ -49,7 +84,7 @@ class TokenClassifier(nn.Module):
 
     def __init__(self, encoder_dir, labels, dropout=0.1):
         super().__init__()
-        self.encoder = AutoModel.from_pretrained(encoder_dir, add_pooling_layer=False)
+        self.encoder = encoder_of(encoder_dir)
         width = self.encoder.config.hidden_size
         self.cases = nn.Embedding(CASES, width)
         nn.init.normal_(self.cases.weight, std=0.02)

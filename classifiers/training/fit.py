@@ -37,8 +37,9 @@ def pad(rows, fill):
     return ids, torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
 
 
-def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096, evaluate=None):
-    """Trains `model` in place. `loss_of(model, indices)` gives the loss of a batch. State is kept in `out`; an interrupted run goes on there."""
+def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096, evaluate=None, late=None):
+    """Trains `model` in place. `loss_of(model, indices)` gives the loss of a batch; `late(model)` is called when a third of the steps is left. State is
+    kept in `out`; an interrupted run goes on there."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
@@ -63,6 +64,8 @@ def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096
     saved_s = begun_s = time.time()
     epoch_steps, running = len(plan) // epochs, None
     for step in range(start, len(plan)):
+        if late is not None and step >= 2 * len(plan) // 3:
+            late(model)
         model.train()
         with torch.autocast("cpu", torch.bfloat16):
             loss = loss_of(model, plan[step])

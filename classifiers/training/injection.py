@@ -10,8 +10,9 @@ from transformers import AutoTokenizer
 
 import metrics
 import rows
-from encoder import TextClassifier, scores_of
+from encoder import TextClassifier, scores_of, set_rounding
 from fit import arguments, fit, pad, seed_everything
+from words import Splitter
 
 TOKENS_MAX = 256
 ORIGINS = ("user", "document", "tool")
@@ -157,11 +158,10 @@ def disguised(found, rng):
     return made
 
 
-def encoded(tokenizer, found):
+def encoded(splitter, found):
     """[CLS] origin text [SEP], at most `TOKENS_MAX` tokens."""
-    texts = tokenizer([row["text"] for row in found], truncation=True, max_length=TOKENS_MAX - 1)["input_ids"]
-    markers = {origin: tokenizer.convert_tokens_to_ids(token) for origin, token in ORIGIN_TOKENS.items()}
-    return [[ids[0], markers[row["origin"]], *ids[1:]] for row, ids in zip(found, texts)]
+    markers = {origin: splitter.tokenizer.convert_tokens_to_ids(token) for origin, token in ORIGIN_TOKENS.items()}
+    return [splitter.ids(row["text"], TOKENS_MAX, (markers[row["origin"]],)) for row in found]
 
 
 def main():
@@ -175,9 +175,9 @@ def main():
     held = [row for row in everything if row["source"] in HELD_SOURCES]
     training += embedded(given.open, given.embedded, rng)
     training += disguised(training, rng)
-    tokenizer = AutoTokenizer.from_pretrained(given.encoder)
-    fill = tokenizer.pad_token_id
-    ids, held_ids = encoded(tokenizer, training), encoded(tokenizer, held)
+    splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
+    fill = splitter.fill
+    ids, held_ids = encoded(splitter, training), encoded(splitter, held)
     labels = [float(row["label"]) for row in training]
     print(f"{len(training)} rows, {sum(labels):.0f} attacks, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held)} held out", flush=True)
 
@@ -197,7 +197,7 @@ def main():
         return json.dumps(figures)
 
     model = TextClassifier(given.encoder, 1)
-    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate)
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=lambda model: set_rounding(model, True))
 
 
 if __name__ == "__main__":

@@ -7,21 +7,22 @@ import random
 import torch
 from transformers import AutoTokenizer
 
-from encoder import TokenClassifier
+from encoder import TokenClassifier, set_rounding
 from fit import arguments, fit, pad, seed_everything
 from pii_texts import IGNORED, NER, TAGS, conll, encoded, fill, open_sets, templates, varied
+from words import Splitter
 
 
 @torch.no_grad()
-def report(model, tokenizer, examples):
+def report(model, splitter, examples):
     """Any label counts: share of entity characters left readable, F2 over words, and words of no entity that were taken, per thousand."""
     model.eval()
     hit = missed = extra = plain = 0
     by_label = collections.Counter(), collections.Counter()
     order = sorted(examples, key=lambda one: len(one[0]))
     for start in range(0, len(order), 32):
-        ids, cases, tags = zip(*(encoded(tokenizer, *one) for one in order[start : start + 32]))
-        padded, mask = pad(list(ids), tokenizer.pad_token_id)
+        ids, cases, tags = zip(*(encoded(splitter, *one) for one in order[start : start + 32]))
+        padded, mask = pad(list(ids), splitter.fill)
         with torch.autocast("cpu", torch.bfloat16):
             best = model(padded, mask, pad(list(cases), 0)[0]).argmax(-1)
         for wanted, got in zip(pad(list(tags), IGNORED)[0].flatten().tolist(), best.flatten().tolist()):
@@ -53,8 +54,8 @@ def main():
     ours, held = templates()
     examples = [(*varied(*fill(row["template"], row["lang"], rng), rng), False) for row in ours for _ in range(given.fills)]
     others = open_sets(given.open, rng)
-    tokenizer = AutoTokenizer.from_pretrained(given.encoder)
-    training = [encoded(tokenizer, *one) for one in examples + [(*varied(text, spans, rng), partly) for text, spans, partly in others]]
+    splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
+    training = [encoded(splitter, *one) for one in examples + [(*varied(text, spans, rng), partly) for text, spans, partly in others]]
     held_ours = [(*fill(row["template"], row["lang"], rng), False) for row in held for _ in range(2)]
     held_sets = {
         "ours": held_ours,
@@ -66,15 +67,15 @@ def main():
 
     def loss_of(model, picks):
         ids, cases, tags = zip(*(training[index] for index in picks))
-        padded, mask = pad(list(ids), tokenizer.pad_token_id)
+        padded, mask = pad(list(ids), splitter.fill)
         logits = model(padded, mask, pad(list(cases), 0)[0]).float()
         return torch.nn.functional.cross_entropy(logits.flatten(0, 1), pad(list(tags), IGNORED)[0].flatten(), ignore_index=IGNORED)
 
     def evaluate(model):
-        return json.dumps({name: report(model, tokenizer, rows_) for name, rows_ in held_sets.items()})
+        return json.dumps({name: report(model, splitter, rows_) for name, rows_ in held_sets.items()})
 
     model = TokenClassifier(given.encoder, len(TAGS))
-    fit(model, [len(one[0]) for one in training], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=17, evaluate=evaluate)
+    fit(model, [len(one[0]) for one in training], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=17, evaluate=evaluate, late=lambda model: set_rounding(model, True))
 
 
 if __name__ == "__main__":

@@ -163,13 +163,12 @@ def open_sets(open_dir, rng):
     return [one for one in found if len(one[0]) > 20]
 
 
-WORD = re.compile(r"\w+|[^\w\s]", re.UNICODE)
 DATELIKE = re.compile(r"\d|^(january|february|march|april|june|july|august|september|october|november|december|monday|tuesday|wednesday|thursday|friday|saturday|sunday|today|tomorrow|yesterday|[@#].*|http.*|rt)$", re.I)
 
 
 def case_of(word):
     """Index of a word's letter case, as `encoder.CASES` counts them."""
-    if any(char.isdigit() for char in word):
+    if any(char.isdecimal() for char in word):
         return 5
     letters = [char for char in word if char.isalpha()]
     if not letters:
@@ -181,14 +180,12 @@ def case_of(word):
     return 2 if word[0].isupper() and not any(char.isupper() for char in word[1:]) else 4
 
 
-def encoded(tokenizer, text, spans, partly):
+def encoded(splitter, text, spans, partly):
     """ids, cases, tags: each [tokens]. Only the first piece of a word carries a tag; later ones, and what an open set does not label, are ignored."""
-    words = [(match.start(), match.end()) for match in WORD.finditer(text)]
-    pieces = tokenizer([text[a:b] for a, b in words], add_special_tokens=False)["input_ids"] if words else []
-    ids, cases, tags = [tokenizer.cls_token_id], [0], [IGNORED]
-    for (start, end), piece in zip(words, pieces):
-        if not piece or len(ids) + len(piece) >= TOKENS_MAX:
-            continue
+    ids, cases, tags = [splitter.cls], [0], [IGNORED]
+    for start, end, piece in splitter.words(text):
+        if len(ids) + len(piece) >= TOKENS_MAX:
+            break
         span = next((one for one in spans if one[0] < end and start < one[1]), None)
         if span is None:
             tag = IGNORED if partly and DATELIKE.search(text[start:end]) else 0
@@ -197,4 +194,4 @@ def encoded(tokenizer, text, spans, partly):
         ids += piece
         cases += [case_of(text[start:end])] * len(piece)
         tags += [tag] + [IGNORED] * (len(piece) - 1)
-    return ids + [tokenizer.sep_token_id], cases + [0], tags + [IGNORED]
+    return ids + [splitter.sep], cases + [0], tags + [IGNORED]

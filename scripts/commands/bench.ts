@@ -1,17 +1,18 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { measureRound, type Round, type Summary, summarise } from "../../bench/answer.ts";
 import { rounded } from "../../bench/statistics.ts";
-import type { Engine } from "../../models/engine.ts";
-import { startAppliance } from "../../server/appliance.ts";
+import { type Models, startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import { Events } from "../../server/events.ts";
 import { ApiClient } from "../api-client.ts";
-import type { Command } from "../command.ts";
-import { openEngines } from "../engines.ts";
+import { benchClassifiers, classifiersFile } from "../bench-classifiers.ts";
+import { type Command, UsageError } from "../command.ts";
+import { openConfiguredClassifiers, openEngines } from "../engines.ts";
+import { host } from "../host.ts";
 import { step } from "../progress.ts";
 import { Stopped, stopSignal } from "../stop-signal.ts";
 import { setUp } from "./setup.ts";
@@ -23,21 +24,32 @@ output: { control_characters: off, invisible_text: off, personal_data: off }
 
 export const bench: Command = {
   summary: "measure this machine: time to first token, tokens a second, what the guards cost",
-  usage: `Usage: npx sallyport bench [--quick] [--out FILE]
+  usage: `Usage: npx sallyport bench [classifiers] [--quick] [--out FILE]
 
 Starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
 loaded model, and calls them in turns over mutual TLS. Reports medians: time to first token (TTFT), time between tokens,
 tokens a second of all streams, and the 99th percentile of /healthz meanwhile. Needs no running service, and touches no
 data of one; on a busy machine the numbers mean little.
 
+\`bench classifiers\` measures the classifiers alone: milliseconds a text through all three and through each, texts a second, by
+length of text, with the language model idle and decoding; and the peak of memory.
+
   --quick      one short round: less than a minute with the default model
-  --out FILE   where the JSON goes. Default: bench/results/answer.json`,
+  --out FILE   where the JSON goes. Default: bench/results/answer.json, or classifiers.json`,
 
   async run(args) {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args,
-      options: { quick: { type: "boolean", default: false }, out: { type: "string", default: resultsFile } },
+      allowPositionals: true,
+      options: { quick: { type: "boolean", default: false }, out: { type: "string" } },
     });
+    if (positionals.length > 1 || (positionals[0] ?? "classifiers") !== "classifiers")
+      throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
+    if (positionals.length === 1) {
+      await benchClassifiers(values.quick, values.out ?? classifiersFile);
+      return 0;
+    }
+    const out = values.out ?? resultsFile;
     const plan = values.quick ? { streams: [1, 4], rounds: 1, tokensMax: 32 } : { streams: [1, 2, 4, 8], rounds: 5, tokensMax: 96 };
     const stop = stopSignal();
     const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
@@ -45,10 +57,10 @@ data of one; on a busy machine the numbers mean little.
       const config = readConfig();
       const rounds = await measure(config, scratch, plan, stop);
       const result = report(config, plan, rounds);
-      mkdirSync(dirname(resolve(values.out)), { recursive: true });
-      writeFileSync(values.out, `${JSON.stringify(result, null, 2)}\n`);
+      mkdirSync(dirname(resolve(out)), { recursive: true });
+      writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
       console.log(table(result.summary));
-      console.log(`\n${values.out}`);
+      console.log(`\n${out}`);
       return 0;
     } catch (error) {
       throw stop.aborted ? new Stopped("Stopped before all rounds were measured; nothing was written.") : error;
@@ -75,9 +87,10 @@ async function measure(config: Config, scratch: string, plan: Plan, stop: AbortS
     off: { ...config, dataDir: join(scratch, "off"), policy: policyOff, listen: { host: "127.0.0.1", port: 0 } },
   };
   for (const one of Object.values(configs)) await setUp(one, stop);
+  await using classifiers = await openConfiguredClassifiers(config);
   const engines = await step("Loading the models", () => openEngines(config, stop));
-  await using on = await open(configs.on, engines);
-  await using off = await open(configs.off, engines);
+  await using on = await open(configs.on, { engines, classifiers });
+  await using off = await open(configs.off, { engines, classifiers });
   const measured: Measured[] = [];
   await step("Measuring", async (progress) => {
     await measureRound(on.client, 1, 8, stop); // what only the first call pays is not measured
@@ -93,8 +106,8 @@ async function measure(config: Config, scratch: string, plan: Plan, stop: AbortS
   return measured;
 }
 
-async function open(config: Config, engines: readonly Engine[]): Promise<AsyncDisposable & { client: ApiClient }> {
-  const appliance = await startAppliance(config, engines, new Events("silent"));
+async function open(config: Config, models: Models): Promise<AsyncDisposable & { client: ApiClient }> {
+  const appliance = await startAppliance(config, models, new Events("silent"));
   const client = new ApiClient(appliance.url, join(config.dataDir, "certs"), "app");
   return {
     client,
@@ -119,8 +132,16 @@ function report({ models, engine }: Config, plan: Plan, rounds: readonly Measure
     const [on, off] = [of("on"), of("off")];
     return { streams, on, off, ratio: rounded(on.tokensPerSecond / off.tokensPerSecond) };
   });
-  const host = { cpu: cpus()[0]?.model ?? "unknown", cores: availableParallelism(), memoryBytes: totalmem(), node: process.versions.node };
-  return { made: new Date().toISOString(), command: "npx sallyport bench", model: models[0]?.id, engine, plan, host, summary, rounds };
+  return {
+    made: new Date().toISOString(),
+    command: "npx sallyport bench",
+    model: models[0]?.id,
+    engine,
+    plan,
+    host: host(),
+    summary,
+    rounds,
+  };
 }
 
 function table(rows: readonly Row[]): string {

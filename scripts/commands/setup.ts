@@ -38,7 +38,7 @@ export async function setUp(config: Config, signal: AbortSignal): Promise<void> 
 }
 
 /** Looks at sizes only: the SHA-256 is checked at every load. */
-async function fetchModels({ models, modelsDir }: Config, signal: AbortSignal): Promise<void> {
+export async function fetchModels({ models, modelsDir }: Config, signal: AbortSignal): Promise<void> {
   const wanted = models.filter((model) => model.engine === undefined);
   if (wanted.length === 0) return;
   const catalogue = readCatalogue(modelsDir);

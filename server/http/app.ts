@@ -22,6 +22,8 @@ export interface Service {
   readonly limits: Config["limits"];
   /** By model id; the first is the default. */
   readonly engines: ReadonlyMap<string, Engine>;
+  /** Why the classifiers can't be relied on. */
+  readonly classifiersNotReady: string | undefined;
   readonly gates: Gates;
   readonly audit: AuditLog;
   readonly recordContext: RecordContext;

@@ -1,13 +1,13 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { z } from "zod";
-import { labels } from "../../classifiers/classifier.ts";
+import { patternLabels } from "../../classifiers/classifier.ts";
 import { checkedYaml, readText } from "../checked-yaml.ts";
 
 const off = z.literal("off");
 const personalData = z.union([
   off,
-  z.strictObject({ action: z.enum(["mask", "block"]).default("mask"), labels: z.array(z.enum(labels)).default([...labels]) }),
+  z.strictObject({ action: z.enum(["mask", "block"]).default("mask"), labels: z.array(z.enum(patternLabels)).default([...patternLabels]) }),
 ]);
 const controlCharacters = z.union([off, z.strictObject({ run_max: z.int().min(1).default(8) })]);
 const invisibleText = z.union([off, z.strictObject({})]);

@@ -5,12 +5,14 @@ import OpenAI from "openai";
 import { Agent, type Dispatcher, request } from "undici";
 import { initAuthority, issueClient } from "../../certs/authority.ts";
 import type { Role } from "../../certs/identity.ts";
+import type { Classifiers } from "../../classifiers/classifier.ts";
 import { EchoEngine } from "../../models/echo-engine.ts";
 import type { Engine } from "../../models/engine.ts";
 import { startAppliance } from "../../server/appliance.ts";
 import { createAuditSecret } from "../../server/audit/keys.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import { Events } from "../../server/events.ts";
+import { testClassifiers } from "./classifiers.ts";
 import { scratchDir } from "./scratch.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -48,12 +50,15 @@ interface Settings {
   /** The text of a policy file. Default: the default policy */
   readonly policy?: string;
   readonly engines?: readonly Engine[];
+  /** Default: those of the repository */
+  readonly classifiers?: Classifiers;
   readonly config?: (config: Config) => Config;
 }
 
 export async function startTestAppliance({
   policy,
   engines = [new EchoEngine("echo")],
+  classifiers,
   config: change = (same) => same,
 }: Settings = {}): Promise<TestAppliance> {
   const dataDir = prepareData();
@@ -61,7 +66,7 @@ export async function startTestAppliance({
   if (policy !== undefined) writeFileSync(policyFile, policy);
   const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0" });
   const config = change({ ...defaults, ...(policy === undefined ? {} : { policy: policyFile }) });
-  const appliance = await startAppliance(config, engines, new Events("silent"));
+  const appliance = await startAppliance(config, { engines, classifiers: classifiers ?? (await testClassifiers()) }, new Events("silent"));
   const certsDir = join(dataDir, "certs");
   const agents = new Map<string, Agent>();
   const agent = (name = "app"): Agent => {

@@ -8,9 +8,11 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Runs a program to its end. */
-export async function run(program: string, args: readonly string[], env: Record<string, string> = {}): Promise<Ran> {
-  const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+/** Runs a program to its end; `input` is what it reads. */
+export async function run(program: string, args: readonly string[], env: Record<string, string> = {}, input = ""): Promise<Ran> {
+  const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin.on("error", () => {}); // a program need not read what it is given
+  child.stdin.end(input);
   const said = { stdout: "", stderr: "" };
   for (const name of ["stdout", "stderr"] as const)
     child[name].on("data", (data) => {

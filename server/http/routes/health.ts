@@ -6,11 +6,12 @@ export const alive: RequestHandler = (_request, response) => {
   response.json({ status: "ok" });
 };
 
-/** `GET /readyz`: every model is loaded and the audit log can be written; otherwise 503 and what is missing. */
-export function ready({ engines, audit }: Service): RequestHandler {
+/** `GET /readyz`: every model is loaded, the classifiers passed their self-test and the audit log can be written; otherwise 503 and what is missing. */
+export function ready({ engines, classifiersNotReady, audit }: Service): RequestHandler {
   return (_request, response) => {
     const checks = [
       ...[...engines.values()].map((engine) => ({ name: `model ${engine.model.id}`, problem: engine.notReady })),
+      { name: "classifiers", problem: classifiersNotReady },
       { name: "audit log", problem: audit.notWritable },
     ];
     const isReady = checks.every((check) => check.problem === undefined);

@@ -1,0 +1,61 @@
+import { type Model, readModel } from "./onnx/model.ts";
+import { Pool, type PoolSettings } from "./onnx/pool.ts";
+import { PiiClassifier } from "./pii/pii-classifier.ts";
+import { type Reading, TextClassifier } from "./text-classifier.ts";
+import type { Classifier, EntityVerdict, TextVerdict } from "./verdict.ts";
+
+export const tasks = ["injection", "delicate", "pii"] as const;
+export type Task = (typeof tasks)[number];
+
+/** The trained classifiers, on worker threads of their own. */
+export interface Classifiers extends AsyncDisposable {
+  readonly injection: Classifier<TextVerdict>;
+  readonly delicate: Classifier<TextVerdict>;
+  readonly pii: Classifier<EntityVerdict>;
+}
+
+/**
+ * Reads the models and starts the threads; nothing is computed yet. Throws with a sentence when a model is not the file that its description names,
+ * or the device is not there.
+ */
+export async function openClassifiers(settings: PoolSettings = {}, folder = new URL("./", import.meta.url)): Promise<Classifiers> {
+  const read = (task: Task): Promise<Model> => readModel(new URL(`${task}/`, folder));
+  const [injection, delicate, pii] = await Promise.all([read("injection"), read("delicate"), read("pii")]);
+  const pool = new Pool(new URL("tokenizer/", folder), settings);
+  try {
+    await pool.open(injection.file);
+  } catch (cause) {
+    await pool[Symbol.asyncDispose]();
+    throw cause;
+  }
+  return {
+    injection: new TextClassifier(injection, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) })),
+    delicate: new TextClassifier(delicate, pool, delicacy(delicate)),
+    pii: new PiiClassifier(pii, pool),
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+  };
+}
+
+/** Why the classifiers must not be relied on: the first self-test that failed; none when all are sound. */
+export async function selfTest(classifiers: Classifiers): Promise<string | undefined> {
+  try {
+    for (const task of tasks) await classifiers[task].selfTest();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Risk levels first, of which "at least 3" is delicate; then one logit a category. */
+function delicacy({ labels, temperature }: Model): (logits: Float32Array) => Reading {
+  const delicate = labels.indexOf("risk>=3");
+  const categories = labels.flatMap((label, index) => (label.startsWith("risk>=") ? [] : [[label, index] as const]));
+  return (logits) => ({
+    score: sigmoid((logits[delicate] ?? 0) / temperature),
+    categories: Object.fromEntries(categories.map(([label, index]) => [label, sigmoid(logits[index] ?? 0)])),
+  });
+}
+
+function sigmoid(logit: number): number {
+  return 1 / (1 + Math.exp(-logit));
+}

@@ -1,0 +1,99 @@
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { Piscina } from "piscina";
+import type { Tokens } from "./tokens.ts";
+import type { Input, WorkerSettings } from "./worker.ts";
+
+export interface PoolSettings {
+  readonly device?: WorkerSettings["device"];
+  /** Threads that classify; 0 or none given: one a core, at most four. */
+  readonly workers?: number;
+  /** Texts that may wait or be computed at the same time. */
+  readonly queueMax?: number;
+}
+
+/** More texts wait than `queueMax` allows. */
+export class ClassifiersBusyError extends Error {}
+
+const workersMax = 4;
+const queueMaxDefault = 256;
+
+/** The worker threads: what ONNX computes, it computes on the thread that asks, and that must not be the one that serves. */
+export class Pool implements AsyncDisposable {
+  readonly workers: number;
+  readonly device: WorkerSettings["device"];
+  readonly #piscina: Piscina;
+  readonly #queueMax: number;
+  readonly #tokenising = new Map<string, Promise<Tokens>>();
+  #texts = 0;
+
+  constructor(tokenizer: URL, { device = "cpu", workers = 0, queueMax = queueMaxDefault }: PoolSettings) {
+    this.workers = workers > 0 ? workers : Math.min(workersMax, availableParallelism());
+    this.device = device;
+    this.#queueMax = queueMax;
+    const workerData: WorkerSettings = { tokenizer: tokenizer.href, device, threads: 1 };
+    this.#piscina = new Piscina({
+      filename: fileURLToPath(new URL("worker.ts", import.meta.url)),
+      minThreads: this.workers,
+      maxThreads: this.workers,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      workerData,
+    });
+  }
+
+  /** Opens a model in every worker. Throws with a sentence when the device can't compute it. */
+  async open(file: string): Promise<void> {
+    try {
+      await Promise.all(Array.from({ length: this.workers }, () => this.#piscina.run(file, { name: "open" })));
+    } catch (cause) {
+      const because = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`The classifiers can't run on \`${this.device}\` here: ${because}. \`classifiers.device: cpu\` always works.`, {
+        cause,
+      });
+    }
+  }
+
+  /** Runs `work` on one text. Throws `ClassifiersBusyError` when too many are there already. */
+  async admit<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#texts >= this.#queueMax) {
+      throw new ClassifiersBusyError(`The classifiers have ${this.#queueMax} texts to judge already. Ask again in a moment.`);
+    }
+    this.#texts += 1;
+    try {
+      return await work();
+    } finally {
+      this.#texts -= 1;
+    }
+  }
+
+  /** Once for all classifiers that look at the same text at the same time. */
+  async tokenise(text: string): Promise<Tokens> {
+    const begun = this.#tokenising.get(text);
+    if (begun !== undefined) return await begun;
+    const tokens: Promise<Tokens> = this.#piscina.run(text, { name: "tokenise" });
+    this.#tokenising.set(text, tokens);
+    try {
+      return await tokens;
+    } finally {
+      this.#tokenising.delete(text);
+    }
+  }
+
+  /** Logits of each input, in order. A text has no more windows at work than there are workers, so that a long one lets short ones by. */
+  async compute(inputs: readonly Input[], signal?: AbortSignal): Promise<Float32Array[]> {
+    const outputs: Float32Array[] = [];
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      for (let index = next++; index < inputs.length; index = next++) {
+        signal?.throwIfAborted();
+        outputs[index] = await this.#piscina.run(inputs[index], { name: "compute" });
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.workers, inputs.length) }, lane));
+    return outputs;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#piscina.destroy();
+  }
+}

@@ -1,0 +1,63 @@
+import { workerData } from "node:worker_threads";
+import { InferenceSession, Tensor } from "onnxruntime-node";
+import { Tokeniser, type Tokens } from "./tokens.ts";
+
+/** What a worker is given when it starts. */
+export interface WorkerSettings {
+  readonly tokenizer: string;
+  readonly device: "cpu" | "cuda" | "webgpu";
+  /** Threads one computation uses. */
+  readonly threads: number;
+}
+
+/** One window of a text, special tokens and all. */
+export interface Input {
+  /** Path of the model. */
+  readonly file: string;
+  readonly ids: Int32Array;
+  /** For a model that takes the letter case of tokens. */
+  readonly cases?: Uint8Array;
+}
+
+const { tokenizer, device, threads } = workerData as WorkerSettings; // what the pool hands to its workers
+const tokeniser = new Tokeniser(new URL(tokenizer));
+const sessions = new Map<string, Promise<InferenceSession>>();
+
+export function tokenise(text: string): Tokens {
+  return tokeniser.tokensOf(text);
+}
+
+/** Logits, as flat as the model gives them. One window at a time: an int8 model has one scale for a whole batch, so that a neighbour would change the score. */
+export async function compute({ file, ids, cases }: Input): Promise<Float32Array> {
+  const session = await sessionOf(file);
+  const shape = [1, ids.length];
+  const { logits } = await session.run({
+    ids: new Tensor("int64", BigInt64Array.from(ids, BigInt), shape),
+    mask: new Tensor("int64", new BigInt64Array(ids.length).fill(1n), shape),
+    ...(cases === undefined ? {} : { cases: new Tensor("int64", BigInt64Array.from(cases, BigInt), shape) }),
+  });
+  if (!(logits?.data instanceof Float32Array)) throw new Error(`${file} answers with no \`logits\` in float.`);
+  return logits.data;
+}
+
+/** Opens a model, so that the first text does not wait for it. */
+export async function open(file: string): Promise<void> {
+  await sessionOf(file);
+}
+
+/** Opened once a worker, and kept. */
+function sessionOf(file: string): Promise<InferenceSession> {
+  const opened =
+    sessions.get(file) ??
+    InferenceSession.create(file, {
+      executionProviders: [device],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: "sequential",
+      logSeverityLevel: 4,
+      // A thread that waits must not burn the core that the language model computes on.
+      extra: { session: { intra_op: { allow_spinning: "0" } } },
+    });
+  sessions.set(file, opened);
+  return opened;
+}

@@ -1,0 +1,55 @@
+import type { Entity } from "./pii/entity.ts";
+
+/** Where a text comes from: typed by the caller, a document, the result of a tool. */
+export const origins = ["user", "document", "tool"] as const;
+export type Origin = (typeof origins)[number];
+
+/** How much of a text was looked at. Tokens that were not are not evaluated, which is not the same as clean. */
+export interface Coverage {
+  readonly tokensTotal: number;
+  readonly tokensScanned: number;
+  readonly windows: number;
+}
+
+/** A stretch of a text, in UTF-16 code units; `end` is exclusive. */
+export interface ScoredSpan {
+  readonly start: number;
+  readonly end: number;
+  /** 0 to 1. */
+  readonly score: number;
+}
+
+/** What a classifier of whole texts says. */
+export interface TextVerdict extends Coverage {
+  /** 0 to 1: the highest of all windows. */
+  readonly score: number;
+  readonly threshold: number;
+  /** Whether the score reaches the threshold. */
+  readonly flagged: boolean;
+  /** The windows that reach it; such as touch or overlap are one. */
+  readonly spans: readonly ScoredSpan[];
+  /** Score of each category, where the classifier has any: delicate, and about this. */
+  readonly categories?: Readonly<Record<string, number>>;
+}
+
+/** What the classifier of personal data says: the pieces in order, none over another. */
+export interface EntityVerdict extends Coverage {
+  readonly entities: readonly Entity[];
+}
+
+export interface JudgeOptions {
+  /** Defaults to `user`. */
+  readonly origin?: Origin;
+  readonly signal?: AbortSignal;
+  /** Who may be answered from the same cached verdict, so that nobody learns from the time it takes what another sent. Defaults to everybody. */
+  readonly scope?: string;
+}
+
+/** A trained judge of texts. */
+export interface Classifier<Verdict> {
+  readonly model: { readonly id: string; readonly sha256: string };
+  /** Throws `ClassifiersBusyError` when too many texts wait, the signal's reason when aborted, and whatever the runtime throws: never a verdict on a text it did not see. */
+  judge(text: string, options?: JudgeOptions): Promise<Verdict>;
+  /** Rejects, with the reason, when the model does not tell its known positive from its known negative. */
+  selfTest(): Promise<void>;
+}
