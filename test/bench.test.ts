@@ -40,6 +40,30 @@ describe("sallyport bench", () => {
     }
   });
 
+  it("measures the classifiers by length of text, with the language model idle and decoding", async () => {
+    const out = join(scratchDir(), "classifiers.json");
+    const { status, stdout } = await sallyport(["bench", "classifiers", "--quick", "--out", out], { SALLYPORT_CONFIG: echoConfig(1) });
+    expect(status).to.equal(0);
+    expect(stdout).to.match(/model +tokens +all p50 ms[\s\S]*classifiers\.json\n$/u);
+    const result = JSON.parse(readFileSync(out, "utf8"));
+    expect(result.peakMemoryBytes).to.be.greaterThan(100e6);
+    expect(result.tokensPerSecondDecodedMeanwhile).to.be.greaterThan(0);
+    expect(result.rows.map(({ model, words }: { model: string; words: number }) => [model, words])).to.deep.equal([
+      ["idle", 24],
+      ["idle", 96],
+      ["decoding", 24],
+      ["decoding", 96],
+    ]);
+    for (const { all, each, tokens, textsPerSecond } of result.rows) {
+      for (const { p50, p95, p99 } of [all, each.injection, each.delicate, each.pii])
+        expect(p50 > 0 && p95 >= p50 && p99 >= p95).to.equal(true);
+      expect(tokens).to.be.greaterThan(20);
+      expect(textsPerSecond).to.be.greaterThan(0);
+    }
+    const wrong = await sallyport(["bench", "everything"]);
+    expect(wrong.status).to.equal(2);
+  });
+
   it("stops within a second at Ctrl-C, and writes nothing", async () => {
     const out = join(scratchDir(), "never.json");
     const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "bench", "--out", out], {

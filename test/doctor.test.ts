@@ -50,6 +50,7 @@ describe("sallyport doctor", () => {
       "configuration",
       "policy",
       "model",
+      "classifiers",
       "memory",
       "disk",
       "certificates",

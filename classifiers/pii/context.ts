@@ -24,7 +24,7 @@ const announced: readonly (readonly [label: Label, words: string, value: string]
   [
     "VEHICLE_ID",
     "vin|licen[cs]e plate|number plate|plate (?=no|number|#)|registration (?=plate|no|number)|kennzeichen|chassis",
-    "(?=[\\p{L}-]{0,6}\\d)[\\p{L}\\d](?:[\\p{L}\\d]|[- ](?=[\\p{L}\\d]{1,4}\\b)){3,17}",
+    "(?=[\\p{L} -]{0,6}\\d)[\\p{L}\\d](?:[\\p{L}\\d]|[- ](?=[\\p{L}\\d]{1,4}\\b)){3,17}",
   ],
   ["CREDIT_CARD", "cvv2?|cvc2?|security code|card verification(?: value| code)?", "\\d{3,4}(?!\\d)"],
   ["CREDENTIAL", "pin|one-time (?:code|password)|otp|passcode", "\\d{4,8}(?!\\d)"],

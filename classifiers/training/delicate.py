@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 
 import metrics
 import rows
-from encoder import TextClassifier, scores_of, set_rounding
+from encoder import TextClassifier, round_from_now_on, scores_of
 from fit import arguments, fit, pad, seed_everything
 from words import Splitter
 
@@ -83,7 +83,7 @@ def categories_of(row):
 
 def main():
     parser = arguments(__doc__, epochs=3, lr=5e-5)
-    parser.add_argument("--frozen-layers", type=int, default=0)
+    parser.add_argument("--frozen-layers", type=int, default=0, help="of a large teacher, which stays in float")
     parser.add_argument("--pseudo", type=Path, help="JSONL of texts with a teacher's scores, {text, soft: [5]}")
     parser.add_argument("--held-out", default="", help="comma-separated files of ours that are not trained on")
     given = parser.parse_args()
@@ -125,7 +125,7 @@ def main():
         return json.dumps(figures)
 
     model = TextClassifier(given.encoder, LOGITS, frozen_layers=given.frozen_layers)
-    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate, late=lambda model: set_rounding(model, True))
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate, late=None if given.frozen_layers else round_from_now_on)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def pad(rows, fill):
 
 
 def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096, evaluate=None, late=None):
-    """Trains `model` in place. `loss_of(model, indices)` gives the loss of a batch; `late(model)` is called when a third of the steps is left. State is
+    """Trains `model` in place. `loss_of(model, indices)` gives the loss of a batch; `late(model)` is called before each step of the last third. State is
     kept in `out`; an interrupted run goes on there."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)

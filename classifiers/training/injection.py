@@ -8,9 +8,11 @@ import re
 import torch
 from transformers import AutoTokenizer
 
+import delicate
 import metrics
+import pii_texts
 import rows
-from encoder import TextClassifier, scores_of, set_rounding
+from encoder import TextClassifier, round_from_now_on, scores_of
 from fit import arguments, fit, pad, seed_everything
 from words import Splitter
 
@@ -108,6 +110,22 @@ def payloads(open_dir, rng):
     return attacks, passages
 
 
+# What an attack is announced with, and what ordinary passages are.
+TO_THE_MODEL = (
+    "Note to the assistant: {}", "AI reading this: {}", "SYSTEM: {}", "System message: {}", "New task: {}", "### Instruction\n{}", "Before you go on, {}", "Important update to your instructions: {}",
+    "If you are a language model, {}", "[assistant: {}]", "(for the summariser: {})", "URGENT, for the AI agent: {}", "Your next step is this: {}", "As the assistant, you must now do this: {}", "Admin override: {}",
+    "The user also asked you to do the following. {}", "Priority request for the chatbot: {}", "Maintenance mode is on: {}", "Test of the assistant, please comply: {}", "<system>{}</system>", "Instead of the above: {}",
+)
+TO_A_READER = (
+    "Note to the driver: {}", "Editor's note: {}", "For the night shift: {}", "New task for the team: {}", "### Agenda\n{}", "Before you go on holiday, {}", "Important update for tenants: {}", "If you are a new member, {}", "[to do: {}]",
+    "(for the printer: {})", "URGENT, for the warehouse: {}", "Next step: {}", "As the chair, I must add this: {}", "The customer also asked us for the following. {}", "Maintenance on Sunday: {}", "<remark>{}</remark>", "Instead of the Monday class: {}",
+)
+
+
+def framed(passage, frames, rng):
+    return rng.choice(frames).format(passage) if rng.random() < 0.3 else passage
+
+
 def place(carrier, passage, rng):
     """Puts a passage at any position: begin, between lines or sentences, end, or inside markup; returns the stretch around it that fits a window."""
     carrier = carrier.strip()
@@ -129,12 +147,28 @@ def embedded(open_dir, count, rng):
         text, origin = rng.choice(hosts)
         origin = origin if rng.random() < 0.75 else rng.choice(ORIGINS)
         common = {"origin": origin, "source": "embedded"}
-        found.append({"text": place(text, attacks[index % len(attacks)], rng), "label": 1, "family": "embedded", **common})
-        found.append({"text": place(text, rng.choice(passages), rng), "label": 0, "family": "embedded_benign", **common} if passages else {"text": text[:900], "label": 0, "family": "carrier", **common})
+        found.append({"text": place(text, framed(attacks[index % len(attacks)], TO_THE_MODEL, rng), rng), "label": 1, "family": "embedded", **common})
+        found.append({"text": place(text, framed(rng.choice(passages), TO_A_READER, rng), rng), "label": 0, "family": "embedded_benign", **common} if passages else {"text": text[:900], "label": 0, "family": "carrier", **common})
         if index % 2 == 0:
             start = rng.randrange(max(1, len(text) - 900))
             found.append({"text": text[start : start + 900], "label": 0, "family": "carrier", **common})
     return found
+
+
+def ordinary(open_dir, rng):
+    """Documents of every kind that hold no attack: paragraphs and filled forms of ours, diaries and chats, advice, case reports."""
+    found = [row["text"] for row in rows.sample(delicate.own(), 1600)]
+    ours, _ = pii_texts.templates()
+    found += [pii_texts.fill(row["template"], row["lang"], rng)[0] for row in rows.sample(ours, 1200)]
+    for name in ("yuxiaowei", "fenghaoran"):
+        found += [window for row in rows.sample(rows.jsonl(open_dir / f"pii/lifebench/{name}.jsonl"), 120) for window in (row["text"][:1000], row["text"][1000:2000]) if window]
+    found += [row["text"][:1000] for row in rows.sample(rows.jsonl(open_dir / "delicate/counsel_chat/counsel_chat.jsonl"), 300)]
+    found += [row["text"][1500:2500] for row in rows.sample(rows.jsonl(open_dir / "pii/meddocan_es/meddocan_train.jsonl"), 100)]
+    rng.shuffle(found)
+    joined = []
+    while found:
+        joined.append("\n\n".join(found.pop() for _ in range(min(len(found), rng.choice((1, 1, 2, 3))))))
+    return [{"text": text, "label": 0, "origin": rng.choice(ORIGINS[1:] * 2 + ORIGINS), "source": "ordinary", "family": "ordinary"} for text in joined if text.strip()]
 
 
 def disguised(found, rng):
@@ -173,7 +207,7 @@ def main():
     everything = rows.distinct(own() + open_rows(given.open, rng))
     training = [row for row in everything if row["source"] not in HELD_SOURCES]
     held = [row for row in everything if row["source"] in HELD_SOURCES]
-    training += embedded(given.open, given.embedded, rng)
+    training += embedded(given.open, given.embedded, rng) + ordinary(given.open, rng)
     training += disguised(training, rng)
     splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
     fill = splitter.fill
@@ -197,7 +231,7 @@ def main():
         return json.dumps(figures)
 
     model = TextClassifier(given.encoder, 1)
-    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=lambda model: set_rounding(model, True))
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=round_from_now_on)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import random
 import torch
 from transformers import AutoTokenizer
 
-from encoder import TokenClassifier, set_rounding
+from encoder import TokenClassifier, round_from_now_on
 from fit import arguments, fit, pad, seed_everything
 from pii_texts import IGNORED, NER, TAGS, conll, encoded, fill, open_sets, templates, varied
 from words import Splitter
@@ -75,7 +75,7 @@ def main():
         return json.dumps({name: report(model, splitter, rows_) for name, rows_ in held_sets.items()})
 
     model = TokenClassifier(given.encoder, len(TAGS))
-    fit(model, [len(one[0]) for one in training], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=17, evaluate=evaluate, late=lambda model: set_rounding(model, True))
+    fit(model, [len(one[0]) for one in training], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=17, evaluate=evaluate, late=round_from_now_on)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import { readPolicy } from "../../server/policy/policy.ts";
 import type { Command } from "../command.ts";
 import { certificates } from "../doctor/certificates.ts";
 import { type Check, examined } from "../doctor/check.ts";
+import { classifiers } from "../doctor/classifiers.ts";
 import { auditLog, keys } from "../doctor/data.ts";
 import { egress } from "../doctor/egress.ts";
 import { disk, memory, runtime } from "../doctor/host.ts";
@@ -17,7 +18,7 @@ export const doctor: Command = {
   usage: `Usage: npx sallyport doctor [--json]
 
 Looks at the runtime, egress (a route that leads out is a warning; it tries two addresses that are nobody's), memory, disk,
-configuration, policy, model files (SHA-256), certificates and keys, and the audit log. Each line says what to do.
+configuration, policy, model files (SHA-256), classifiers (self-test), certificates and keys, and the audit log. Each line says what to do.
 Changes nothing, needs no running service; exit status 1 when something is broken or keeps it from running.`,
 
   async run(args) {
@@ -43,6 +44,7 @@ async function examine(): Promise<Check[]> {
     { name: "configuration", state: "ok", detail: source ?? "all defaults" },
     ...(await examined("policy", () => ({ name: "policy", state: "ok", detail: `${readPolicy(policy).name}, ${policy}` }))),
     ...(await models(config)),
+    ...(await examined("classifiers", () => classifiers(config))),
     ...(await examined("memory", () => memory(config))),
     ...(await examined("disk", () => disk(dataDir))),
     ...(await certificates(join(dataDir, "certs"), tls.names)),
