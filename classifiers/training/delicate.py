@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 import metrics
 import rows
 from encoder import TextClassifier, round_from_now_on, scores_of
-from fit import arguments, fit, pad, seed_everything
+from fit import arguments, begin_from, fit, pad, seed_everything
 from words import Splitter
 
 TOKENS_MAX = 256
@@ -124,7 +124,7 @@ def main():
             figures["held_auc"] = round(metrics.auc(scores_of(model, held_ids, fill, DELICATE), bits), 4)
         return json.dumps(figures)
 
-    model = TextClassifier(given.encoder, LOGITS, frozen_layers=given.frozen_layers)
+    model = begin_from(TextClassifier(given.encoder, LOGITS, frozen_layers=given.frozen_layers), given.start)
     fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate, late=None if given.frozen_layers else round_from_now_on)
 
 

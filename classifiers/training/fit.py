@@ -101,9 +101,18 @@ def arguments(description, *, epochs, lr):
     parser.add_argument("--open", type=Path, required=True, help="folder of open data sets")
     parser.add_argument("--encoder", type=Path, required=True, help="folder of the encoder to start from")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and weights")
+    parser.add_argument("--start", type=Path, help="weights of an earlier run to go on from; parts of another shape begin anew")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--lr", type=float, default=lr)
     return parser
+
+
+def begin_from(model, weights):
+    """Loads what fits of `weights` (a file, or None) into `model`."""
+    if weights is not None:
+        known = model.state_dict()
+        model.load_state_dict({**known, **{name: value for name, value in torch.load(weights, weights_only=True).items() if known[name].shape == value.shape}})
+    return model
 
 
 def seed_everything(seed):

@@ -13,7 +13,7 @@ import metrics
 import pii_texts
 import rows
 from encoder import TextClassifier, round_from_now_on, scores_of
-from fit import arguments, fit, pad, seed_everything
+from fit import arguments, begin_from, fit, pad, seed_everything
 from words import Splitter
 
 TOKENS_MAX = 256
@@ -230,7 +230,7 @@ def main():
             figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}
         return json.dumps(figures)
 
-    model = TextClassifier(given.encoder, 1)
+    model = begin_from(TextClassifier(given.encoder, 1), given.start)
     fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=round_from_now_on)
 
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 from encoder import TokenClassifier, round_from_now_on
-from fit import arguments, fit, pad, seed_everything
+from fit import arguments, begin_from, fit, pad, seed_everything
 from pii_texts import IGNORED, NER, TAGS, conll, encoded, fill, open_sets, templates, varied
 from words import Splitter
 
@@ -74,7 +74,7 @@ def main():
     def evaluate(model):
         return json.dumps({name: report(model, splitter, rows_) for name, rows_ in held_sets.items()})
 
-    model = TokenClassifier(given.encoder, len(TAGS))
+    model = begin_from(TokenClassifier(given.encoder, len(TAGS)), given.start)
     fit(model, [len(one[0]) for one in training], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=17, evaluate=evaluate, late=round_from_now_on)
 
 
