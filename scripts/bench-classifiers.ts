@@ -16,7 +16,7 @@ type Row = Bucket & { readonly model: Model };
 
 /** `bench classifiers`: what judging costs, with the language model idle and decoding. */
 export async function benchClassifiers(quick: boolean, out: string): Promise<void> {
-  const plan = quick ? { words: [24, 96], texts: 10 } : { words: [24, 96, 400, 1_600, 12_000], texts: 100 };
+  const plan = quick ? { words: [24, 96], texts: 10 } : { words: [24, 96, 400, 1_600, 4_000], texts: 60 };
   const stop = stopSignal();
   try {
     const config = readConfig();
@@ -36,7 +36,7 @@ export async function benchClassifiers(quick: boolean, out: string): Promise<voi
         try {
           for (const [index, words] of plan.words.entries()) {
             progress(`texts of ${words} words, language model ${model}`);
-            const count = Math.max(5, Math.min(plan.texts, Math.round((plan.texts * 400) / words)));
+            const count = Math.max(5, Math.min(plan.texts, Math.round((plan.texts * 200) / words)));
             rows.push({ ...(await measureBucket(classifiers, words, count, 7 + index + rows.length, stop)), model });
           }
         } finally {
