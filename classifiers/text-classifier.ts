@@ -27,12 +27,7 @@ export class TextClassifier implements Classifier<TextVerdict> {
   }
 
   async judge(text: string, { origin = "user", signal, scope = "" }: JudgeOptions = {}): Promise<TextVerdict> {
-    const key = this.#cache.keyOf(text, origin, scope);
-    const known = this.#cache.get(key);
-    if (known !== undefined) return known;
-    const verdict = await this.#pool.admit(() => this.#judge(text, origin, signal));
-    this.#cache.set(key, verdict);
-    return verdict;
+    return await this.#cache.answer([text, origin, scope], () => this.#pool.admit(() => this.#judge(text, origin, signal)));
   }
 
   async selfTest(): Promise<void> {

@@ -12,21 +12,13 @@ export class VerdictCache<Verdict> {
     this.#judge = judge;
   }
 
-  keyOf(...parts: readonly string[]): string {
-    return hash("sha256", JSON.stringify([this.#judge, ...parts]));
-  }
-
-  get(key: string): Verdict | undefined {
-    const verdict = this.#verdicts.get(key);
-    if (verdict !== undefined) {
-      this.#verdicts.delete(key);
-      this.#verdicts.set(key, verdict);
-    }
-    return verdict;
-  }
-
-  set(key: string, verdict: Verdict): void {
+  /** The verdict kept for these parts, or the one that `judge` comes to, which is kept then. */
+  async answer(parts: readonly string[], judge: () => Promise<Verdict>): Promise<Verdict> {
+    const key = hash("sha256", JSON.stringify([this.#judge, ...parts]));
+    const verdict = this.#verdicts.get(key) ?? (await judge());
+    this.#verdicts.delete(key);
     if (this.#verdicts.size >= kept) this.#verdicts.delete(this.#verdicts.keys().next().value ?? key);
     this.#verdicts.set(key, verdict);
+    return verdict;
   }
 }

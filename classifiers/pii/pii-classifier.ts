@@ -23,12 +23,7 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
   }
 
   async judge(text: string, { signal, scope = "" }: JudgeOptions = {}): Promise<EntityVerdict> {
-    const key = this.#cache.keyOf(text, scope);
-    const known = this.#cache.get(key);
-    if (known !== undefined) return known;
-    const verdict = await this.#pool.admit(() => this.#judge(text, signal));
-    this.#cache.set(key, verdict);
-    return verdict;
+    return await this.#cache.answer([text, scope], () => this.#pool.admit(() => this.#judge(text, signal)));
   }
 
   async selfTest(): Promise<void> {
