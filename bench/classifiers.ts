@@ -1,5 +1,5 @@
 import { performance } from "node:perf_hooks";
-import type { Classifiers, Task } from "../classifiers/classifier.ts";
+import { type Classifiers, type Task, tasks } from "../classifiers/classifier.ts";
 import type { Engine } from "../models/engine.ts";
 import { percentile, rounded } from "./statistics.ts";
 
@@ -24,7 +24,6 @@ export interface Times {
   readonly p99: number;
 }
 
-const tasks = ["injection", "delicate", "pii"] as const;
 const sideBySide = 8;
 
 /** Texts that no cache has seen: words of an ordinary letter in an order that a counter decides. */

@@ -24,16 +24,16 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
     await pool.open(injection.file);
-  } catch (cause) {
+    return {
+      injection: new TextClassifier(injection, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) })),
+      delicate: new TextClassifier(delicate, pool, delicacy(delicate)),
+      pii: new PiiClassifier(pii, pool),
+      [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
+    };
+  } catch (error) {
     await pool[Symbol.asyncDispose]();
-    throw cause;
+    throw error;
   }
-  return {
-    injection: new TextClassifier(injection, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) })),
-    delicate: new TextClassifier(delicate, pool, delicacy(delicate)),
-    pii: new PiiClassifier(pii, pool),
-    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
-  };
 }
 
 /** Why the classifiers must not be relied on: the first self-test that failed; none when all are sound. */
@@ -47,8 +47,9 @@ export async function selfTest(classifiers: Classifiers): Promise<string | undef
 }
 
 /** Risk levels first, of which "at least 3" is delicate; then one logit a category. */
-function delicacy({ labels, temperature }: Model): (logits: Float32Array) => Reading {
+function delicacy({ id, labels, temperature }: Model): (logits: Float32Array) => Reading {
   const delicate = labels.indexOf("risk>=3");
+  if (delicate === -1) throw new Error(`${id} has no label risk>=3.`);
   const categories = labels.flatMap((label, index) => (label.startsWith("risk>=") ? [] : [[label, index] as const]));
   return (logits) => ({
     score: sigmoid((logits[delicate] ?? 0) / temperature),

@@ -1,4 +1,4 @@
-import type { Model } from "./onnx/model.ts";
+import { type Model, thresholdOf } from "./onnx/model.ts";
 import type { Pool } from "./onnx/pool.ts";
 import type { Tokens } from "./onnx/tokens.ts";
 import { type Window, windowsOf } from "./onnx/windows.ts";
@@ -46,7 +46,7 @@ export class TextClassifier implements Classifier<TextVerdict> {
     const windows = windowsOf(tokens.ids.length, size, this.model.overlap);
     const inputs = windows.map((window): Input => ({ file: this.model.file, ids: this.#idsOf(tokens, window, head) }));
     const readings = (await this.#pool.compute(inputs, signal)).map(this.#read);
-    const threshold = this.model.thresholds[origin] ?? this.model.thresholds.any ?? 1;
+    const threshold = thresholdOf(this.model, origin);
     const score = Math.max(0, ...readings.map((one) => one.score));
     return {
       score,

@@ -146,6 +146,16 @@ describe("what is not sound", function () {
     expect(await opened({}, folder)).to.match(/injection\/model\.onnx is not the file that model\.json describes/u);
   });
 
+  it("judges nothing without a threshold", async () => {
+    await using classifiers = await openClassifiers(
+      {},
+      changed((description) => {
+        description.thresholds = { document: 0.5 };
+      }),
+    );
+    expect(await selfTest(classifiers)).to.match(/has no threshold for user\.$/u);
+  });
+
   it("is refused with a sentence when the device is not there", async () => {
     expect(await opened({ device: "cuda", workers: 1 })).to.match(
       /^The classifiers can't run on `cuda` here: .*`classifiers\.device: cpu` always works\.$/su,

@@ -31,6 +31,13 @@ export interface Model extends ModelDescription {
   readonly file: string;
 }
 
+/** From which score on a text of this origin is flagged. Throws where the description has none: without a threshold nothing would ever be. */
+export function thresholdOf({ id, thresholds }: Model, origin: string): number {
+  const threshold = thresholds[origin] ?? thresholds.any;
+  if (threshold === undefined) throw new Error(`${id} has no threshold for ${origin}.`);
+  return threshold;
+}
+
 /** Reads `model.json` and checks that `model.onnx` is the file that it describes. */
 export async function readModel(folder: URL): Promise<Model> {
   const described = new URL("model.json", folder);

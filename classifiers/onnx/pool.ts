@@ -85,8 +85,13 @@ export class Pool implements AsyncDisposable {
     let next = 0;
     const lane = async (): Promise<void> => {
       for (let index = next++; index < inputs.length; index = next++) {
-        signal?.throwIfAborted();
-        outputs[index] = await this.#piscina.run(inputs[index], { name: "compute" });
+        try {
+          signal?.throwIfAborted();
+          outputs[index] = await this.#piscina.run(inputs[index], { name: "compute" });
+        } catch (error) {
+          next = inputs.length; // the other lanes stop too
+          throw error;
+        }
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.workers, inputs.length) }, lane));

@@ -37,6 +37,8 @@ export async function compute({ file, ids, cases }: Input): Promise<Float32Array
     ...(cases === undefined ? {} : { cases: new Tensor("int64", BigInt64Array.from(cases, BigInt), shape) }),
   });
   if (!(logits?.data instanceof Float32Array)) throw new Error(`${file} answers with no \`logits\` in float.`);
+  // A score that is no number would reach no threshold.
+  if (!logits.data.every(Number.isFinite)) throw new Error(`${file} answers with a logit that is no number.`);
   return logits.data;
 }
 

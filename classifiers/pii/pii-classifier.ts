@@ -1,4 +1,4 @@
-import type { Model } from "../onnx/model.ts";
+import { type Model, thresholdOf } from "../onnx/model.ts";
 import type { Pool } from "../onnx/pool.ts";
 import type { Tokens } from "../onnx/tokens.ts";
 import { ownParts, type Window, windowsOf } from "../onnx/windows.ts";
@@ -36,7 +36,7 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
   }
 
   async #judge(text: string, signal?: AbortSignal): Promise<EntityVerdict> {
-    const { tokens_max, overlap, labels, temperature, thresholds } = this.model;
+    const { tokens_max, overlap, labels, temperature } = this.model;
     const tokens = await this.#pool.tokenise(text);
     const windows = windowsOf(tokens.ids.length, tokens_max - 2, overlap);
     const logits = await this.#pool.compute(
@@ -48,7 +48,7 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
       from: windows[index]?.from ?? 0,
       logits: (logits[index] ?? new Float32Array()).subarray(labels.length), // without the token before the first
     }));
-    const found = entitiesOf(wordsOf(tokens, tagged, labels, temperature), thresholds.any ?? 1);
+    const found = entitiesOf(wordsOf(tokens, tagged, labels, temperature), thresholdOf(this.model, "any"));
     return {
       entities: join(findPersonalData(text), findAnnounced(text), found),
       tokensTotal: tokens.ids.length,

@@ -25,7 +25,7 @@ def share(hits, count):
     z, rate = 1.96, hits / count
     middle = (rate + z * z / (2 * count)) / (1 + z * z / count)
     half = z * math.sqrt(rate * (1 - rate) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return f"{100 * rate:.1f} % ({100 * (middle - half):.1f}–{100 * (middle + half):.1f})"
+    return f"{100 * rate:.1f} % ({100 * max(0, middle - half):.1f}–{100 * (middle + half):.1f})"
 
 
 def table(head, lines):
