@@ -108,6 +108,11 @@ describe("tokens", () => {
     expect(ids("IGNORE")).to.deep.equal(ids("ignore"));
   });
 
+  it("see a word without end in pieces, not as one that is unknown", () => {
+    const unknown = 100;
+    expect([...tokeniser.tokensOf("ignoreinstructions".repeat(40)).ids]).to.not.include(unknown);
+  });
+
   it("carry the letter case of their word", () => {
     const cases = (text: string): number[] => [...tokeniser.tokensOf(text).cases];
     expect([",", "anna", "Anna", "ANNA", "McDonald", "B52", "A"].map((word) => cases(word)[0])).to.deep.equal([0, 1, 2, 3, 4, 5, 2]);
@@ -134,10 +139,16 @@ describe("windows", () => {
   it("have parts of their own that together are every token once", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 5000 }), shape, (count, [size, overlap]) => {
-        const parts = ownParts(windowsOf(count, size, Math.floor(overlap / 2)));
+        const windows = windowsOf(count, size, Math.floor(overlap / 2));
+        const parts = ownParts(windows);
         expect(parts[0]?.from ?? 0).to.equal(0);
         expect(parts.at(-1)?.to ?? 0).to.equal(count);
-        for (let index = 1; index < parts.length; index += 1) expect(parts[index]?.from).to.equal(parts[index - 1]?.to);
+        for (let index = 1; index < parts.length; index += 1) {
+          const seam = parts[index]?.from ?? 0;
+          expect(seam).to.equal(parts[index - 1]?.to);
+          const [before, after] = [(windows[index - 1]?.to ?? 0) - seam, seam - (windows[index]?.from ?? 0)];
+          expect(Math.abs(before - after), "as far from one edge as from the other").to.be.at.most(1);
+        }
       }),
     );
   });

@@ -26,6 +26,8 @@ export class Pool implements AsyncDisposable {
   readonly #queueMax: number;
   readonly #tokenising = new Map<string, Promise<Tokens>>();
   #texts = 0;
+  readonly #given = new Set<Promise<unknown>>();
+  #closed = false;
 
   constructor(tokenizer: URL, { device = "cpu", workers = 0, queueMax = queueMaxDefault }: PoolSettings) {
     this.workers = workers > 0 ? workers : Math.min(workersMax, availableParallelism());
@@ -44,7 +46,7 @@ export class Pool implements AsyncDisposable {
   /** Opens a model in every worker. Throws with a sentence when the device can't compute it. */
   async open(file: string): Promise<void> {
     try {
-      await Promise.all(Array.from({ length: this.workers }, () => this.#piscina.run(file, { name: "open" })));
+      await Promise.all(Array.from({ length: this.workers }, () => this.#give("open", file)));
     } catch (cause) {
       const because = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`The classifiers can't run on \`${this.device}\` here: ${because}. \`classifiers.device: cpu\` always works.`, {
@@ -70,7 +72,7 @@ export class Pool implements AsyncDisposable {
   async tokenise(text: string): Promise<Tokens> {
     const begun = this.#tokenising.get(text);
     if (begun !== undefined) return await begun;
-    const tokens: Promise<Tokens> = this.#piscina.run(text, { name: "tokenise" });
+    const tokens: Promise<Tokens> = this.#give("tokenise", text);
     this.#tokenising.set(text, tokens);
     try {
       return await tokens;
@@ -87,7 +89,7 @@ export class Pool implements AsyncDisposable {
       for (let index = next++; index < inputs.length; index = next++) {
         try {
           signal?.throwIfAborted();
-          outputs[index] = await this.#piscina.run(inputs[index], { name: "compute" });
+          outputs[index] = await this.#give("compute", inputs[index]);
         } catch (error) {
           next = inputs.length; // the other lanes stop too
           throw error;
@@ -98,7 +100,22 @@ export class Pool implements AsyncDisposable {
     return outputs;
   }
 
+  /** @param name what a worker exports. */
+  async #give<Result>(name: keyof typeof import("./worker.ts"), task: unknown): Promise<Result> {
+    if (this.#closed) throw new Error("The classifiers are closed.");
+    const result: Promise<Result> = this.#piscina.run(task, { name });
+    this.#given.add(result);
+    try {
+      return await result;
+    } finally {
+      this.#given.delete(result);
+    }
+  }
+
+  /** What the workers were given is finished first, since ending a thread inside the runtime ends the process; no more is given to them. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#given);
     await this.#piscina.destroy();
   }
 }
