@@ -1,4 +1,6 @@
 import { expect } from "chai";
+import { openClassifiers, tasks } from "../classifiers/classifier.ts";
+import { answerTo } from "../scripts/commands/classify.ts";
 import { inOrder } from "../scripts/in-order.ts";
 import { linesOf } from "../scripts/lines.ts";
 import { sallyport } from "./support/sallyport.ts";
@@ -33,6 +35,17 @@ describe("sallyport classify", function () {
       [null, false],
     ]);
     expect(rows[0]).to.have.all.keys("id", "score", "flagged", "threshold", "spans", "windows", "tokens_total", "tokens_scanned");
+  });
+
+  it("gives no verdict on a text that could not be judged", async () => {
+    const closed = await openClassifiers({ workers: 1 });
+    await closed[Symbol.asyncDispose]();
+    for (const task of tasks) {
+      expect(await answerTo('{"id": 1, "text": "Good morning."}', closed, task, "user")).to.deep.equal({
+        id: 1,
+        error: "The classifiers are closed.",
+      });
+    }
   });
 
   it("finds personal data by its place in UTF-16 code units", async () => {

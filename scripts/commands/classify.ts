@@ -53,7 +53,8 @@ const lineBytesMax = 16_777_216;
 
 const lineSchema = z.object({ id: z.union([z.string(), z.number(), z.null()]).default(null), text: z.string() });
 
-async function answerTo(line: string | undefined, classifiers: Classifiers, task: Task, origin: Origin): Promise<object> {
+/** What is written for one line; `undefined` is one that was too long. Never rejects: a text that could not be judged has an error in place of a verdict. */
+export async function answerTo(line: string | undefined, classifiers: Classifiers, task: Task, origin: Origin): Promise<object> {
   if (line === undefined) return { id: null, error: `The line is longer than ${lineBytesMax} bytes.` };
   let value: unknown;
   try {
