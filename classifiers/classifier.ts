@@ -12,4 +12,5 @@ export {
   type Origin,
   origins,
   type TextVerdict,
+  type ViewName,
 } from "./verdict.ts";

@@ -25,7 +25,9 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   try {
     await pool.open(injection.file);
     return {
-      injection: new TextClassifier(injection, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) })),
+      injection: new TextClassifier(injection, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) }), {
+        viewed: true,
+      }),
       delicate: new TextClassifier(delicate, pool, delicacy(delicate)),
       pii: new PiiClassifier(pii, pool),
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),

@@ -5,6 +5,7 @@ import { type Window, windowsOf } from "./onnx/windows.ts";
 import type { Input } from "./onnx/worker.ts";
 import type { Classifier, JudgeOptions, Origin, ScoredSpan, TextVerdict } from "./verdict.ts";
 import { VerdictCache } from "./verdict-cache.ts";
+import { inOriginal, type Mapped } from "./views/mapped.ts";
 
 /** Reads the logits of one window. */
 export interface Reading {
@@ -17,12 +18,15 @@ export class TextClassifier implements Classifier<TextVerdict> {
   readonly model: Model;
   readonly #pool: Pool;
   readonly #read: (logits: Float32Array) => Reading;
+  readonly #viewed: boolean;
   readonly #cache: VerdictCache<TextVerdict>;
 
-  constructor(model: Model, pool: Pool, read: (logits: Float32Array) => Reading) {
+  /** @param viewed whether it looks at what may be hidden in a text too. */
+  constructor(model: Model, pool: Pool, read: (logits: Float32Array) => Reading, { viewed = false } = {}) {
     this.model = model;
     this.#pool = pool;
     this.#read = read;
+    this.#viewed = viewed;
     this.#cache = new VerdictCache(`${model.sha256} ${JSON.stringify(model.thresholds)}`);
   }
 
@@ -40,6 +44,22 @@ export class TextClassifier implements Classifier<TextVerdict> {
   }
 
   async #judge(text: string, origin: Origin, signal?: AbortSignal): Promise<TextVerdict> {
+    if (!this.#viewed) return await this.#judgeAsItIs(text, origin, signal);
+    const views = await this.#pool.views(text);
+    const verdicts = await Promise.all(
+      views.map(async (view) => {
+        const { spans, ...verdict } = await this.#judgeAsItIs(view.text, origin, signal);
+        return { ...verdict, view: view.name, spans: spansInOriginal(spans, view) };
+      }),
+    );
+    const [original, ...hidden] = verdicts;
+    if (original === undefined) throw new Error(`${this.model.id} was given no view of a text.`);
+    const worst = hidden.reduce((one, other) => (other.score > one.score ? other : one), original);
+    const { tokensTotal, tokensScanned, windows } = original;
+    return { ...worst, tokensTotal, tokensScanned, windows };
+  }
+
+  async #judgeAsItIs(text: string, origin: Origin, signal?: AbortSignal): Promise<TextVerdict> {
     const tokens = await this.#pool.tokenise(text);
     const head = this.#headOf(origin);
     const size = this.model.tokens_max - head.length - 1;
@@ -71,18 +91,30 @@ export class TextClassifier implements Classifier<TextVerdict> {
   }
 }
 
+/** The windows that reach the threshold. */
 function spansOf({ starts, ends }: Tokens, windows: readonly Window[], readings: readonly Reading[], threshold: number): ScoredSpan[] {
-  const spans: ScoredSpan[] = [];
-  for (const [index, { from, to }] of windows.entries()) {
+  const spans = windows.flatMap(({ from, to }, index) => {
     const score = readings[index]?.score ?? 0;
-    if (score < threshold) continue;
     const start = starts[from] ?? 0;
-    const end = ends[to - 1] ?? start;
-    const last = spans.at(-1);
-    if (last !== undefined && start <= last.end) spans[spans.length - 1] = { start: last.start, end, score: Math.max(last.score, score) };
-    else spans.push({ start, end, score });
+    return score < threshold ? [] : [{ start, end: ends[to - 1] ?? start, score }];
+  });
+  return merged(spans);
+}
+
+/** Where spans of a view stand in the text itself. */
+function spansInOriginal(spans: readonly ScoredSpan[], view: Mapped): ScoredSpan[] {
+  return merged(spans.map(({ start, end, score }) => ({ ...inOriginal(view, start, end), score })));
+}
+
+/** Spans in order of their beginning; such as touch or overlap become one, with the higher score. */
+function merged(spans: readonly ScoredSpan[]): ScoredSpan[] {
+  const found: ScoredSpan[] = [];
+  for (const { start, end, score } of spans) {
+    const last = found.at(-1);
+    if (last === undefined || start > last.end) found.push({ start, end, score });
+    else found[found.length - 1] = { start: last.start, end: Math.max(last.end, end), score: Math.max(last.score, score) };
   }
-  return spans;
+  return found;
 }
 
 /** The highest of all windows, category by category. */

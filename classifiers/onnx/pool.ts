@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
+import type { View } from "../views/views.ts";
 import type { Tokens } from "./tokens.ts";
 import type { Input, WorkerSettings } from "./worker.ts";
 
@@ -79,6 +80,11 @@ export class Pool implements AsyncDisposable {
     } finally {
       this.#tokenising.delete(text);
     }
+  }
+
+  /** The text itself, then what may be hidden in it. */
+  async views(text: string): Promise<View[]> {
+    return await this.#give("views", text);
   }
 
   /** Logits of each input, in order. A text has no more windows at work than there are workers, so that a long one lets short ones by. */

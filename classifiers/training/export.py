@@ -31,8 +31,12 @@ class RowInt8Embedding(nn.Module):
         return self.rows[ids].float() * self.scales[ids]
 
 
+def untrained(task, encoder):
+    return TokenClassifier(encoder, len(pii_texts.TAGS)) if task == "pii" else TextClassifier(encoder, delicate.LOGITS if task == "delicate" else 1)
+
+
 def build(task, encoder, weights):
-    model = TokenClassifier(encoder, len(pii_texts.TAGS)) if task == "pii" else TextClassifier(encoder, delicate.LOGITS if task == "delicate" else 1)
+    model = untrained(task, encoder)
     model.load_state_dict(torch.load(weights, weights_only=True))
     return model.eval()
 

@@ -19,8 +19,9 @@ export const classify: Command = {
   usage: `Usage: npx sallyport classify --task injection|delicate|pii [--origin user|document|tool] < IN.jsonl > OUT.jsonl
 
 Reads one JSON object a line, {"id": …, "text": "…"}, and writes one a line, in the same order, as it goes:
-  injection, delicate   {"id", "score", "flagged", "threshold", "spans", "windows", "tokens_total", "tokens_scanned", "categories"?}
+  injection, delicate   {"id", "score", "flagged", "threshold", "spans", "windows", "tokens_total", "tokens_scanned", "view"?, "categories"?}
   pii                   {"id", "entities": [{"start", "end", "label", "score"}], "windows", "tokens_total", "tokens_scanned"}
+"view" says how injection read the text when the score was highest: original, plain (nothing unseen, no lookalikes), decoded, respelled, turned.
 Offsets are UTF-16 code units of the text, "end" is exclusive. A line that can't be read gives {"id", "error"} in its place.
 Needs no running service, no language model and no certificate.
 
@@ -81,9 +82,8 @@ function idIn(value: unknown): Id {
   return typeof id === "string" || typeof id === "number" ? id : null;
 }
 
-function scoreLine(id: Id, { score, flagged, threshold, spans, windows, tokensTotal, tokensScanned, categories }: TextVerdict): object {
-  const counted = { windows, tokens_total: tokensTotal, tokens_scanned: tokensScanned };
-  return { id, score, flagged, threshold, spans, ...counted, ...(categories === undefined ? {} : { categories }) };
+function scoreLine(id: Id, { tokensTotal, tokensScanned, ...verdict }: TextVerdict): object {
+  return { id, ...verdict, tokens_total: tokensTotal, tokens_scanned: tokensScanned };
 }
 
 function entitiesLine(id: Id, { entities, windows, tokensTotal, tokensScanned }: EntityVerdict): object {

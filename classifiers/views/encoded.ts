@@ -1,0 +1,91 @@
+import { type Edit, editsOf } from "./mapped.ts";
+
+/** Longest piece that is decoded, in characters of the encoded text. */
+const encodedMax = 98_304;
+
+/** Share of what was decoded that must be letters, digits, common signs and spaces for it to be a text. */
+const textShareMin = 0.9;
+
+/** Base64 of certificates and keys is wrapped at 64 or 76 characters. */
+const base64 = /(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]{4}(?:\r?\n)?){3,}[A-Za-z0-9+/_-]{0,4}={0,2}(?![A-Za-z0-9+/_-])/gu;
+const hex = /(?<![A-Za-z0-9])(?:0x)?(?:[0-9a-f]{2}[ ,:]?(?:0x)?){8,}(?![A-Za-z0-9])/giu;
+const escapes = /(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}){3,}/giu;
+const word = /[^\s"'<>]{9,}/gu;
+const entities = /(?:&(?:#\d{2,7}|#x[0-9a-f]{2,6}|[a-z]{2,8});[\w ]{0,8}?){3,}/giu;
+const line = /[^\n]{9,}(?:(?<==\r?)\n[^\n]+)*/gu;
+const binary = /(?<!\d)(?:[01]{8}[ ,]?){4,}(?!\d)/gu;
+const decimal = /(?<![\d.])(?:\d{2,3}[ ,;]{1,2}){7,}\d{2,3}(?![\d.])/gu;
+
+/** What each encoded stretch of `text` says, where that is a text. */
+export function encodedEdits(text: string): Edit[] {
+  for (const { expression, decode } of encodings) {
+    const edits = editsOf(text, expression, ([run]) => (run.length > encodedMax ? undefined : readable(decode(run))));
+    if (edits.length > 0) return edits;
+  }
+  return [];
+}
+
+/** The first that finds something is taken; the next pass over the text takes the others. */
+const encodings: readonly { readonly expression: RegExp; readonly decode: (run: string) => string | Uint8Array | undefined }[] = [
+  { expression: escapes, decode: (run) => run.replaceAll(/\\(?:x|u\{?)([0-9a-f]+)\}?/giu, (_, code) => fromCode(code)) },
+  { expression: entities, decode: (run) => run.replaceAll(/&(#x?)?([\da-z]+);/giu, entity) },
+  { expression: word, decode: (run) => bytesOf(run, /%([0-9a-f]{2})/giu) },
+  { expression: line, decode: (run) => bytesOf(run.replaceAll(/=\r?\n/gu, ""), /=([0-9A-F]{2})/gu) },
+  { expression: binary, decode: (run) => Uint8Array.from(run.match(/[01]{8}/gu) ?? [], (byte) => Number.parseInt(byte, 2)) },
+  { expression: hex, decode: (run) => Buffer.from(run.replaceAll(/0x|[ ,:]/giu, ""), "hex") },
+  { expression: decimal, decode: (run) => Uint8Array.from(run.match(/\d+/gu) ?? [], Number) },
+  { expression: base64, decode: (run) => Buffer.from(run, "base64") },
+];
+
+const named: Readonly<Record<string, string>> = {
+  amp: "&",
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  nbsp: " ",
+  shy: "",
+  colon: ":",
+  sol: "/",
+  lpar: "(",
+  rpar: ")",
+  comma: ",",
+  period: ".",
+};
+
+function entity(whole: string, kind: string | undefined, name: string): string {
+  if (kind === undefined) return named[name] ?? whole;
+  return kind === "#" ? fromCode(Number(name).toString(16)) : fromCode(name);
+}
+
+function fromCode(digits: string): string {
+  const code = Number.parseInt(digits, 16);
+  return code <= 0x10ffff ? String.fromCodePoint(code) : "";
+}
+
+/** The bytes of a text in which some are written as two hexadecimal digits; none when there are few such, or the text has what is no byte. */
+function bytesOf(run: string, escaped: RegExp): Uint8Array | undefined {
+  if ((run.match(escaped)?.length ?? 0) < escapedMin) return undefined;
+  return Buffer.from(
+    run.replaceAll(escaped, (_, code) => fromCode(code)),
+    "latin1",
+  );
+}
+
+const escapedMin = 3;
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Bytes or characters as a text, when they are one: certificates, keys, pictures and numbers are not. */
+function readable(decoded: string | Uint8Array | undefined): string | undefined {
+  if (decoded === undefined) return undefined;
+  let text: string;
+  try {
+    text = typeof decoded === "string" ? decoded : utf8.decode(decoded);
+  } catch {
+    return undefined;
+  }
+  const usual = text.match(/[\p{L}\p{N}\p{M} .,;:!?'"()\-\n<>/{}[\]=_&%+*#@$`~|^\\]/gu)?.length ?? 0;
+  const isText = text.length >= 6 && usual >= textShareMin * [...text].length && /\p{L}{2}|[0-9a-f]{16}/iu.test(text);
+  return isText ? text : undefined;
+}

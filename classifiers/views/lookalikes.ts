@@ -1,0 +1,31 @@
+import { type Edit, editsOf } from "./mapped.ts";
+
+/** Letters of other scripts, and of phonetics, that look like Latin ones (the common ones of Unicode UTS #39): each before the letter it looks like. */
+const pairs =
+  "аa вb еe кk мm нh оo рp сc тt уy хx ѕs іi јj ԁd ԛq ԝw һh ӏl ѐe ёe ґr пn гr зz бb иu яr АA ВB ЕE КK МM НH ОO РP СC ТT УY ХX ЅS ІI ЈJ ҮY " +
+  "αa βb εe ηn ιi κk νv οo ρp τt υu χx ωw γy σo ϲc ϳj ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX օo ոn սu հh ցg զq " +
+  "ᴀa ʙb ᴄc ᴅd ᴇe ꜰf ɢg ʜh ɪi ᴊj ᴋk ʟl ᴍm ɴn ᴏo ᴘp ǫq ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ᴢz ɑa ɡg ɩi ıi ɾr ʋv ɯw ƙk ɓb ɗd ɠg ɦh ɭl ɱm ɳn ƥp ʂs ƭt ƈc";
+const latin = new Map(pairs.split(" ").map((pair) => [...pair] as [string, string])); // two letters each
+
+const words = /[\p{L}\p{M}]+/gu;
+const phonetic = /[\u0250-\u02af\u1d00-\u1d7f\ua730-\ua731]/u;
+
+/** One ligature of Arabic alone becomes eighteen letters: more than this is no disguise of a word. */
+const expansionMax = 4;
+
+/** Full-width, mathematical, circled and other forms of letters and digits as plain ones; stacks of marks taken off. */
+export function plainEdits(text: string): Edit[] {
+  return editsOf(text, /\P{ASCII}+/gu, ([run]) => {
+    const plain = run.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1").normalize("NFKC");
+    return plain.length <= run.length * expansionMax ? plain : undefined;
+  });
+}
+
+/** Lookalikes as the letters they look like, in words that mix them with Latin letters or are written in phonetic ones: Russian and Greek stay. */
+export function lookalikeEdits(text: string): Edit[] {
+  return editsOf(text, words, ([word]) => {
+    const mixed = /[a-z]/iu.test(word) && /[^\p{Script=Latin}\p{M}]/u.test(word);
+    if (!mixed && !phonetic.test(word)) return undefined;
+    return word.replaceAll(/\p{M}/gu, "").replaceAll(/\P{ASCII}/gu, (char) => latin.get(char) ?? char);
+  });
+}
