@@ -7,11 +7,10 @@ import type { Engine } from "../models/engine.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import type { Config } from "./config.ts";
 import { Events } from "./events.ts";
-import { gatesOf } from "./guards/gates.ts";
 import { createApp } from "./http/app.ts";
 import { Listener } from "./http/listener.ts";
 import { RunningCalls } from "./http/running-calls.ts";
-import { readPolicy } from "./policy/policy.ts";
+import { Policies } from "./policy/policies.ts";
 
 export interface Appliance extends AsyncDisposable {
   /** Base URL without a path. */
@@ -29,8 +28,8 @@ export interface Models {
 export async function startAppliance(config: Config, { engines, classifiers }: Models, events = new Events()): Promise<Appliance> {
   await using parts = new AsyncDisposableStack();
   for (const engine of engines) parts.use(engine);
-  const policy = readPolicy(config.policy);
-  const { name, sha256 } = policy;
+  const policies = parts.use(new Policies(config.policy, classifiers, events));
+  const { name, sha256 } = policies.main;
   const models = engines.map((engine) => engine.model);
   const audit = AuditLog.open(config.dataDir, { models: models.map(({ id, sha256 }) => ({ id, sha256 })), policy: { name, sha256 } });
   parts.defer(() => audit.close());
@@ -39,9 +38,8 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
     limits: config.limits,
     engines: new Map(engines.map((engine) => [engine.model.id, engine])),
     classifiersNotReady: await selfTest(classifiers),
-    gates: gatesOf(policy),
+    policies,
     audit,
-    recordContext: { policy: { name, sha256 }, storesText: policy.audit.text === "encrypted" },
     running,
     events,
     startedAt: Date.now(),

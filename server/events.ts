@@ -38,6 +38,15 @@ export class Events {
     this.#log.error({ ...rest, error: describe(error) }, "failed");
   }
 
+  policyRead(fields: { readonly policy: string; readonly sha256: string }): void {
+    this.#log.info(fields, "policy reloaded");
+  }
+
+  /** The policy at work stays. */
+  policyRefused(fields: { readonly message: string }): void {
+    this.#log.error(fields, "policy refused");
+  }
+
   tlsChanged(): void {
     this.#log.info("certificates reloaded");
   }

@@ -18,6 +18,7 @@ export const faults = {
   engine_died: [503, "server_error", "The engine stopped while it answered. Send the call once more."],
   engine_unavailable: [503, "server_error", "The model is not available now. The operator's log says why."],
   audit_unavailable: [503, "server_error", "The audit log can't be written, so nothing is answered. The operator's log says why."],
+  guards_busy: [503, "server_error", "More texts wait to be judged than this service lets wait. Try again shortly."],
   guard_failed: [503, "server_error", "A guard failed, so nothing is passed. The operator's log says why."],
   shutting_down: [503, "server_error", "The service is shutting down."],
   deadline_exceeded: [504, "server_error", "The answer took longer than this service allows."],

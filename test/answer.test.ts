@@ -6,23 +6,21 @@ import { CallRecord } from "../server/audit/call-record.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
 import { Fault } from "../server/fault.ts";
-import { gatesOf } from "../server/guards/gates.ts";
 import { answer, type Gates } from "../server/pipeline/answer.ts";
 import type { Call } from "../server/pipeline/call.ts";
-import { passage } from "../server/pipeline/passage.ts";
 import { Refusal } from "../server/pipeline/refusal.ts";
-import { policySchema } from "../server/policy/policy.ts";
+import { said, testGates } from "./support/gate.ts";
 import { scratchDir } from "./support/scratch.ts";
 
 const policy = { name: "test", sha256: "0" };
-const gates = gatesOf({ ...policySchema.parse({}), ...policy });
+const gates = await testGates();
 
 function callOf(text: string): Call {
   return {
     id: "call-1",
     caller: { name: "app", role: "app", serial: "01" },
     endpoint: "chat.completions",
-    messages: [{ role: "user", origin: "user", passage: passage(text) }],
+    messages: [said(text)],
     stops: [],
   };
 }
@@ -165,7 +163,7 @@ describe("an answer", () => {
     const stop = new AbortController();
     const engine = new EchoEngine("echo", { tokenDelayMs: 20 });
     setTimeout(() => stop.abort(new Fault("shutting_down")), 50);
-    const ran = await run("word ".repeat(100), { engine, signal: stop.signal });
+    const ran = await run("The quick brown fox jumps over the lazy dog. ".repeat(10), { engine, signal: stop.signal });
     expect(ran.error).to.include({ code: "shutting_down" });
     expect(outcomes(ran)).to.deep.equal(["received pass", "settled cancelled"]);
   });

@@ -1,19 +1,20 @@
 import { expect } from "chai";
-import { array, asyncProperty, assert as check, constantFrom, integer, oneof, property } from "fast-check";
+import { array, asyncProperty, assert as check, constantFrom, integer, oneof } from "fast-check";
 import { patternLabels as labels } from "../classifiers/classifier.ts";
-import { gatesOf } from "../server/guards/gates.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "../server/guards/personal-data.ts";
-import type { Message, Prompt } from "../server/pipeline/guard.ts";
+import type { Prompt } from "../server/pipeline/guard.ts";
 import { inspect } from "../server/pipeline/inspect.ts";
-import { passage } from "../server/pipeline/passage.ts";
 import { newPseudonyms, restore } from "../server/pipeline/pseudonyms.ts";
-import { policySchema } from "../server/policy/policy.ts";
-import { cut, throughGate } from "./support/gate.ts";
+import { testClassifiers } from "./support/classifiers.ts";
+import { cut, said, testGates, throughGate } from "./support/gate.ts";
 
 import { dressed, found, hiddenCards, values } from "./support/personal-values.ts";
 
+const { pii } = await testClassifiers();
+const asking = { caller: "app" };
+
 describe("personal data at the output gate", () => {
-  const guard = personalDataInAnswer({ action: "mask", labels });
+  const guard = personalDataInAnswer(pii, { action: "mask", labels });
   const filler = constantFrom(
     "Sure, ",
     "the number is ",
@@ -55,15 +56,15 @@ describe("personal data at the output gate", () => {
   }).timeout(60_000);
 
   it("lets no value out that hidden characters split, in whatever pieces it comes", async () => {
-    const gates = gatesOf({ ...policySchema.parse({}), name: "default", sha256: "0" });
-    const said = [
+    const gates = await testGates();
+    const answers = [
       "card 4111 1111 \u200b1111 1111 ok",
       "mail john@exam\u200bple.com ok",
       "to DE89 3704 0044 0532\u00ad 0130 00 ok",
       "no 4\u00001 11 1111 1111 1111 ok",
     ];
     const masked = ["card [CREDIT_CARD] ok", "mail [EMAIL] ok", "to [BANK_ACCOUNT] ok", "no [CREDIT_CARD] ok"];
-    for (const [index, text] of said.entries())
+    for (const [index, text] of answers.entries())
       for (const length of [1, 2, 3, 7, 100]) {
         const { left } = await throughGate(cut(text, [length]), gates.output);
         expect(left.join(""), `${text} by ${length}`).to.equal(masked[index]);
@@ -94,7 +95,7 @@ describe("personal data at the output gate", () => {
   it("blocks when the policy says so", async () => {
     const { left, blocked } = await throughGate(
       ["Write to ", "a@b.io", " now"],
-      [personalDataInAnswer({ action: "block", labels: ["EMAIL"] })],
+      [personalDataInAnswer(pii, { action: "block", labels: ["EMAIL"] })],
     );
     expect({ left: left.join(""), blocked }).to.deep.equal({ left: "Write to ", blocked: true });
   });
@@ -106,19 +107,23 @@ describe("personal data at the output gate", () => {
   });
 
   it("looks only for the labels that the policy names", async () => {
-    const { left } = await throughGate(["a@b.io, 078-05-1120"], [personalDataInAnswer({ action: "mask", labels: ["GOV_ID"] })]);
+    const { left } = await throughGate(["a@b.io, 078-05-1120"], [personalDataInAnswer(pii, { action: "mask", labels: ["GOV_ID"] })]);
     expect(left.join("")).to.equal("a@b.io, [GOV_ID]");
   });
 });
 
 describe("personal data at the input gate", () => {
   const promptOf = (...texts: string[]): Prompt => ({
-    messages: texts.map((text): Message => ({ role: "user", origin: "user", passage: passage(text) })),
+    messages: texts.map((text, index) => said(text, "user", index)),
     pseudonyms: newPseudonyms(texts),
   });
 
   it("gives the model one placeholder for one value, over all messages, and puts the values back", async () => {
-    const asked = await inspect([personalDataInPrompt({ action: "mask", labels })], promptOf("Mail a@b.io.", "Is a@b.io or c@d.io right?"));
+    const asked = await inspect(
+      [personalDataInPrompt(pii, { action: "mask", labels })],
+      promptOf("Mail a@b.io.", "Is a@b.io or c@d.io right?"),
+      asking,
+    );
     if (asked.action !== "pass") throw new Error(asked.action);
     const [first, second] = asked.subject.messages.map((message) => message.passage.text);
     expect(first).to.match(/^Mail <EMAIL_1_\w{6}>\.$/u);
@@ -126,15 +131,14 @@ describe("personal data at the input gate", () => {
     expect(restore(second ?? "", asked.subject.pseudonyms)).to.equal("Is a@b.io or c@d.io right?");
   });
 
-  it("restores any text that held values, whatever stands around them", () => {
-    check(
-      property(
+  it("restores any text that held values, whatever stands around them", async () => {
+    await check(
+      asyncProperty(
         array(oneof(constantFrom(...values.map(([, value]) => value)), constantFrom(" and ", "<EMAIL_1_", "$&", "\n")), { maxLength: 8 }),
-        (parts) => {
+        async (parts) => {
           const text = parts.join(" ");
           const prompt = promptOf(text);
-          const verdict = personalDataInPrompt({ action: "mask", labels }).inspect(prompt);
-          if (verdict instanceof Promise) throw new Error("it looks at once");
+          const verdict = await personalDataInPrompt(pii, { action: "mask", labels }).inspect(prompt, asking);
           if (verdict.action !== "rewrite") {
             expect(found(text)).to.deep.equal([]);
             return;
@@ -146,13 +150,22 @@ describe("personal data at the input gate", () => {
       ),
       { numRuns: 200 },
     );
-  });
+  }).timeout(60_000);
 
   it("says where it found what, never the value", async () => {
-    const asked = await inspect([personalDataInPrompt({ action: "block", labels })], promptOf("Mail a@b.io."));
+    const asked = await inspect([personalDataInPrompt(pii, { action: "block", labels })], promptOf("Mail a@b.io."), asking);
     expect(asked).to.deep.include({ action: "block", code: "personal_data" });
     expect(asked.findings).to.deep.equal([
-      { guard: "personal_data", label: "EMAIL", score: 1, threshold: 1, span: { start: 5, end: 11 }, message: 0, action: "block" },
+      {
+        guard: "personal_data",
+        label: "EMAIL",
+        score: 1,
+        threshold: 1,
+        span: { start: 5, end: 11 },
+        message: 0,
+        origin: "user",
+        action: "block",
+      },
     ]);
   });
 });

@@ -13,7 +13,7 @@ describe("a policy", () => {
 
   it("with a guard off does not judge", async () => {
     await using appliance = await startTestAppliance({
-      policy: "input: { personal_data: off }\noutput: { personal_data: off }\n",
+      policy: "input: { personal_data: off, delicate: off }\noutput: { personal_data: off }\n",
     });
     const { body } = await appliance.call("POST", chat, userSays("I am bob@example.org, ok"));
     expect(body.choices[0].message.content).to.equal("I am bob@example.org, ok");

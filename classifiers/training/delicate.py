@@ -1,6 +1,7 @@
 """Trains `delicate`: python delicate.py --open DIR --encoder DIR --out DIR. Held out: the expert-labelled development set, and whole files of ours."""
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -56,7 +57,28 @@ def open_rows(open_dir):
     found += rows.labelled(rows.mail(open_dir, count=500, chars_max=700), "mail", bit=0)
     found += rows.labelled([text[:700] for kind, text in rows.documents(open_dir) if kind in ("fin", "bill", "medical")][:700], "documents", bit=0)
     found += rows.labelled(rows.sample([row["text"] for row in rows.jsonl(open_dir / "benign/dolly_benign/dolly_prompts.jsonl")], 300), "dolly", bit=0)
+    # What people type: short, and next to never delicate. The short rows above are nearly all hateful.
+    benign = open_dir / "benign"
+    found += rows.labelled(rows.sample(rows.clinc(open_dir), 400), "clinc150", bit=0)
+    found += rows.labelled(rows.sample(rows.table(benign / "banking77/train.csv", "text"), 150), "banking77", bit=0)
+    found += rows.labelled([row["instruction"] for row in rows.jsonl(benign / "alpaca_seed_tasks/seed_tasks.jsonl")], "alpaca_seed", bit=0)
+    prompts = [row["text"] for path in sorted(rows.OURS.glob("injection_benign*.jsonl")) for row in rows.jsonl(path) if len(row["text"]) < 200]
+    found += rows.labelled(rows.sample(prompts, 400), "prompts of ours", bit=0)
+    found += rows.labelled(fragments(), "fragments", bit=0)
     return found
+
+
+def fragments(count=700):
+    """One to eight words of paragraphs that are not delicate, and what people type to try a thing out."""
+    rng = random.Random(3)
+    words = [row["text"].split() for row in own() if row["risk"] == 0]
+    found = []
+    for _ in range(count):
+        text, length = rng.choice(words), rng.randint(1, 8)
+        at = rng.randrange(max(1, len(text) - length))
+        found.append(" ".join(text[at : at + length]))
+    tries = "hi|hello|hello world|hey there|test|testing 123|good morning|thanks|thank you very much|ok|yes please|no|one two three|a b c d|lorem ipsum dolor sit amet|what time is it?|how are you?|who are you?|tell me a joke|ping|abc|foo bar|please continue|go on|repeat after me|word word word|guten Tag|bonjour|hola|1 2 3|what is 2 + 2?|say hello|help|bye"
+    return found + [text for one in tries.split("|") for text in (one, one.upper(), one.capitalize() + ".", f"{one} {one}")]
 
 
 def target_of(row):

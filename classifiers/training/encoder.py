@@ -62,6 +62,33 @@ class TextClassifier(nn.Module):
         return self.head(self.dropout(mean))
 
 
+class InjectionClassifier(TextClassifier):
+    """Besides the mean of the states, which sees what kind of text it is, a score for each token, which sees the one sentence in a long text that does not
+    belong there: the highest mean of five neighbours counts, and either of the two is enough."""
+
+    NEIGHBOURS = 5
+    NOTHING = -12.0  # logit of a token that only fills the batch
+
+    def __init__(self, encoder_dir, dropout=0.1):
+        super().__init__(encoder_dir, 1, dropout)
+        self.tokens = nn.Linear(self.encoder.config.hidden_size, 1)
+        nn.init.constant_(self.tokens.bias, -3.0)
+
+    def of_tokens(self, ids, mask):
+        """Logits [batch, 1] of the texts, and [batch, tokens] of their tokens."""
+        states = self.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        weights = mask.unsqueeze(-1).to(states.dtype)
+        mean = (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+        whole = self.head(self.dropout(mean)).float()
+        each = self.tokens(states)[..., 0].float()
+        known = torch.where(mask == 0, torch.full_like(each, self.NOTHING), each).unsqueeze(1)
+        worst = nn.functional.avg_pool1d(known, self.NEIGHBOURS, 1, self.NEIGHBOURS // 2)[:, 0].amax(1, keepdim=True)
+        return whole + nn.functional.softplus(worst - whole), each
+
+    def forward(self, ids, mask):
+        return self.of_tokens(ids, mask)[0]
+
+
 @torch.no_grad()
 def scores_of(model, ids, fill, label, batch=32):
     """Probability of one label for each text, in the order of `ids` (lists of tokens); `fill` is the padding token."""

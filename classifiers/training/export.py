@@ -13,7 +13,7 @@ from torch import nn
 
 import delicate
 import pii_texts
-from encoder import TextClassifier, TokenClassifier
+from encoder import InjectionClassifier, TextClassifier, TokenClassifier
 
 OPSET = 17
 
@@ -32,7 +32,9 @@ class RowInt8Embedding(nn.Module):
 
 
 def untrained(task, encoder):
-    return TokenClassifier(encoder, len(pii_texts.TAGS)) if task == "pii" else TextClassifier(encoder, delicate.LOGITS if task == "delicate" else 1)
+    if task == "injection":
+        return InjectionClassifier(encoder)
+    return TokenClassifier(encoder, len(pii_texts.TAGS)) if task == "pii" else TextClassifier(encoder, delicate.LOGITS)
 
 
 def build(task, encoder, weights):
@@ -60,5 +62,6 @@ def export(task, model, out, blocks):
             quantizer.process()
             quantizer.model.save_model_to_file(str(out))
             return
-        kept = [node.name for node in onnx.load(str(prepared)).graph.node if "head" in node.name]
+        heads = [node.name for node in onnx.load(str(prepared)).graph.node if "head" in node.name]
+        kept = heads + [f"{name}_MatMul" for name in heads]  # what the quantizer makes of a `Gemm`
         quantize_dynamic(str(prepared), str(out), weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=kept, op_types_to_quantize=["MatMul", "Gemm"])

@@ -111,7 +111,7 @@ def begin_from(model, weights):
     """Loads what fits of `weights` (a file, or None) into `model`."""
     if weights is not None:
         known = model.state_dict()
-        model.load_state_dict({**known, **{name: value for name, value in torch.load(weights, weights_only=True).items() if known[name].shape == value.shape}})
+        model.load_state_dict({**known, **{name: value for name, value in torch.load(weights, weights_only=True).items() if name in known and known[name].shape == value.shape}})
     return model
 
 

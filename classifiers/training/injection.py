@@ -12,7 +12,7 @@ import delicate
 import metrics
 import pii_texts
 import rows
-from encoder import TextClassifier, round_from_now_on, scores_of
+from encoder import InjectionClassifier, round_from_now_on, scores_of
 from fit import arguments, begin_from, fit, pad, seed_everything
 from words import Splitter
 
@@ -27,10 +27,24 @@ def own():
     for path in sorted(rows.OURS.glob("injection_*.jsonl")):
         if "payloads" in path.stem or "carriers" in path.stem:
             continue
-        for row in rows.jsonl(path):
+        here = list(rows.jsonl(path))
+        twins = {(row["pair"], row["label"]): row["text"] for row in here if row["pair"] is not None}
+        for row in here:
             source = "ours_benign" if row["pair"] is None else "ours_pairs"
-            found.append({"text": row["text"], "label": row["label"], "origin": row["origin"], "source": source, "family": row["family"]})
+            one = {"text": row["text"], "label": row["label"], "origin": row["origin"], "source": source, "family": row["family"]}
+            twin = twins.get((row["pair"], 0))
+            if row["label"] == 1 and row["origin"] != "user" and twin is not None:
+                one["span"] = difference(row["text"], twin)
+            found.append(one)
     return found
+
+
+def difference(text, twin):
+    """Where `text` differs from its twin."""
+    shorter = min(len(text), len(twin))
+    start = next((index for index in range(shorter) if text[index] != twin[index]), shorter)
+    tail = next((index for index in range(shorter - start) if text[-1 - index] != twin[-1 - index]), shorter - start)
+    return start, len(text) - tail
 
 
 def open_rows(open_dir, rng):
@@ -86,7 +100,7 @@ def open_rows(open_dir, rng):
 def carriers(open_dir):
     """Clean documents, with the kind of what they are."""
     injection = open_dir / "injection/bipia_train"
-    found = [(row["text"], row["origin"]) for path in sorted(rows.OURS.glob("*carriers*.jsonl")) for row in rows.jsonl(path)]
+    found = [(row["text"], row["origin"]) for path in sorted([*rows.OURS.glob("*carriers*.jsonl"), *rows.OURS.glob("injection_docs*.jsonl")]) for row in rows.jsonl(path)]
     found += [(row["context"].replace("|CONTENT:", "\nCONTENT:"), "document") for row in rows.jsonl(injection / "email_train.jsonl")]
     found += [(row["context"], "document") for row in rows.sample(rows.jsonl(injection / "table_train.jsonl"), 250)]
     for row in rows.jsonl(injection / "code_train.jsonl"):
@@ -127,7 +141,7 @@ def framed(passage, frames, rng):
 
 
 def place(carrier, passage, rng):
-    """Puts a passage at any position: begin, between lines or sentences, end, or inside markup; returns the stretch around it that fits a window."""
+    """Puts a passage at any position: begin, between lines or sentences, end, or inside markup. Returns a stretch of the carrier that fits a window, and where the passage stands in it."""
     carrier = carrier.strip()
     cut = rng.choice((900, 700, 450))
     start = 0 if len(carrier) <= cut else rng.randrange(len(carrier) - cut)
@@ -135,7 +149,8 @@ def place(carrier, passage, rng):
     seams = [0, len(carrier)] + [match.end() for match in re.finditer(r"\n+|(?<=[.!?;}>])\s+", carrier)]
     at = rng.choice((0, len(carrier), *[rng.choice(seams)] * 4))
     frame = rng.choice(("{}", "{}", "{}", "{}", "\n{}\n", "\n\n{}\n\n", "<!-- {} -->", "<p style='display:none'>{}</p>", "[{}]", "# {}\n", '"note": "{}", ', "P.S. {}", "| {} |"))
-    return f"{carrier[:at]} {frame.format(passage)} {carrier[at:]}".strip()
+    before = f"{carrier[:at]} ".lstrip()
+    return f"{before}{frame.format(passage)} {carrier[at:]}".rstrip(), (len(before), len(before) + len(frame.format(passage)))
 
 
 def embedded(open_dir, count, rng):
@@ -147,8 +162,9 @@ def embedded(open_dir, count, rng):
         text, origin = rng.choice(hosts)
         origin = origin if rng.random() < 0.75 else rng.choice(ORIGINS)
         common = {"origin": origin, "source": "embedded"}
-        found.append({"text": place(text, framed(attacks[index % len(attacks)], TO_THE_MODEL, rng), rng), "label": 1, "family": "embedded", **common})
-        found.append({"text": place(text, framed(rng.choice(passages), TO_A_READER, rng), rng), "label": 0, "family": "embedded_benign", **common} if passages else {"text": text[:900], "label": 0, "family": "carrier", **common})
+        placed, span = place(text, framed(attacks[index % len(attacks)], TO_THE_MODEL, rng), rng)
+        found.append({"text": placed, "label": 1, "family": "embedded", "span": span, **common})
+        found.append({"text": place(text, framed(rng.choice(passages), TO_A_READER, rng), rng)[0], "label": 0, "family": "embedded_benign", **common})
         if index % 2 == 0:
             start = rng.randrange(max(1, len(text) - 900))
             found.append({"text": text[start : start + 900], "label": 0, "family": "carrier", **common})
@@ -192,15 +208,33 @@ def disguised(found, rng):
     return made
 
 
+WINDOWS_MAX = 3  # of a long harmless document
+
+
 def encoded(splitter, found):
-    """[CLS] origin text [SEP], at most `TOKENS_MAX` tokens."""
+    """Windows of at most `TOKENS_MAX` tokens, [CLS] origin text [SEP], each with its label and the label of each of its tokens: 1 in an attack, 0 outside, -1 where
+    nobody knows. A harmless text has up to `WINDOWS_MAX`; an attack has one, around the attack, or at the beginning where its place is not known."""
     markers = {origin: splitter.tokenizer.convert_tokens_to_ids(token) for origin, token in ORIGIN_TOKENS.items()}
-    return [splitter.ids(row["text"], TOKENS_MAX, (markers[row["origin"]],)) for row in found]
+    room = TOKENS_MAX - 3
+    windows = []
+    for row in found:
+        start, end = row.get("span", (0, 0))
+        unknown = row["label"] == 1 and "span" not in row
+        pieces = [(piece, -1.0 if unknown else float(at < end and until > start)) for at, until, word in splitter.words(row["text"]) for piece in word]
+        if row["label"] == 0:
+            starts = list(range(0, max(1, len(pieces)), room))[:WINDOWS_MAX]
+        else:
+            marked = [index for index, (_, label) in enumerate(pieces) if label == 1.0]
+            starts = [max(0, min(marked[0] - room // 4, len(pieces) - room)) if marked else 0]
+        for at in starts:
+            part = pieces[at : at + room]
+            windows.append(([splitter.cls, markers[row["origin"]], *(piece for piece, _ in part), splitter.sep], float(row["label"]), [0.0, 0.0, *(label for _, label in part), 0.0]))
+    return windows
 
 
 def main():
     parser = arguments(__doc__, epochs=2, lr=6e-5)
-    parser.add_argument("--embedded", type=int, default=2600)
+    parser.add_argument("--embedded", type=int, default=4500)
     given = parser.parse_args()
     seed_everything(13)
     rng = random.Random(13)
@@ -211,14 +245,18 @@ def main():
     training += disguised(training, rng)
     splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
     fill = splitter.fill
-    ids, held_ids = encoded(splitter, training), encoded(splitter, held)
-    labels = [float(row["label"]) for row in training]
-    print(f"{len(training)} rows, {sum(labels):.0f} attacks, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held)} held out", flush=True)
+    ids, labels, marks = zip(*encoded(splitter, training))
+    held_ids = [splitter.ids(row["text"], TOKENS_MAX, (splitter.tokenizer.convert_tokens_to_ids(ORIGIN_TOKENS[row["origin"]]),)) for row in held]
+    print(f"{len(training)} rows, {len(ids)} windows, {sum(labels):.0f} attacks, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held)} held out", flush=True)
 
     def loss_of(model, picks):
-        logits = model(*pad([ids[index] for index in picks], fill))[:, 0].float()
+        of_texts, of_tokens = model.of_tokens(*pad([ids[index] for index in picks], fill))
         wanted = torch.tensor([0.02 + 0.96 * labels[index] for index in picks])
-        return torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted)
+        longest = of_tokens.shape[1]
+        marked = torch.tensor([marks[index] + [-1.0] * (longest - len(marks[index])) for index in picks])
+        known = marked >= 0
+        loss = torch.nn.functional.binary_cross_entropy_with_logits
+        return loss(of_texts[:, 0], wanted) + loss(of_tokens[known], marked[known].clamp(0.01, 0.99))
 
     def evaluate(model):
         figures = {}
@@ -230,7 +268,7 @@ def main():
             figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}
         return json.dumps(figures)
 
-    model = begin_from(TextClassifier(given.encoder, 1), given.start)
+    model = begin_from(InjectionClassifier(given.encoder), given.start)
     fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=round_from_now_on)
 
 

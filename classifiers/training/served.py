@@ -36,15 +36,15 @@ def main():
     given = parser.parse_args()
     graph = onnx.load(str(rows.OURS.parent.parent / given.task / "model.onnx")).graph
     values = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    found = {name: torch.tensor(value) for name, value in values.items() if re.fullmatch(r"(encoder|head|cases)\.(.*\.)?(weight|bias)", name)}
+    found = {name: torch.tensor(value) for name, value in values.items() if re.fullmatch(r"(encoder|head|tokens|cases)\.(.*\.)?(weight|bias)", name)}
     table = "encoder.embeddings.word_embeddings"
     found[f"{table}.weight"] = torch.tensor(values[f"{table}.rows"]).float() * torch.tensor(values[f"{table}.scales"])
     for node in graph.node:
-        layer = re.match(r"/(?:encoder/(encoder/layer\.\d+/.*)|(head))/(?:MatMul|Gemm)", node.name)
+        layer = re.match(r"/(?:encoder/(encoder/layer\.\d+/.*)|(head|tokens))/(?:MatMul|Gemm)", node.name)
         if layer and node.op_type in ("MatMulNBits", "MatMulInteger", "MatMul", "Gemm"):
             weight = weight_of(node, values)
             if weight is not None:
-                found[f"encoder.{layer[1].replace('/', '.')}.weight" if layer[1] else "head.weight"] = torch.tensor(weight)
+                found[f"encoder.{layer[1].replace('/', '.')}.weight" if layer[1] else f"{layer[2]}.weight"] = torch.tensor(weight)
     model = export.untrained(given.task, given.encoder)
     model.load_state_dict(found)
     torch.save(model.state_dict(), given.out)

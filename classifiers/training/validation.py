@@ -45,8 +45,8 @@ def for_injection(open_dir, rng):
     for index, text in enumerate(attacks[300:]):
         host = documents[half + index % (len(documents) - half)]
         origin = "document" if index % 2 == 0 else "tool"
-        yield {"text": injection.place(host, text, rng), "label": 1, "source": "spikee, embedded", "origin": origin}
-        yield {"text": injection.place(host, rng.choice(("Please ring me back.", "See you on Friday.", "More below.")), rng), "label": 0, "source": "the same, clean", "origin": origin}
+        yield {"text": injection.place(host, text, rng)[0], "label": 1, "source": "spikee, embedded", "origin": origin}
+        yield {"text": injection.place(host, rng.choice(("Please ring me back.", "See you on Friday.", "More below.")), rng)[0], "label": 0, "source": "the same, clean", "origin": origin}
 
 
 def for_delicate(open_dir, rng):

@@ -1,5 +1,5 @@
 import type { Finding } from "../pipeline/finding.ts";
-import type { Guard, Message, Prompt, SegmentGuard, Verdict } from "../pipeline/guard.ts";
+import type { Asking, Guard, Message, Prompt, SegmentGuard, Verdict } from "../pipeline/guard.ts";
 import { type Passage, rewrite, type Span, spanInOriginal } from "../pipeline/passage.ts";
 import type { RefusalCode } from "../pipeline/refusal.ts";
 import type { Wait } from "../pipeline/segment.ts";
@@ -8,7 +8,9 @@ import type { Wait } from "../pipeline/segment.ts";
 export interface Detection {
   readonly label: string;
   readonly span: Span;
-  readonly action: "pass" | "rewrite" | "block";
+  readonly action: "pass" | "shadow" | "rewrite" | "block";
+  /** 0 to 1. Default: 1, as a deterministic detector says. */
+  readonly score?: number;
   /** What takes the place of the span when the action is `rewrite`. */
   readonly replacement: string;
 }
@@ -16,12 +18,16 @@ export interface Detection {
 /** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
 export type Detector = (text: string) => readonly Detection[];
 
+/** A detector that may ask a classifier. */
+export type Look = (text: string, asking: Asking) => readonly Detection[] | Promise<readonly Detection[]>;
+
 /** A guard of the input gate that looks at every message by itself. */
-export function promptGuard(name: string, code: RefusalCode, detect: Detector): Guard<Prompt> {
+export function promptGuard(name: string, code: RefusalCode, detect: Look): Guard<Prompt> {
   return {
     name,
-    inspect(prompt) {
-      const judged = prompt.messages.map((message, index) => judge(name, detect(message.passage.text), message.passage, index));
+    async inspect(prompt, asking) {
+      const seen = await Promise.all(prompt.messages.map(({ passage }) => detect(passage.text, asking)));
+      const judged = prompt.messages.map((message, index) => judge(name, seen[index] ?? [], message.passage, message));
       const messages = prompt.messages.map(
         (message, index): Message => ({ ...message, passage: judged[index]?.passage ?? message.passage }),
       );
@@ -35,13 +41,13 @@ export function promptGuard(name: string, code: RefusalCode, detect: Detector): 
 }
 
 /** A guard of the output gate: it sees the text around the segment and judges what lies inside it. */
-export function segmentGuard(name: string, code: RefusalCode, detect: Detector, wait: Wait): SegmentGuard {
+export function segmentGuard(name: string, code: RefusalCode, detect: Look, wait: Wait): SegmentGuard {
   return {
     name,
     wait,
-    inspect(segment) {
+    async inspect(segment, asking) {
       const { before, passage, ahead } = segment;
-      const inside = detect(before + passage.text + ahead)
+      const inside = (await detect(before + passage.text + ahead, asking))
         .map((one) => ({ ...one, span: { start: one.span.start - before.length, end: one.span.end - before.length } }))
         .filter((one) => one.span.end > 0 && one.span.start < passage.text.length)
         .map((one) => ({ ...one, span: { start: Math.max(0, one.span.start), end: Math.min(passage.text.length, one.span.end) } }));
@@ -55,7 +61,7 @@ function judge(
   guard: string,
   detections: readonly Detection[],
   source: Passage,
-  message?: number,
+  message?: Message,
 ): { passage: Passage; findings: Finding[] } {
   const edits = detections.filter((one) => one.action === "rewrite");
   return {
@@ -64,22 +70,23 @@ function judge(
   };
 }
 
-/** Detections as findings, with their places in the original text. `message`: index of the message, none for an answer. */
-export function findingsOf(guard: string, detections: readonly Detection[], source: Passage, message?: number): Finding[] {
+/** Detections as findings, with their places in the original text. `message`: none for an answer. */
+export function findingsOf(guard: string, detections: readonly Detection[], source: Passage, message?: Message): Finding[] {
   return detections.map(
-    ({ label, span, action }): Finding => ({
+    ({ label, span, action, score = 1 }): Finding => ({
       guard,
       label,
-      score: 1,
-      threshold: 1,
+      score,
+      threshold: score === 1 ? 1 : 0,
       span: spanInOriginal(source, span),
-      ...(message === undefined ? {} : { message }),
+      ...(message === undefined ? {} : { message: message.index, origin: message.origin }),
       action,
     }),
   );
 }
 
-function verdict<Subject>(code: RefusalCode, findings: readonly Finding[], subject: Subject): Verdict<Subject> {
+/** The verdict that a guard's findings make. */
+export function verdict<Subject>(code: RefusalCode, findings: readonly Finding[], subject: Subject): Verdict<Subject> {
   if (findings.some((one) => one.action === "block")) return { action: "block", code, findings };
   if (findings.some((one) => one.action === "rewrite")) return { action: "rewrite", subject, findings };
   return { action: "pass", findings };

@@ -1,34 +1,62 @@
+import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Gates } from "../pipeline/answer.ts";
 import type { Guard, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { waitForEnd } from "../pipeline/segment.ts";
-import type { Policy } from "../policy/policy.ts";
+import type { PolicyRules } from "../policy/policy.ts";
+import { canaryDetector, newCanary, waitForCanary } from "./canary.ts";
 import { controlCharacters } from "./control-characters.ts";
+import { delicateInAnswer, delicateInPrompt } from "./delicate.ts";
 import { promptGuard, segmentGuard } from "./detector.ts";
+import { injectionInPrompt } from "./injection.ts";
 import { invisibleText, openSequence } from "./invisible-text.ts";
+import { lengthOfPrompt } from "./length.ts";
+import { carryingLinks, waitForLink } from "./links.ts";
+import { loopInAnswer } from "./loop.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "./personal-data.ts";
 import { repetition } from "./repetition.ts";
+import { topicWords, waitForWords } from "./words.ts";
 
-/** The guards a policy asks for, in the order in which they look. */
-export function gatesOf({ input, output }: Policy): Gates {
-  const atInput: Guard<Prompt>[] = [];
+/** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last. */
+export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
+  const canary = policy.output.canary === "off" ? undefined : newCanary();
+  const output = atOutput(policy, classifiers, canary);
+  return {
+    input: atInput(policy, classifiers),
+    output: policy.output.release === "whole" ? output.map((guard) => ({ ...guard, wait: waitForEnd })) : output,
+    attemptsMax: policy.attempts_max,
+    ...(canary === undefined ? {} : { canary }),
+  };
+}
+
+function atInput({ input }: PolicyRules, { injection, delicate, pii }: Classifiers): Guard<Prompt>[] {
+  const guards: Guard<Prompt>[] = [lengthOfPrompt({ tokensMax: input.tokens_max })];
   if (input.control_characters !== "off") {
-    atInput.push(promptGuard("control_characters", "control_characters", controlCharacters({ runMax: input.control_characters.run_max })));
+    const detect = controlCharacters({ runMax: input.control_characters.run_max });
+    guards.push(promptGuard("control_characters", "control_characters", detect));
   }
-  if (input.invisible_text !== "off") atInput.push(promptGuard("invisible_text", "invisible_text", invisibleText()));
+  if (input.injection !== "off") guards.push(injectionInPrompt(injection, input.injection));
+  if (input.invisible_text !== "off") guards.push(promptGuard("invisible_text", "invisible_text", invisibleText()));
   if (input.repetition !== "off") {
-    atInput.push(promptGuard("repetition", "repetition", repetition({ repeatsMax: input.repetition.repeats_max })));
+    guards.push(promptGuard("repetition", "repetition", repetition({ repeatsMax: input.repetition.repeats_max })));
   }
-  if (input.personal_data !== "off") atInput.push(personalDataInPrompt(input.personal_data));
+  if (input.topics.length > 0) guards.push(promptGuard("topics", "topic", topicWords(input.topics)));
+  if (input.delicate !== "off") guards.push(delicateInPrompt(delicate, input.delicate));
+  if (input.personal_data !== "off") guards.push(personalDataInPrompt(pii, input.personal_data));
+  return guards;
+}
 
-  const atOutput: SegmentGuard[] = [];
+function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canary: string | undefined): SegmentGuard[] {
+  const guards: SegmentGuard[] = [];
   if (output.control_characters !== "off") {
     const detect = controlCharacters({ runMax: output.control_characters.run_max });
-    atOutput.push(segmentGuard("control_characters", "control_characters", detect, openSequence));
+    guards.push(segmentGuard("control_characters", "control_characters", detect, openSequence));
   }
-  if (output.invisible_text !== "off") atOutput.push(segmentGuard("invisible_text", "invisible_text", invisibleText(), openSequence));
-  if (output.personal_data !== "off") atOutput.push(personalDataInAnswer(output.personal_data));
-  return {
-    input: atInput,
-    output: output.release === "whole" ? atOutput.map((guard) => ({ ...guard, wait: waitForEnd })) : atOutput,
-  };
+  if (output.invisible_text !== "off") guards.push(segmentGuard("invisible_text", "invisible_text", invisibleText(), openSequence));
+  if (canary !== undefined) guards.push(segmentGuard("canary", "canary", canaryDetector(canary), waitForCanary(canary)));
+  if (output.repetition !== "off") guards.push(loopInAnswer({ repeatsMax: output.repetition.repeats_max }));
+  if (output.topics.length > 0) guards.push(segmentGuard("topics", "topic", topicWords(output.topics), waitForWords(output.topics)));
+  if (output.links !== "off") guards.push(segmentGuard("links", "links", carryingLinks(output.links), waitForLink));
+  if (output.delicate !== "off") guards.push(delicateInAnswer(delicate, output.delicate));
+  if (output.personal_data !== "off") guards.push(personalDataInAnswer(pii, output.personal_data));
+  return guards;
 }

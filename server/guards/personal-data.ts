@@ -1,31 +1,34 @@
-import type { Entity, Label } from "../../classifiers/classifier.ts";
-import { findPersonalData, openFrom } from "../../classifiers/classifier.ts";
+import type { Classifier, Entity, EntityVerdict, Label } from "../../classifiers/classifier.ts";
+import { findPersonalData, openFrom, patternLabels } from "../../classifiers/classifier.ts";
 import type { Guard, Message, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { rewrite } from "../pipeline/passage.ts";
 import { pseudonymise } from "../pipeline/pseudonyms.ts";
+import { type Wait, waitForSentence } from "../pipeline/segment.ts";
+import { ask } from "./ask.ts";
 import { type Detection, findingsOf, segmentGuard } from "./detector.ts";
 
 export interface PersonalDataSettings {
-  readonly action: "mask" | "block";
+  readonly action: "mask" | "block" | "shadow";
   readonly labels: readonly Label[];
 }
 
 const name = "personal_data";
 
 /** Input gate: the model sees a placeholder instead of each value, the same for the same value. */
-export function personalDataInPrompt({ action, labels }: PersonalDataSettings): Guard<Prompt> {
+export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, labels }: PersonalDataSettings): Guard<Prompt> {
   return {
     name,
-    inspect(prompt) {
-      const found = prompt.messages.map(({ passage }) => findPersonalData(passage.text).filter((one) => labels.includes(one.label)));
+    async inspect(prompt, asking) {
+      const judged = prompt.messages.map(({ passage }) => ask(pii, passage.text, asking));
+      const found = (await Promise.all(judged)).map(({ entities }) => entities.filter((one) => labels.includes(one.label)));
       const values = found.flatMap((entities, index) =>
         entities.map((one) => ({ label: one.label, value: valueIn(prompt.messages[index], one) })),
       );
       const { pseudonyms, placeholders } = pseudonymise(prompt.pseudonyms, values);
       let next = 0;
       const detections = found.map((entities) => entities.map((one) => detection(one, action, placeholders[next++] ?? "")));
-      const findings = prompt.messages.flatMap(({ passage }, index) => findingsOf(name, detections[index] ?? [], passage, index));
-      if (findings.length === 0) return { action: "pass", findings };
+      const findings = prompt.messages.flatMap((message, index) => findingsOf(name, detections[index] ?? [], message.passage, message));
+      if (findings.length === 0 || action === "shadow") return { action: "pass", findings };
       if (action === "block") return { action: "block", code: name, findings };
       const messages = prompt.messages.map(
         (message, index): Message => ({ ...message, passage: rewrite(message.passage, detections[index] ?? []) }),
@@ -35,20 +38,33 @@ export function personalDataInPrompt({ action, labels }: PersonalDataSettings): 
   };
 }
 
-/** Output gate: the caller's own values are placeholders here, so any real value in an answer is new, and leaves as its label only. */
-export function personalDataInAnswer({ action, labels }: PersonalDataSettings): SegmentGuard {
-  const detect = (text: string): Detection[] =>
-    findPersonalData(text)
-      .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
-      .map((one) => detection(one, action, `[${one.label}]`));
-  return segmentGuard(name, name, detect, openFrom);
+/**
+ * Output gate: the caller's own values are placeholders here, so any real value in an answer is new, and leaves as its label only. What has a shape is
+ * found by patterns as the text streams; names, places and the like are judged by the sentence.
+ */
+export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, labels }: PersonalDataSettings): SegmentGuard {
+  const shaped = labels.every((label) => (patternLabels as readonly Label[]).includes(label));
+  const wait: Wait = shaped ? openFrom : (text) => Math.min(waitForSentence(text), openFrom(text));
+  return segmentGuard(
+    name,
+    name,
+    async (text, asking) => {
+      const entities = shaped ? findPersonalData(text) : (await ask(pii, text, asking)).entities;
+      return entities
+        .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
+        .map((one) => detection(one, action, `[${one.label}]`));
+    },
+    wait,
+  );
 }
 
-/** A placeholder after "password:" is what the input gate put there. */
-const placeholder = /^<[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
+/** A placeholder, also after "password:", is what the input gate put there. */
+const placeholder = /^<?[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
 
-function detection({ start, end, label }: Entity, action: "mask" | "block", replacement: string): Detection {
-  return { label, span: { start, end }, action: action === "mask" ? "rewrite" : "block", replacement };
+const actions = { mask: "rewrite", block: "block", shadow: "shadow" } as const;
+
+function detection({ start, end, label, score }: Entity, action: PersonalDataSettings["action"], replacement: string): Detection {
+  return { label, span: { start, end }, score, action: actions[action], replacement };
 }
 
 function valueIn(message: Message | undefined, { start, end }: Entity): string {

@@ -3,11 +3,10 @@ import express, { type ErrorRequestHandler, type Express, type RequestHandler } 
 import helmet from "helmet";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
-import type { RecordContext } from "../audit/call-record.ts";
 import type { Config } from "../config.ts";
 import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
-import type { Gates } from "../pipeline/answer.ts";
+import type { Policies } from "../policy/policies.ts";
 import { allow, identify } from "./caller.ts";
 import { replyTo } from "./error-body.ts";
 import { jsonBody } from "./json-body.ts";
@@ -24,9 +23,8 @@ export interface Service {
   readonly engines: ReadonlyMap<string, Engine>;
   /** Why the classifiers can't be relied on. */
   readonly classifiersNotReady: string | undefined;
-  readonly gates: Gates;
+  readonly policies: Policies;
   readonly audit: AuditLog;
-  readonly recordContext: RecordContext;
   readonly running: RunningCalls;
   readonly events: Events;
   readonly startedAt: number;

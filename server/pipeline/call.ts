@@ -1,4 +1,5 @@
 import type { Message } from "./guard.ts";
+import type { Refusal } from "./refusal.ts";
 
 /** Who calls, as the certificate says. */
 export interface Caller {
@@ -31,6 +32,6 @@ export interface Usage {
 /** Text any number of times, then `end` once, after which nothing follows. */
 export type AnswerEvent =
   | { readonly type: "text"; readonly text: string }
-  | { readonly type: "end"; readonly reason: FinishReason; readonly usage: Usage };
+  | { readonly type: "end"; readonly reason: FinishReason; readonly usage: Usage; readonly refusal?: Refusal };
 
 export type FinishReason = "stop" | "length" | "content_filter";

@@ -1,3 +1,4 @@
+import type { Origin } from "./guard.ts";
 import type { Span } from "./passage.ts";
 
 /** What a guard found. Never holds the matched text. */
@@ -11,7 +12,14 @@ export interface Finding {
   readonly span: Span;
   /** Index of the message; absent for an answer. */
   readonly message?: number;
-  readonly action: "pass" | "rewrite" | "block";
+  /** Where the message comes from; absent for an answer. */
+  readonly origin?: Origin;
+  /** How the text was read when this was seen, where that is not as it stands. */
+  readonly view?: string;
+  /** Of the model that saw it. */
+  readonly model?: string;
+  /** `shadow`: judged and recorded, and nothing done. */
+  readonly action: "pass" | "shadow" | "rewrite" | "quarantine" | "block";
 }
 
 /** A hostile text has a hundred thousand: so many are told, and how many there were. */

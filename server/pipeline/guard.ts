@@ -8,7 +8,9 @@ import type { Wait } from "./segment.ts";
 export type Origin = "operator" | "user" | "model" | "document" | "tool";
 
 export interface Message {
-  readonly role: "system" | "developer" | "user" | "assistant";
+  readonly role: "system" | "developer" | "user" | "assistant" | "tool";
+  /** Of the message in the request that it is, or is a part of. */
+  readonly index: number;
   readonly origin: Origin;
   readonly passage: Passage;
 }
@@ -21,6 +23,9 @@ export interface Prompt {
 
 /** The subject of the output gate: a guard sees `before + text + ahead`, and only `text` may be released. */
 export interface Segment {
+  /** All that was released before. */
+  readonly released: string;
+  /** The end of it: as much as a pattern may need. */
   readonly before: string;
   readonly passage: Passage;
   readonly ahead: string;
@@ -34,9 +39,16 @@ export type Verdict<Subject> =
   | { readonly action: "rewrite"; readonly subject: Subject; readonly findings: readonly Finding[] }
   | { readonly action: "block"; readonly code: RefusalCode; readonly findings: readonly Finding[] };
 
+/** For whom a guard judges, and until when. */
+export interface Asking {
+  /** Name of the caller: nobody learns from the time a verdict takes what another sent. */
+  readonly caller: string;
+  readonly signal?: AbortSignal;
+}
+
 export interface Guard<Subject> {
   readonly name: string;
-  inspect(subject: Subject): Verdict<Subject> | Promise<Verdict<Subject>>;
+  inspect(subject: Subject, asking: Asking): Verdict<Subject> | Promise<Verdict<Subject>>;
 }
 
 /** A guard of the output gate also says what must not be released in part. */

@@ -17,13 +17,13 @@ const heldCharsMax = 1_000_000;
 export async function* segment(texts: AsyncIterable<string>, waits: readonly Wait[], stops: readonly string[]): AsyncGenerator<Segment> {
   const allWaits = [...waits, waitForWhole(stops)];
   let before = "";
+  let all = "";
   let held = "";
-  let released = 0;
   const release = (end: number, last: boolean): Segment => {
     const text = held.slice(0, end);
-    const part = { before, passage: passage(text, released), ahead: held.slice(end), last };
+    const part = { released: all, before, passage: passage(text, all.length), ahead: held.slice(end), last };
     before = (before + text).slice(-beforeChars);
-    released += end;
+    all += text;
     held = part.ahead;
     return part;
   };
@@ -54,6 +54,20 @@ export function waitForWhole(strings: readonly string[]): Wait {
 
 /** Holds back everything: the answer is judged whole. */
 export const waitForEnd: Wait = () => 0;
+
+/** Text is judged sentence by sentence; a sentence that is longer is judged in pieces, of so many characters. */
+const sentenceCharsMax = 320;
+const sentenceEnd = /[.!?…。！？]["'”’»)\]]*\s+|\n+|[。！？]/gu;
+
+/** Holds back what is not a whole sentence. */
+export const waitForSentence: Wait = (text) => {
+  const ends = [...text.matchAll(sentenceEnd)];
+  const last = ends.at(-1);
+  if (last !== undefined) return last.index + last[0].length;
+  if (text.length <= sentenceCharsMax) return 0;
+  const space = text.lastIndexOf(" ");
+  return space <= 0 ? text.length : space;
+};
 
 /** Where the first of `stops` begins. */
 export function earliest(text: string, stops: readonly string[]): number | undefined {

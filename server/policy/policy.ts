@@ -1,24 +1,64 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { z } from "zod";
-import { patternLabels } from "../../classifiers/classifier.ts";
+import { labels, patternLabels } from "../../classifiers/classifier.ts";
 import { checkedYaml, readText } from "../checked-yaml.ts";
 
 const off = z.literal("off");
+const share = z.number().min(0).max(1);
 const personalData = z.union([
   off,
-  z.strictObject({ action: z.enum(["mask", "block"]).default("mask"), labels: z.array(z.enum(patternLabels)).default([...patternLabels]) }),
+  z.strictObject({
+    action: z.enum(["mask", "block", "shadow"]).default("mask"),
+    labels: z.array(z.enum(labels)).default([...patternLabels]),
+  }),
 ]);
 const controlCharacters = z.union([off, z.strictObject({ run_max: z.int().min(1).default(8) })]);
 const invisibleText = z.union([off, z.strictObject({})]);
+const injection = z.union([
+  off,
+  z.strictObject({
+    user: z.enum(["block", "shadow"]).default("block"),
+    untrusted: z.enum(["quarantine", "block", "shadow"]).default("quarantine"),
+    thresholds: z.strictObject({ user: share.optional(), document: share.optional(), tool: share.optional() }).prefault({}),
+  }),
+]);
+const delicate = z.union([off, z.strictObject({ action: z.enum(["block", "shadow"]).default("shadow"), threshold: share.optional() })]);
+const topics = z
+  .array(
+    z.strictObject({
+      label: z.string().regex(/^[A-Z][A-Z0-9_]{0,39}$/u, "is not a label: capitals, digits and underscores"),
+      words: z.array(z.string().trim().min(2).max(100)).min(1).max(1_000),
+      action: z.enum(["block", "mask", "shadow"]).default("block"),
+    }),
+  )
+  .max(100)
+  .default([]);
+const links = z.union([
+  off,
+  z.strictObject({
+    action: z.enum(["mask", "block", "shadow"]).default("mask"),
+    hosts: z.array(z.string().regex(/^(?:\*\.)?[a-z0-9.-]{1,253}$/u, "is not a host name")).default([]),
+  }),
+]);
 
 /** The shape of a policy file; `policies/default.yaml` documents every key. */
 export const policySchema = z.strictObject({
+  /** Callers that another policy judges. */
+  identities: z
+    .array(z.strictObject({ names: z.array(z.string().min(1).max(100)).min(1), policy: z.string().min(1) }))
+    .max(100)
+    .default([]),
+  attempts_max: z.int().min(1).max(5).default(2),
   input: z
     .strictObject({
+      tokens_max: z.int().min(1).max(1_000_000).default(16_384),
       control_characters: controlCharacters.prefault({}),
+      injection: injection.prefault({}),
       invisible_text: invisibleText.prefault({}),
       repetition: z.union([off, z.strictObject({ repeats_max: z.int().min(2).default(200) })]).prefault({}),
+      topics,
+      delicate: delicate.prefault({}),
       personal_data: personalData.prefault({}),
     })
     .prefault({}),
@@ -28,13 +68,21 @@ export const policySchema = z.strictObject({
       release: z.enum(["segments", "whole"]).default("segments"),
       control_characters: controlCharacters.prefault({}),
       invisible_text: invisibleText.prefault({}),
+      canary: z.union([off, z.strictObject({})]).prefault({}),
+      repetition: z.union([off, z.strictObject({ repeats_max: z.int().min(2).default(20) })]).prefault({}),
+      topics,
+      links: links.prefault({}),
+      delicate: delicate.prefault({}),
       personal_data: personalData.prefault({}),
     })
     .prefault({}),
   audit: z.strictObject({ text: z.enum(["hmac", "encrypted"]).default("hmac") }).prefault({}),
 });
 
-export interface Policy extends z.infer<typeof policySchema> {
+/** What a policy says, without where it stands. */
+export type PolicyRules = z.infer<typeof policySchema>;
+
+export interface Policy extends PolicyRules {
   readonly name: string;
   /** Of the file. */
   readonly sha256: string;

@@ -1,24 +1,14 @@
 import { z } from "zod";
 import { Fault } from "../fault.ts";
 import type { Call } from "../pipeline/call.ts";
-import type { Message, Origin } from "../pipeline/guard.ts";
-import { passage } from "../pipeline/passage.ts";
-
-const content = z.union([
-  z.string(),
-  z.array(z.strictObject({ type: z.literal("text", "only parts of type `text` are supported"), text: z.string() })).min(1),
-]);
-
-export const messageSchema = z.union([
-  z.strictObject({ role: z.enum(["system", "developer", "user"]), content }),
-  // An answer of this service can be sent back as it came.
-  z.strictObject({ role: z.literal("assistant"), content, refusal: z.null().optional() }),
-]);
+import { documentsSchema, messageSchema, messagesOf } from "./messages.ts";
 
 /** OpenAI's `POST /v1/chat/completions`; what is not listed is refused by name. */
 export const chatRequestSchema = z.strictObject({
   model: z.string().optional(),
   messages: z.array(messageSchema).min(1),
+  /** Ours: texts from outside that the answer is to be found in. */
+  documents: documentsSchema.optional(),
   stream: z.boolean().nullish(),
   stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
   stop: z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)]).nullish(),
@@ -37,7 +27,6 @@ export const chatRequestSchema = z.strictObject({
 });
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
-export type WireMessage = z.infer<typeof messageSchema>;
 
 export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">): Call {
   const { stop, seed, temperature, top_p: topP, user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
@@ -48,7 +37,7 @@ export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "
     id,
     caller,
     endpoint: "chat.completions",
-    messages: request.messages.map((message) => messageOf(message)),
+    messages: messagesOf(request.messages, request.documents),
     stops: typeof stop === "string" ? [stop] : (stop ?? []),
     ...(tokensMax == null ? {} : { tokensMax }),
     ...(temperature == null ? {} : { temperature }),
@@ -56,17 +45,4 @@ export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "
     ...(seed == null ? {} : { seed }),
     ...(endUser === undefined ? {} : { endUser }),
   };
-}
-
-/** Throws when there are more messages than the configuration allows. */
-export function checkCount(messages: readonly WireMessage[], messagesMax: number, param: string): void {
-  if (messages.length > messagesMax)
-    throw new Fault("invalid_value", `\`${param}\` holds ${messages.length} messages; this service accepts ${messagesMax}.`, { param });
-}
-
-/** `userOrigin`: what the text of a user message is taken for. */
-export function messageOf({ role, content: parts }: WireMessage, userOrigin: Origin = "user"): Message {
-  const text = typeof parts === "string" ? parts : parts.map((part) => part.text).join("");
-  const origin = role === "user" ? userOrigin : role === "assistant" ? "model" : "operator";
-  return { role, origin, passage: passage(text) };
 }

@@ -1,6 +1,23 @@
-import type { SegmentGuard } from "../../server/pipeline/guard.ts";
+import { gatesOf } from "../../server/guards/gates.ts";
+import type { Gates } from "../../server/pipeline/answer.ts";
+import type { Message, Origin, SegmentGuard } from "../../server/pipeline/guard.ts";
 import { inspect } from "../../server/pipeline/inspect.ts";
+import { passage } from "../../server/pipeline/passage.ts";
 import { segment } from "../../server/pipeline/segment.ts";
+import { policySchema } from "../../server/policy/policy.ts";
+import { testClassifiers } from "./classifiers.ts";
+
+/** The gates of a policy, by what its file would say. */
+export async function testGates(rules: object = {}): Promise<Gates> {
+  return gatesOf(policySchema.parse(rules), await testClassifiers());
+}
+
+export const said = (text: string, origin: Origin = "user", index = 0): Message => ({
+  role: "user",
+  index,
+  origin,
+  passage: passage(text),
+});
 
 /** What leaves when `pieces` stream through the guards of an output gate, piece by piece as it leaves. Ends where a guard blocks. */
 export async function throughGate(
@@ -16,7 +33,7 @@ export async function throughGate(
     guards.map((guard) => guard.wait),
     [],
   )) {
-    const judged = await inspect(guards, part);
+    const judged = await inspect(guards, part, { caller: "app" });
     if (judged.action === "failed") throw judged.cause;
     if (judged.action === "block") return { left, blocked: true };
     left.push(judged.subject.passage.text);

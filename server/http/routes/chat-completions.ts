@@ -3,8 +3,11 @@ import type { Request, RequestHandler, Response } from "express";
 import { CallRecord } from "../../audit/call-record.ts";
 import { answer } from "../../pipeline/answer.ts";
 import type { AnswerEvent, Usage } from "../../pipeline/call.ts";
-import { type ChatRequest, callOf, chatRequestSchema, checkCount } from "../../wire/chat-request.ts";
+import { told } from "../../pipeline/finding.ts";
+import type { Refusal } from "../../pipeline/refusal.ts";
+import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
+import { checkCount } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 import { replyTo } from "../error-body.ts";
@@ -20,9 +23,10 @@ export function chatCompletions(service: Service): RequestHandler {
     const engine = engineFor(service, parsed.data.model);
     const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller: callerOf(response) });
     response.locals.callId = call.id;
-    const record = new CallRecord(service.audit, service.recordContext);
+    const { gates, recordContext } = service.policies.for(call.caller.name);
+    const record = new CallRecord(service.audit, recordContext);
     await service.running.run(response, async (signal) => {
-      const events = answer(call, service.gates, engine, record, signal);
+      const events = answer(call, gates, engine, record, signal);
       const head = { id: call.id, created: Math.floor(Date.now() / 1000), model: engine.model.id };
       await (parsed.data.stream ? stream(events, head, parsed.data, response, signal) : whole(events, head, response));
     });
@@ -45,6 +49,7 @@ async function whole(events: AsyncIterable<AnswerEvent>, head: Head, response: R
         object: "chat.completion",
         choices: [{ index: 0, message: { role: "assistant", content, refusal: null }, logprobs: null, finish_reason: event.reason }],
         usage: usageOf(event.usage),
+        ...refusalOf(event.refusal),
       });
     }
   }
@@ -58,8 +63,8 @@ async function stream(
   signal: AbortSignal,
 ): Promise<void> {
   const usageAsked = request.stream_options?.include_usage === true;
-  const chunk = (choices: object[], usage: object | null = null): string =>
-    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage } : {}) })}\n\n`;
+  const chunk = (choices: object[], usage: object | null = null, refusal?: Refusal): string =>
+    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage } : {}), ...refusalOf(refusal) })}\n\n`;
   const choice = (delta: object, reason: string | null = null): object => ({ index: 0, delta, logprobs: null, finish_reason: reason });
   try {
     for await (const event of events) {
@@ -70,7 +75,7 @@ async function stream(
       }
       if (event.type === "text") await write(response, chunk([choice({ content: event.text })]), signal);
       else {
-        await write(response, chunk([choice({}, event.reason)]), signal);
+        await write(response, chunk([choice({}, event.reason)], null, event.refusal), signal);
         if (usageAsked) await write(response, chunk([], usageOf(event.usage)), signal);
         response.end("data: [DONE]\n\n");
       }
@@ -80,6 +85,11 @@ async function stream(
     response.locals.error = error;
     response.end(`data: ${JSON.stringify(replyTo(error).body)}\n\n`);
   }
+}
+
+/** Why the answer ends where it does, beside OpenAI's fields. */
+function refusalOf(refusal: Refusal | undefined): object {
+  return refusal === undefined ? {} : { guard: { code: refusal.code, message: refusal.message, ...told(refusal.findings) } };
 }
 
 function usageOf({ promptTokens, completionTokens }: Usage): object {

@@ -2,13 +2,12 @@ import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import { z } from "zod";
 import { CallRecord } from "../../audit/call-record.ts";
-import { Fault } from "../../fault.ts";
 import type { Call } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
-import { inspect } from "../../pipeline/inspect.ts";
+import { failureOf, inspect } from "../../pipeline/inspect.ts";
 import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
-import { checkCount, messageOf, messageSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
+import { checkCount, messageSchema, messagesOf } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
@@ -26,15 +25,17 @@ export function guardCheck(service: Service): RequestHandler {
     const { input, origin } = parsed.data;
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
     checkCount(wire, service.limits.messages_max, "input");
-    const messages = wire.map((message) => messageOf(message, origin));
+    const messages = messagesOf(wire, [], origin);
     const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
     response.locals.callId = call.id;
-    const record = new CallRecord(service.audit, service.recordContext);
-    const asked = await inspect(service.gates.input, { messages, pseudonyms: newPseudonyms(messages.map((one) => one.passage.text)) });
+    const { gates, recordContext } = service.policies.for(call.caller.name);
+    const record = new CallRecord(service.audit, recordContext);
+    const prompt = { messages, pseudonyms: newPseudonyms(messages.map((one) => one.passage.text)) };
+    const asked = await inspect(gates.input, prompt, { caller: call.caller.name });
     record.received(call, undefined, asked);
     const usage = { promptTokens: 0, completionTokens: 0 };
     if (asked.action === "failed") {
-      const error = new Fault("guard_failed", undefined, { cause: asked.cause });
+      const error = failureOf(asked.cause);
       record.settled({ outcome: "failed", usage, error });
       throw error;
     }

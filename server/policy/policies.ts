@@ -1,0 +1,112 @@
+import { existsSync, statSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { Classifiers } from "../../classifiers/classifier.ts";
+import type { RecordContext } from "../audit/call-record.ts";
+import { ConfigError } from "../checked-yaml.ts";
+import type { Events } from "../events.ts";
+import { gatesOf } from "../guards/gates.ts";
+import type { Gates } from "../pipeline/answer.ts";
+import { type Policy, readPolicy } from "./policy.ts";
+
+/** A policy at work. */
+export interface Judging {
+  readonly gates: Gates;
+  readonly recordContext: RecordContext;
+}
+
+const lookEveryMs = 500;
+
+/** The policy of the configuration, and those that it names for some callers. Read again, all of them or none, when a file changes. */
+export class Policies implements Disposable {
+  readonly #path: string;
+  readonly #classifiers: Classifiers;
+  readonly #events: Events;
+  readonly #timer: NodeJS.Timeout;
+  #set: PolicySet;
+  #refusedFor = "";
+
+  /** Throws a `ConfigError` when a file is wrong. */
+  constructor(path: string, classifiers: Classifiers, events: Events) {
+    this.#path = path;
+    this.#classifiers = classifiers;
+    this.#events = events;
+    this.#set = new PolicySet(path, classifiers);
+    this.#timer = setInterval(() => this.#look(), lookEveryMs).unref();
+  }
+
+  get main(): Policy {
+    return this.#set.main;
+  }
+
+  /** The policy that judges this caller. */
+  for(caller: string): Judging {
+    return this.#set.for(caller);
+  }
+
+  /** Takes up what changed; a set with a wrong file is not taken up, and the one at work stays. */
+  #look(): void {
+    if (this.#set.isCurrent) return;
+    try {
+      this.#set = new PolicySet(this.#path, this.#classifiers);
+      this.#refusedFor = "";
+      this.#events.policyRead({ policy: this.#set.main.name, sha256: this.#set.main.sha256 });
+    } catch (error) {
+      const { message } = error as Error; // what the reading of files throws
+      if (message !== this.#refusedFor) this.#events.policyRefused({ message });
+      this.#refusedFor = message;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** One reading of all files. */
+class PolicySet {
+  readonly main: Policy;
+  readonly #default: Judging;
+  readonly #others: { readonly matches: RegExp; readonly judging: Judging }[] = [];
+  /** What each file looked like when it was read. */
+  readonly #files = new Map<string, string>();
+
+  constructor(path: string, classifiers: Classifiers) {
+    const judging = (policy: Policy): Judging => ({
+      gates: gatesOf(policy, classifiers),
+      recordContext: { policy: { name: policy.name, sha256: policy.sha256 }, storesText: policy.audit.text === "encrypted" },
+    });
+    this.main = this.#read(path);
+    this.#default = judging(this.main);
+    for (const { names, policy } of this.main.identities) {
+      const file = resolve(dirname(path), policy);
+      if (!existsSync(file)) throw new ConfigError(`${path} names the policy ${policy}, and there is no ${file}.`);
+      const other = this.#read(file);
+      if (other.identities.length > 0) throw new ConfigError(`${file}: only the policy that sallyport.yaml names has \`identities\`.`);
+      this.#others.push({ matches: matching(names), judging: judging(other) });
+    }
+  }
+
+  for(caller: string): Judging {
+    return this.#others.find(({ matches }) => matches.test(caller))?.judging ?? this.#default;
+  }
+
+  /** Whether the files are as they were read. */
+  get isCurrent(): boolean {
+    return [...this.#files].every(([path, state]) => stateOf(path) === state);
+  }
+
+  #read(path: string): Policy {
+    this.#files.set(path, stateOf(path));
+    return readPolicy(path);
+  }
+}
+
+function stateOf(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? "none" : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+}
+
+/** `*` stands for any characters. */
+function matching(names: readonly string[]): RegExp {
+  return new RegExp(`^(?:${names.map((name) => name.split("*").map(RegExp.escape).join(".*")).join("|")})$`, "u");
+}
