@@ -37,6 +37,7 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
   const app = createApp({
     limits: config.limits,
     engines: new Map(engines.map((engine) => [engine.model.id, engine])),
+    classifiers,
     classifiersNotReady: await selfTest(classifiers),
     policies,
     audit,

@@ -13,7 +13,8 @@ import { said, testGates } from "./support/gate.ts";
 import { scratchDir } from "./support/scratch.ts";
 
 const policy = { name: "test", sha256: "0" };
-const gates = await testGates();
+// A mark, drawn by chance, may hold a letter back.
+const gates = await testGates({ output: { canary: "off" } });
 
 function callOf(text: string): Call {
   return {

@@ -27,7 +27,7 @@ CHARS_MAX = 400  # of a reference for pii, whose texts are filled templates and 
 # Thresholds are read off `report.py`; how each was chosen stands in the card. `blocks`: see `export.py`; where int8 by tensor turns too many verdicts over.
 SETTINGS = {
     "injection": {
-        "id": "injection-1",
+        "id": "injection-2",
         "blocks": True,
         "temperature": 1.0,
         "thresholds": {"user": 0.25, "document": 0.5, "tool": 0.5},

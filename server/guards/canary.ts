@@ -22,16 +22,13 @@ export function canaryDetector(canary: string): Detector {
   };
 }
 
-/** So many letters of the mark say nothing yet, and every other word begins like one. */
-const lettersMin = 4;
-
 /** Holds back an end of the text that may become the mark. */
 export function waitForCanary(canary: string): Wait {
   const forms = formsOf(canary);
   const longest = Math.max(...forms.map((form) => form.length));
   return (text) => {
     const { letters, places } = lettersOf(text);
-    for (let at = Math.max(0, letters.length - longest); at <= letters.length - lettersMin; at += 1) {
+    for (let at = Math.max(0, letters.length - longest); at < letters.length; at += 1) {
       const end = letters.slice(at);
       if (forms.some((form) => form.startsWith(end))) return places[at] ?? text.length;
     }

@@ -2,7 +2,6 @@ import type { Classifier, TextVerdict } from "../../classifiers/classifier.ts";
 import type { Finding } from "../pipeline/finding.ts";
 import type { Asking, Guard, Prompt, SegmentGuard, Verdict } from "../pipeline/guard.ts";
 import { type Span, spanInOriginal } from "../pipeline/passage.ts";
-import { waitForSentence } from "../pipeline/segment.ts";
 import { ask } from "./ask.ts";
 
 export interface DelicateSettings {
@@ -36,7 +35,8 @@ export function delicateInPrompt(delicate: Classifier<TextVerdict>, settings: De
 export function delicateInAnswer(delicate: Classifier<TextVerdict>, settings: DelicateSettings): SegmentGuard {
   return {
     name,
-    wait: settings.action === "shadow" ? (text) => text.length : waitForSentence,
+    wait: (text) => text.length,
+    bySentence: settings.action === "block",
     async inspect({ released, passage, last }, asking) {
       if (settings.action === "shadow" && !last) return { action: "pass", findings: [] };
       const context = last ? released : released.slice(-contextChars);

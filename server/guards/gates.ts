@@ -22,7 +22,7 @@ export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
   const output = atOutput(policy, classifiers, canary);
   return {
     input: atInput(policy, classifiers),
-    output: policy.output.release === "whole" ? output.map((guard) => ({ ...guard, wait: waitForEnd })) : output,
+    output: policy.output.release === "whole" ? output.map((guard) => ({ ...guard, wait: waitForEnd, bySentence: false })) : output,
     attemptsMax: policy.attempts_max,
     ...(canary === undefined ? {} : { canary }),
   };

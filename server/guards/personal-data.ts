@@ -3,7 +3,6 @@ import { findPersonalData, openFrom, patternLabels } from "../../classifiers/cla
 import type { Guard, Message, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { rewrite } from "../pipeline/passage.ts";
 import { pseudonymise } from "../pipeline/pseudonyms.ts";
-import { type Wait, waitForSentence } from "../pipeline/segment.ts";
 import { ask } from "./ask.ts";
 import { type Detection, findingsOf, segmentGuard } from "./detector.ts";
 
@@ -44,8 +43,7 @@ export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, l
  */
 export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, labels }: PersonalDataSettings): SegmentGuard {
   const shaped = labels.every((label) => (patternLabels as readonly Label[]).includes(label));
-  const wait: Wait = shaped ? openFrom : (text) => Math.min(waitForSentence(text), openFrom(text));
-  return segmentGuard(
+  const guard = segmentGuard(
     name,
     name,
     async (text, asking) => {
@@ -54,8 +52,9 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
         .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
         .map((one) => detection(one, action, `[${one.label}]`));
     },
-    wait,
+    openFrom,
   );
+  return { ...guard, bySentence: !shaped };
 }
 
 /** A placeholder, also after "password:", is what the input gate put there. */

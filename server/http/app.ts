@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
+import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
 import type { Config } from "../config.ts";
@@ -14,6 +15,7 @@ import { chatCompletions } from "./routes/chat-completions.ts";
 import { guardCheck } from "./routes/guard-check.ts";
 import { alive, ready } from "./routes/health.ts";
 import { listModels, oneModel } from "./routes/models.ts";
+import { moderations } from "./routes/moderations.ts";
 import { ClientGone, type RunningCalls } from "./running-calls.ts";
 
 /** What the routes need; made once by `startAppliance`. */
@@ -21,7 +23,8 @@ export interface Service {
   readonly limits: Config["limits"];
   /** By model id; the first is the default. */
   readonly engines: ReadonlyMap<string, Engine>;
-  /** Why the classifiers can't be relied on. */
+  readonly classifiers: Classifiers;
+  /** Why they can't be relied on. */
   readonly classifiersNotReady: string | undefined;
   readonly policies: Policies;
   readonly audit: AuditLog;
@@ -42,6 +45,7 @@ export function createApp(service: Service): Express {
   route(app, "/v1/models", { GET: [allow("app", "operator"), listModels(service)] });
   route(app, "/v1/models/:id", { GET: [allow("app", "operator"), oneModel(service)] });
   route(app, "/v1/chat/completions", { POST: [allow("app", "operator"), ...body, chatCompletions(service)] });
+  route(app, "/v1/moderations", { POST: [allow("app", "operator"), ...body, moderations(service)] });
   route(app, "/v1/guard/check", { POST: [allow("app", "operator"), ...body, guardCheck(service)] });
 
   app.use(() => {

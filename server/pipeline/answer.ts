@@ -37,6 +37,7 @@ export async function* answer(
 
     const { pseudonyms } = asked.subject;
     const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
+    const bySentence = gates.output.some((guard) => guard.bySentence === true);
     let refusal: Refusal | undefined;
     let released = false;
     for (let attempt = 1; attempt === 1 || (refusal !== undefined && !released && attempt <= gates.attemptsMax); attempt += 1) {
@@ -44,7 +45,7 @@ export async function* answer(
       refusal = undefined;
       const texts = meter.texts(engine.generate(generation, signal));
       const stops = new StopTexts(call.stops);
-      for await (const part of segment(texts, waits, engine.model.stops)) {
+      for await (const part of segment(texts, waits, engine.model.stops, { bySentence })) {
         const judged = await inspect(gates.output, part, asking);
         record.judged(judged.findings);
         if (judged.action === "failed") throw failureOf(judged.cause);

@@ -54,4 +54,6 @@ export interface Guard<Subject> {
 /** A guard of the output gate also says what must not be released in part. */
 export interface SegmentGuard extends Guard<Segment> {
   readonly wait: Wait;
+  /** It judges whole sentences, one at a time. */
+  readonly bySentence?: boolean;
 }

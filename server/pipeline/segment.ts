@@ -12,9 +12,15 @@ const heldCharsMax = 1_000_000;
 
 /**
  * Where text waits to be judged. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
- * ends at the first of `stops`, a template's own end marks, which is not released. The last segment may be empty.
+ * ends at the first of `stops`, a template's own end marks, which is not released. `bySentence`: each segment is one sentence, the same however the text was cut.
+ * The last segment may be empty.
  */
-export async function* segment(texts: AsyncIterable<string>, waits: readonly Wait[], stops: readonly string[]): AsyncGenerator<Segment> {
+export async function* segment(
+  texts: AsyncIterable<string>,
+  waits: readonly Wait[],
+  stops: readonly string[],
+  { bySentence = false }: { bySentence?: boolean } = {},
+): AsyncGenerator<Segment> {
   const allWaits = [...waits, waitForWhole(stops)];
   let before = "";
   let all = "";
@@ -34,8 +40,20 @@ export async function* segment(texts: AsyncIterable<string>, waits: readonly Wai
       held = held.slice(0, stop);
       break;
     }
-    const end = held.length > heldCharsMax ? held.length : Math.min(held.length, ...allWaits.map((wait) => wait(held)));
-    if (end > 0) yield release(end, false);
+    let open = held.length > heldCharsMax ? held.length : Math.min(held.length, ...allWaits.map((wait) => wait(held)));
+    for (
+      let end = bySentence ? firstSentence(held) : open;
+      end !== undefined && end > 0 && end <= open;
+      end = bySentence ? firstSentence(held) : 0
+    ) {
+      yield release(end, false);
+      open -= end;
+    }
+  }
+  for (;;) {
+    const end = bySentence ? (firstSentence(held) ?? held.length) : held.length;
+    if (end >= held.length) break;
+    yield release(end, false);
   }
   yield release(held.length, true);
 }
@@ -55,19 +73,18 @@ export function waitForWhole(strings: readonly string[]): Wait {
 /** Holds back everything: the answer is judged whole. */
 export const waitForEnd: Wait = () => 0;
 
-/** Text is judged sentence by sentence; a sentence that is longer is judged in pieces, of so many characters. */
+/** A sentence that is longer than so many characters is judged in pieces. */
 const sentenceCharsMax = 320;
-const sentenceEnd = /[.!?…。！？]["'”’»)\]]*\s+|\n+|[。！？]/gu;
+const sentenceEnd = /[.!?…]["'”’»)\]]*\s|[。！？\n]/u;
 
-/** Holds back what is not a whole sentence. */
-export const waitForSentence: Wait = (text) => {
-  const ends = [...text.matchAll(sentenceEnd)];
-  const last = ends.at(-1);
-  if (last !== undefined) return last.index + last[0].length;
-  if (text.length <= sentenceCharsMax) return 0;
-  const space = text.lastIndexOf(" ");
-  return space <= 0 ? text.length : space;
-};
+/** Where the first sentence of `text` ends; undefined while it has not. It depends on the text alone, not on the pieces in which it came. */
+function firstSentence(text: string): number | undefined {
+  const found = sentenceEnd.exec(text.slice(0, sentenceCharsMax));
+  if (found !== null) return found.index + found[0].length;
+  if (text.length <= sentenceCharsMax) return undefined;
+  const space = text.lastIndexOf(" ", sentenceCharsMax - 1);
+  return space <= 0 ? sentenceCharsMax : space + 1;
+}
 
 /** Where the first of `stops` begins. */
 export function earliest(text: string, stops: readonly string[]): number | undefined {

@@ -32,6 +32,7 @@ export async function throughGate(
     stream(),
     guards.map((guard) => guard.wait),
     [],
+    { bySentence: guards.some((guard) => guard.bySentence === true) },
   )) {
     const judged = await inspect(guards, part, { caller: "app" });
     if (judged.action === "failed") throw judged.cause;

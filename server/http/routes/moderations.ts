@@ -1,0 +1,52 @@
+import { randomUUID } from "node:crypto";
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import { type Classifiers, ClassifiersBusyError, type TextVerdict } from "../../../classifiers/classifier.ts";
+import { Fault } from "../../fault.ts";
+import { faultOf } from "../../wire/fault-of.ts";
+import type { Service } from "../app.ts";
+import { callerOf } from "../caller.ts";
+
+const textsMax = 64;
+const charsMax = 65_536;
+
+const requestSchema = z.strictObject({
+  input: z.union([z.string(), z.array(z.string()).min(1).max(textsMax)]),
+  model: z.string().optional(),
+});
+
+/** OpenAI's `POST /v1/moderations`, answered by the classifier of delicate text; categories that OpenAI has carry its names. Not recorded: nothing is generated and no text is kept. */
+export function moderations({ classifiers }: Service): RequestHandler {
+  return async (request, response) => {
+    const parsed = requestSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    const texts = typeof parsed.data.input === "string" ? [parsed.data.input] : parsed.data.input;
+    if (texts.reduce((sum, text) => sum + text.length, 0) > charsMax)
+      throw new Fault("invalid_value", `\`input\` is longer than the ${charsMax} characters that are judged in one call.`, {
+        param: "input",
+      });
+    const { name: scope } = callerOf(response);
+    const verdicts = await Promise.all(texts.map((text) => judged(classifiers, text, scope)));
+    response.json({ id: `modr-${randomUUID()}`, model: classifiers.delicate.model.id, results: verdicts.map(resultOf) });
+  };
+}
+
+async function judged({ delicate }: Classifiers, text: string, scope: string): Promise<TextVerdict> {
+  try {
+    return await delicate.judge(text, { scope });
+  } catch (error) {
+    if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
+    throw new Fault("guard_failed", undefined, { cause: error });
+  }
+}
+
+function resultOf({ flagged, score, threshold, categories = {}, tokensTotal, tokensScanned }: TextVerdict): object {
+  return {
+    flagged,
+    categories: Object.fromEntries(Object.entries(categories).map(([name, one]) => [name, flagged && one >= threshold])),
+    category_scores: categories,
+    score,
+    threshold,
+    coverage: { tokens_total: tokensTotal, tokens_scanned: tokensScanned },
+  };
+}
