@@ -12,3 +12,12 @@ export function median(values: readonly number[]): number {
 export function rounded(value: number): number {
   return Number(value.toPrecision(3));
 }
+
+/** 95 % interval of a share, both 0 to 1 (Wilson). */
+export function interval(hits: number, count: number): [low: number, high: number] {
+  const z = 1.96;
+  const share = hits / count;
+  const middle = (share + (z * z) / (2 * count)) / (1 + (z * z) / count);
+  const half = (z * Math.sqrt((share * (1 - share)) / count + (z * z) / (4 * count * count))) / (1 + (z * z) / count);
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}

@@ -12,6 +12,8 @@ export interface Classifiers extends AsyncDisposable {
   readonly injection: Classifier<TextVerdict>;
   readonly delicate: Classifier<TextVerdict>;
   readonly pii: Classifier<EntityVerdict>;
+  /** The same models on texts as they stand, disguises and all: to see what taking them off is worth. */
+  readonly asTheyStand: { readonly injection: Classifier<TextVerdict>; readonly delicate: Classifier<TextVerdict> };
 }
 
 /**
@@ -24,12 +26,13 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
     await pool.open(injection.file);
+    const readInjection = (logits: Float32Array): Reading => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) });
+    const judgesDelicate = new TextClassifier(delicate, pool, delicacy(delicate));
     return {
-      injection: new TextClassifier(injection, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) }), {
-        viewed: true,
-      }),
-      delicate: new TextClassifier(delicate, pool, delicacy(delicate)),
+      injection: new TextClassifier(injection, pool, readInjection, { viewed: true }),
+      delicate: judgesDelicate,
       pii: new PiiClassifier(pii, pool),
+      asTheyStand: { injection: new TextClassifier(injection, pool, readInjection), delicate: judgesDelicate },
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     };
   } catch (error) {

@@ -21,7 +21,7 @@ export class TextClassifier implements Classifier<TextVerdict> {
   readonly #viewed: boolean;
   readonly #cache: VerdictCache<TextVerdict>;
 
-  /** @param viewed whether it looks at what may be hidden in a text too. */
+  /** @param viewed whether it takes disguises off a text first. */
   constructor(model: Model, pool: Pool, read: (logits: Float32Array) => Reading, { viewed = false } = {}) {
     this.model = model;
     this.#pool = pool;
@@ -45,18 +45,9 @@ export class TextClassifier implements Classifier<TextVerdict> {
 
   async #judge(text: string, origin: Origin, signal?: AbortSignal): Promise<TextVerdict> {
     if (!this.#viewed) return await this.#judgeAsItIs(text, origin, signal);
-    const views = await this.#pool.views(text);
-    const verdicts = await Promise.all(
-      views.map(async (view) => {
-        const { spans, ...verdict } = await this.#judgeAsItIs(view.text, origin, signal);
-        return { ...verdict, view: view.name, spans: spansInOriginal(spans, view) };
-      }),
-    );
-    const [original, ...hidden] = verdicts;
-    if (original === undefined) throw new Error(`${this.model.id} was given no view of a text.`);
-    const worst = hidden.reduce((one, other) => (other.score > one.score ? other : one), original);
-    const { tokensTotal, tokensScanned, windows } = original;
-    return { ...worst, tokensTotal, tokensScanned, windows };
+    const view = await this.#pool.unveil(text);
+    const { spans, ...verdict } = await this.#judgeAsItIs(view.text, origin, signal);
+    return { ...verdict, view: view.name, spans: spansInOriginal(spans, view) };
   }
 
   async #judgeAsItIs(text: string, origin: Origin, signal?: AbortSignal): Promise<TextVerdict> {

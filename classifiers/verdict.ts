@@ -4,7 +4,7 @@ import type { Entity } from "./pii/entity.ts";
 export const origins = ["user", "document", "tool"] as const;
 export type Origin = (typeof origins)[number];
 
-/** How a text was read: as it is; without what is not seen or only looks like something else; decoded; respelled; with its letters turned. */
+/** How a text was read: as it stands; without what is not seen or only looks like something else; decoded; respelled; with its letters turned. */
 export const viewNames = ["original", "plain", "decoded", "respelled", "turned"] as const;
 export type ViewName = (typeof viewNames)[number];
 
@@ -30,9 +30,9 @@ export interface TextVerdict extends Coverage {
   readonly threshold: number;
   /** Whether the score reaches the threshold. */
   readonly flagged: boolean;
-  /** In which view of the text the score was highest, for a classifier that looks at such. */
+  /** The last disguise that was taken off before the text was judged, for a classifier that does so. */
   readonly view?: ViewName;
-  /** The windows of that view that reach the threshold, where they stand in the text itself; such as touch or overlap are one. */
+  /** The windows that reach the threshold, where they stand in the text as it was given; such as touch or overlap are one. */
   readonly spans: readonly ScoredSpan[];
   /** Score of each category, where the classifier has any: delicate, and about this. */
   readonly categories?: Readonly<Record<string, number>>;

@@ -162,8 +162,14 @@ describe("an answer", () => {
   it("whose reader leaves, or whose signal aborts, is settled as cancelled", async () => {
     expect(outcomes(await run("one two three", { leaveAfter: 1 }))).to.deep.equal(["received pass", "settled cancelled"]);
     const stop = new AbortController();
-    const engine = new EchoEngine("echo", { tokenDelayMs: 20 });
-    setTimeout(() => stop.abort(new Fault("shutting_down")), 50);
+    const engine = new (class extends EchoEngine {
+      override async *generate(...asked: Parameters<EchoEngine["generate"]>): ReturnType<EchoEngine["generate"]> {
+        for await (const event of super.generate(...asked)) {
+          yield event;
+          if (event.type === "text") setTimeout(() => stop.abort(new Fault("shutting_down")), 5);
+        }
+      }
+    })("echo", { tokenDelayMs: 20 });
     const ran = await run("The quick brown fox jumps over the lazy dog. ".repeat(10), { engine, signal: stop.signal });
     expect(ran.error).to.include({ code: "shutting_down" });
     expect(outcomes(ran)).to.deep.equal(["received pass", "settled cancelled"]);

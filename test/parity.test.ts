@@ -7,13 +7,11 @@ import type { Origin } from "../classifiers/classifier.ts";
 import { readModel } from "../classifiers/onnx/model.ts";
 import { Pool } from "../classifiers/onnx/pool.ts";
 import { wordsOf } from "../classifiers/pii/tags.ts";
-import { TextClassifier } from "../classifiers/text-classifier.ts";
 import { inOrder } from "../scripts/in-order.ts";
 import { root } from "./support/appliance.ts";
+import { testClassifiers } from "./support/classifiers.ts";
 
 const folder = new URL("../classifiers/", import.meta.url);
-
-const sigmoid = (logit: number, temperature: number): number => 1 / (1 + Math.exp(-logit / temperature));
 
 const read = <Row>(file: string): Row[] =>
   readFileSync(join(root, "classifiers", file), "utf8")
@@ -46,19 +44,14 @@ describe("the served models against PyTorch", function () {
 
   for (const task of ["injection", "delicate"] as const) {
     it(`${task}: at most 0.5 % of the verdicts flip, and 99 of 100 scores are within 0.05`, async () => {
-      const model = await readModel(new URL(`${task}/`, folder));
-      await using pool = new Pool(new URL("tokenizer/", folder), {});
-      // As it is, not its views. What `classifiers.ts` reads of the logits.
-      const asItIs = new TextClassifier(model, pool, (logits) => ({
-        score: sigmoid(logits[Math.max(0, model.labels.indexOf("risk>=3"))] ?? 0, model.temperature),
-      }));
+      const classifier = (await testClassifiers()).asTheyStand[task];
       const references = read<Reference>(`${task}/reference.jsonl`);
       expect(references.length).to.be.at.least(2_000);
       const files = new Map(
         [...new Set(references.map(({ file }) => file))].map((file) => [file, read<{ text: string }>(`training/data/${file}`)]),
       );
       const judged = inOrder(Readable.from(references), 64, async ({ file, line, origin = "user", score }: Reference) => {
-        const verdict = await asItIs.judge(files.get(file)?.[line]?.text ?? "", { origin });
+        const verdict = await classifier.judge(files.get(file)?.[line]?.text ?? "", { origin });
         return { pair: [score, verdict.score] as const, threshold: verdict.threshold };
       });
       const all = await Array.fromAsync(judged);

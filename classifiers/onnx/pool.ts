@@ -82,9 +82,9 @@ export class Pool implements AsyncDisposable {
     }
   }
 
-  /** The text itself, then what may be hidden in it. */
-  async views(text: string): Promise<View[]> {
-    return await this.#give("views", text);
+  /** The text with its disguises taken off. */
+  async unveil(text: string): Promise<View> {
+    return await this.#give("unveil", text);
   }
 
   /** Logits of each input, in order. A text has no more windows at work than there are workers, so that a long one lets short ones by. */

@@ -1,6 +1,6 @@
 import { workerData } from "node:worker_threads";
 import { InferenceSession, Tensor } from "onnxruntime-node";
-import { type View, viewsOf } from "../views/views.ts";
+import { unveiled, type View } from "../views/views.ts";
 import { Tokeniser, type Tokens } from "./tokens.ts";
 
 /** What a worker is given when it starts. */
@@ -28,9 +28,9 @@ export function tokenise(text: string): Tokens {
   return tokeniser.tokensOf(text);
 }
 
-/** The texts that may be hidden in one: of a long text this takes a while. */
-export function views(text: string): View[] {
-  return viewsOf(text);
+/** Of a long text this takes a while. */
+export function unveil(text: string): View {
+  return unveiled(text);
 }
 
 /** Logits, as flat as the model gives them. One window at a time: an int8 model has one scale for a whole batch, so that a neighbour would change the score. */

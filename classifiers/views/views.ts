@@ -6,47 +6,41 @@ import { leetEdits, spacedEdits } from "./respelled.ts";
 import { turnedEdits } from "./turned.ts";
 import { unseenEdits } from "./unseen.ts";
 
+/** A text as it is read, with where its characters stand in the text as it was sent. */
 export interface View extends Mapped {
+  /** The last disguise that was taken off. */
   readonly name: ViewName;
 }
 
-/** An encoding inside an encoding inside an encoding. */
-const depthMax = 3;
+/** An encoding inside an encoding inside an encoding; two kinds side by side are undone one after the other. */
+const passesMax = 6;
 
-/** Of one text: what decoding may add, in characters, so that no bomb goes off. */
+/** What taking off may add, in characters, so that no bomb goes off. */
 const addedMax = 65_536;
 
 /**
- * The texts that a hostile writer may have hidden in `text`, each with where its characters stood, the text itself first. A view that differs from
- * none before it is left out: an ordinary text has one. Linear in the length of `text` for each view.
+ * `text` with its disguises taken off, each where it stands, the rest as it is: an attack is seen in what it says, and a harmless text is not suspect for
+ * how it is written. The text itself when there are none. Linear in the length of `text` for each pass.
  */
-export function viewsOf(text: string): View[] {
-  const original = mapped(text);
-  const views: View[] = [{ name: "original", ...original }];
-  const add = (name: ViewName, view: Mapped): Mapped => {
-    if (views.every((known) => known.text !== view.text)) views.push({ name, ...view });
-    return view;
-  };
-  const plain = add("plain", plainOf(original));
-  let decoded = plain;
-  for (let depth = 0; depth < depthMax * kindsMax; depth += 1) {
-    const next = edited(decoded, encodedEdits(decoded.text));
-    if (next === decoded || next.text.length > text.length + addedMax) break;
-    decoded = plainOf(next);
+export function unveiled(text: string): View {
+  let view: View = { name: "original", ...mapped(text) };
+  for (let pass = 0; pass < passesMax; pass += 1) {
+    const next = steps.reduce((current, [name, ...edits]) => takenOff(current, name, edits), view);
+    if (next === view || next.text.length > text.length + addedMax) break;
+    view = next;
   }
-  add("decoded", decoded);
-  add("respelled", passes(decoded, spacedEdits, leetEdits));
-  add("turned", passes(decoded, turnedEdits));
-  return views;
+  return view;
 }
 
-/** Encodings side by side are undone one kind a pass. */
-const kindsMax = 2;
+const steps: readonly [ViewName, ...((text: string) => Edit[])[]][] = [
+  ["plain", unseenEdits, plainEdits, lookalikeEdits],
+  ["decoded", encodedEdits],
+  ["respelled", spacedEdits, leetEdits],
+  ["turned", turnedEdits],
+];
 
-function plainOf(source: Mapped): Mapped {
-  return passes(source, unseenEdits, plainEdits, lookalikeEdits);
-}
-
-function passes(source: Mapped, ...edits: readonly ((text: string) => Edit[])[]): Mapped {
-  return edits.reduce((current, editsOf) => edited(current, editsOf(current.text)), source);
+/** The same object when there is nothing to take off. */
+function takenOff(view: View, name: ViewName, edits: readonly ((text: string) => Edit[])[]): View {
+  const next = edits.reduce<Mapped>((current, editsOf) => edited(current, editsOf(current.text)), view);
+  return next === view ? view : { name, ...next };
 }

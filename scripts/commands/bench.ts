@@ -9,6 +9,7 @@ import { type Models, startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import { Events } from "../../server/events.ts";
 import { ApiClient } from "../api-client.ts";
+import { adversarialFile, benchAdversarial } from "../bench-adversarial.ts";
 import { benchClassifiers, classifiersFile } from "../bench-classifiers.ts";
 import { type Command, UsageError } from "../command.ts";
 import { openConfiguredClassifiers, openEngines } from "../engines.ts";
@@ -18,13 +19,13 @@ import { Stopped, stopSignal } from "../stop-signal.ts";
 import { setUp } from "./setup.ts";
 
 const resultsFile = fileURLToPath(new URL("../../bench/results/answer.json", import.meta.url));
-const guardsOff = `input: { control_characters: off, invisible_text: off, repetition: off, personal_data: off }
-output: { control_characters: off, invisible_text: off, personal_data: off }
+const guardsOff = `input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
+output: { control_characters: off, invisible_text: off, canary: off, repetition: off, links: off, delicate: off, personal_data: off }
 `;
 
 export const bench: Command = {
   summary: "measure this machine: time to first token, tokens a second, what the guards cost",
-  usage: `Usage: npx sallyport bench [classifiers] [--quick] [--out FILE]
+  usage: `Usage: npx sallyport bench [classifiers|adversarial] [--quick] [--out FILE]
 
 Starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
 loaded model, and calls them in turns over mutual TLS. Reports medians: time to first token (TTFT), time between tokens,
@@ -34,8 +35,11 @@ data of one; on a busy machine the numbers mean little.
 \`bench classifiers\` measures the classifiers alone: milliseconds a text through all three and through each, texts a second, by
 length of text, with the language model idle and decoding; and the peak of memory.
 
+\`bench adversarial\` disguises attacks, and harmless twins of them, in ten ways, and reports how many of each the classifier of injection flags,
+with the views of a text that it looks at and without.
+
   --quick      one short round: less than a minute with the default model
-  --out FILE   where the JSON goes. Default: bench/results/answer.json, or classifiers.json`,
+  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json or adversarial.json`,
 
   async run(args) {
     const { values, positionals } = parseArgs({
@@ -43,10 +47,13 @@ length of text, with the language model idle and decoding; and the peak of memor
       allowPositionals: true,
       options: { quick: { type: "boolean", default: false }, out: { type: "string" } },
     });
-    if (positionals.length > 1 || (positionals[0] ?? "classifiers") !== "classifiers")
+    const [what] = positionals;
+    if (positionals.length > 1 || !(what === undefined || what === "classifiers" || what === "adversarial"))
       throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
-    if (positionals.length === 1) {
-      await benchClassifiers(values.quick, values.out ?? classifiersFile);
+    if (what !== undefined) {
+      await (what === "classifiers"
+        ? benchClassifiers(values.quick, values.out ?? classifiersFile)
+        : benchAdversarial(values.quick, values.out ?? adversarialFile));
       return 0;
     }
     const out = values.out ?? resultsFile;

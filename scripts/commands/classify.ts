@@ -21,7 +21,7 @@ export const classify: Command = {
 Reads one JSON object a line, {"id": …, "text": "…"}, and writes one a line, in the same order, as it goes:
   injection, delicate   {"id", "score", "flagged", "threshold", "spans", "windows", "tokens_total", "tokens_scanned", "view"?, "categories"?}
   pii                   {"id", "entities": [{"start", "end", "label", "score"}], "windows", "tokens_total", "tokens_scanned"}
-"view" says how injection read the text when the score was highest: original, plain (nothing unseen, no lookalikes), decoded, respelled, turned.
+injection takes disguises off a text before it judges; "view" is the last of them: plain (what is not seen, lookalikes), decoded, respelled, turned; or original.
 Offsets are UTF-16 code units of the text, "end" is exclusive. A line that can't be read gives {"id", "error"} in its place.
 Needs no running service, no language model and no certificate.
 
