@@ -113,7 +113,16 @@ describe("the API", () => {
     expect(body).to.deep.include({ object: "guard.check", flagged: true, blocked: false, code: null });
     expect(body.findings_total).to.equal(1);
     expect(body.findings).to.deep.equal([
-      { guard: "personal_data", label: "EMAIL", score: 1, threshold: 1, span: { start: 5, end: 20 }, message: 0, action: "rewrite" },
+      {
+        guard: "personal_data",
+        label: "EMAIL",
+        score: 1,
+        threshold: 1,
+        span: { start: 5, end: 20 },
+        message: 0,
+        origin: "document",
+        action: "rewrite",
+      },
     ]);
     const hidden = await appliance.call("POST", "/v1/guard/check", { input: [{ role: "user", content: `a${"\b".repeat(50)}` }] });
     expect(hidden.body).to.deep.include({ flagged: true, blocked: true, code: "control_characters" });
@@ -166,7 +175,8 @@ describe("the API", () => {
     const { body_bytes_max: max } = appliance.config.limits;
     const words = Array.from({ length: max / 4 }, (_, index) => index.toString(36)).join(" ");
     const bodyOf = (bytes: number): string => `{"input":"${words.slice(0, bytes - '{"input":""}'.length)}"}`;
-    expect((await appliance.call("POST", "/v1/guard/check", bodyOf(max))).status).to.equal(200);
+    const taken = await appliance.call("POST", "/v1/guard/check", bodyOf(max));
+    expect([taken.status, taken.body.code]).to.deep.equal([200, "too_long_to_judge"]);
     const { status, body } = await appliance.call("POST", "/v1/guard/check", bodyOf(max + 1));
     expect([status, body.error.code]).to.deep.equal([413, "body_too_large"]);
   });
@@ -182,7 +192,9 @@ describe("the API", () => {
   });
 
   it("tells the first thousand of a hundred thousand findings, and how many there are", async () => {
-    const { status, body } = await appliance.call("POST", "/v1/guard/check", {
+    const policy = "input: { tokens_max: 1000000, injection: off, delicate: off, personal_data: off }\n";
+    await using wide = await startTestAppliance({ policy });
+    const { status, body } = await wide.call("POST", "/v1/guard/check", {
       input: Array.from({ length: 100_000 }, (_, index) => `${index}\u200b`).join(""),
     });
     expect([status, body.findings.length, body.findings_total]).to.deep.equal([200, 1_000, 100_000]);

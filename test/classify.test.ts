@@ -34,7 +34,7 @@ describe("sallyport classify", function () {
       [8, "string"],
       [null, false],
     ]);
-    expect(rows[0]).to.have.all.keys("id", "score", "flagged", "threshold", "spans", "windows", "tokens_total", "tokens_scanned");
+    expect(rows[0]).to.have.all.keys("id", "score", "flagged", "threshold", "view", "spans", "windows", "tokens_total", "tokens_scanned");
   });
 
   it("gives no verdict on a text that could not be judged", async () => {

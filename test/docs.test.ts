@@ -97,7 +97,7 @@ describe("configuration and policy", () => {
     expect(config("{")).to.match(/not valid YAML/u);
     expect(policy("input: { personal_dta: off }\n")).to.match(/input\.personal_dta: there is no such key/u);
     expect(policy("input: { personal_data: { labels: [SHOE_SIZE] } }\n")).to.match(
-      /input\.personal_data\.labels\.0: must be EMAIL or .* or CREDENTIAL$/u,
+      /input\.personal_data\.labels\.0: must be EMAIL or .* or VEHICLE_ID$/u,
     );
     expect(policy("input: { personal_data: mask }\n")).to.match(/input\.personal_data: must be off or a mapping$/u);
     expect(config("policy: nowhere.yaml\n")).to.match(/policy nowhere\.yaml is neither at/u);

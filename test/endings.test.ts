@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
@@ -12,6 +12,14 @@ import { until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const paced = "models: [{ id: echo, engine: echo, token_delay_ms: 20 }]\n";
+/** A policy that lets any length pass, beside the configuration. */
+function anyLength(dataDir: string): string {
+  writeFileSync(
+    join(dataDir, "any-length.yaml"),
+    "input: { tokens_max: 1000000, injection: off, delicate: off, personal_data: off }\noutput: { delicate: off }\n",
+  );
+  return dataDir;
+}
 const words = (count: number): string => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 /** The service's lines about calls, as objects. */
@@ -74,7 +82,10 @@ describe("a call that ends early", () => {
     const streamed = await service.call("POST", chat, { ...userSays(words(100)), stream: true });
     expect(streamed.text).to.include('"code":"deadline_exceeded"').and.to.not.include("[DONE]");
     await service.end("SIGTERM");
-    const fast = await startService(prepareData(), "models: [{ id: echo, engine: echo }]\nlimits: { answer_timeout_ms: 1500 }\n");
+    const fast = await startService(
+      anyLength(prepareData()),
+      "models: [{ id: echo, engine: echo }]\npolicy: any-length.yaml\nlimits: { answer_timeout_ms: 1500 }\n",
+    );
     const socket = await deafReader(fast, words(120_000));
     await until(() => entriesOf(fast.dataDir).some((entry) => entry.kind === "settled"));
     socket.destroy();
@@ -86,7 +97,10 @@ describe("a call that ends early", () => {
   }).timeout(60_000);
 
   it("does not keep the service from stopping because a client does not read", async () => {
-    const service = await startService(prepareData(), "models: [{ id: echo, engine: echo }]\nlimits: { shutdown_grace_ms: 100 }\n");
+    const service = await startService(
+      anyLength(prepareData()),
+      "models: [{ id: echo, engine: echo }]\npolicy: any-length.yaml\nlimits: { shutdown_grace_ms: 100 }\n",
+    );
     const socket = await deafReader(service, words(120_000));
     await until(() => entriesOf(service.dataDir).some((entry) => entry.kind === "received"));
     const startedMs = performance.now();

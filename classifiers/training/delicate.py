@@ -68,17 +68,16 @@ def open_rows(open_dir):
     return found
 
 
-def fragments(count=700):
+def fragments(count=500):
     """One to eight words of paragraphs that are not delicate, and what people type to try a thing out."""
     rng = random.Random(3)
     words = [row["text"].split() for row in own() if row["risk"] == 0]
-    found = []
+    found = rows.trials([word for text in words for word in text], rng, count)
     for _ in range(count):
         text, length = rng.choice(words), rng.randint(1, 8)
         at = rng.randrange(max(1, len(text) - length))
         found.append(" ".join(text[at : at + length]))
-    tries = "hi|hello|hello world|hey there|test|testing 123|good morning|thanks|thank you very much|ok|yes please|no|one two three|a b c d|lorem ipsum dolor sit amet|what time is it?|how are you?|who are you?|tell me a joke|ping|abc|foo bar|please continue|go on|repeat after me|word word word|guten Tag|bonjour|hola|1 2 3|what is 2 + 2?|say hello|help|bye"
-    return found + [text for one in tries.split("|") for text in (one, one.upper(), one.capitalize() + ".", f"{one} {one}")]
+    return found
 
 
 def target_of(row):

@@ -1,5 +1,6 @@
 """What the trainings read: rows of ours (`data/`) and the open sets, which are not part of the repository (`--open DIR`; the cards name them)."""
 
+import base64
 import csv
 import hashlib
 import json
@@ -72,3 +73,25 @@ def table(path, column):
 def clinc(open_dir):
     data = json.loads((open_dir / "benign/clinc150/data_full.json").read_text())
     return [text for part in data.values() for text, _ in part]
+
+
+def trials(words, rng, count=700):
+    """What people and programs send to try a service out, and texts without sense: counted words, one word over and over, filler, digits, keys, shuffled words."""
+    lorem = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna aliqua".split()
+    greetings = "hi|hello|hello world|hey|test|testing|ok|thanks|yes|no|ping|abc|one two three|good morning|how are you?|what time is it?|tell me a joke|say hello|a|a b c|go on|continue|word|foo bar baz|the quick brown fox jumps over the lazy dog".split("|")
+    kinds = (
+        lambda n: " ".join(f"{rng.choice(('word', 'item', 'w', 'row', 'line', 'token', 'text', 'message', 'n'))}{index}" for index in range(n)),
+        lambda n: " ".join(f"word {index}" for index in range(n)),
+        lambda n: " ".join([rng.choice(words)] * n),
+        lambda n: " ".join(rng.choices(lorem, k=n)),
+        lambda n: " ".join(str(rng.randrange(10 ** rng.randint(1, 8))) for _ in range(n)),
+        lambda n: " ".join("".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=rng.randint(1, 9))) for _ in range(n)),
+        lambda n: " ".join(rng.choices(words, k=n)),
+        lambda n: base64.b64encode(rng.randbytes(n)).decode(),
+        lambda n: rng.randbytes(n).hex(),
+        lambda n: " ".join(rng.sample(greetings, min(len(greetings), rng.randint(1, 3)))),
+        lambda n: rng.choice(greetings) + rng.choice(("", ".", "!", "?", "\n", " ")) * rng.randint(0, 3),
+        lambda n: " ".join(rng.choices("a b c d e x y z 1 2 3".split(), k=n)),
+        lambda n: (rng.choice(greetings) + rng.choice((" ", "\n", ", "))) * n,
+    )
+    return [rng.choice(kinds)(rng.choice((1, 2, 3, 5, 10, 20, 40, 80, 150))) for _ in range(count)]

@@ -16,3 +16,20 @@ export async function ask<Verdict>(
     throw error;
   }
 }
+
+/** Texts of one call that wait for the classifiers at the same time: a long conversation must not fill the queue that others stand in. */
+const sideBySide = 4;
+
+/** `judge` of every item, in order. */
+export async function each<Item, Result>(items: readonly Item[], judge: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    for (let index = next++; index < items.length; index = next++) {
+      const item = items[index] as Item; // it is below the length
+      results[index] = await judge(item);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(sideBySide, items.length) }, lane));
+  return results;
+}

@@ -2,7 +2,7 @@ import type { Classifier, TextVerdict } from "../../classifiers/classifier.ts";
 import type { Finding } from "../pipeline/finding.ts";
 import type { Asking, Guard, Prompt, SegmentGuard, Verdict } from "../pipeline/guard.ts";
 import { type Span, spanInOriginal } from "../pipeline/passage.ts";
-import { ask } from "./ask.ts";
+import { ask, each } from "./ask.ts";
 
 export interface DelicateSettings {
   readonly action: "block" | "shadow";
@@ -20,12 +20,10 @@ export function delicateInPrompt(delicate: Classifier<TextVerdict>, settings: De
   return {
     name,
     async inspect({ messages }, asking) {
-      const found = await Promise.all(
-        messages.map(async ({ origin, passage, index }) => {
-          const seen = origin === "operator" ? undefined : await seenIn(delicate, settings, passage.text, asking);
-          return seen === undefined ? [] : [{ ...seen, span: spanInOriginal(passage, seen.span), message: index, origin }];
-        }),
-      );
+      const found = await each(messages, async ({ origin, passage, index }): Promise<Finding[]> => {
+        const seen = origin === "operator" ? undefined : await seenIn(delicate, settings, passage.text, asking);
+        return seen === undefined ? [] : [{ ...seen, span: spanInOriginal(passage, seen.span), message: index, origin }];
+      });
       return verdictOf(settings, found.flat());
     },
   };

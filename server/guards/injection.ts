@@ -2,7 +2,7 @@ import type { Classifier, TextVerdict, Origin as WrittenBy } from "../../classif
 import type { Finding } from "../pipeline/finding.ts";
 import type { Asking, Guard, Message, Origin, Prompt, Verdict } from "../pipeline/guard.ts";
 import { rewrite, spanInOriginal } from "../pipeline/passage.ts";
-import { ask } from "./ask.ts";
+import { ask, each } from "./ask.ts";
 
 export interface InjectionSettings {
   /** What happens to a call whose own words are flagged. */
@@ -28,13 +28,16 @@ const judgedAs: Readonly<Record<Origin, WrittenBy | undefined>> = {
   tool: "tool",
 };
 
+/** A verdict by the policy's threshold. */
+type Weighed = TextVerdict & { readonly reached: boolean };
+
 /** Short messages in a row may be one text that was cut in pieces. */
 const piecesMax = 6;
 const pieceCharsMax = 400;
 
 /** Input gate: each message by its origin, and short messages of the user also joined. */
 export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: InjectionSettings): Guard<Prompt> {
-  const judge = async (text: string, origin: WrittenBy, asking: Asking): Promise<TextVerdict & { reached: boolean }> => {
+  const judge = async (text: string, origin: WrittenBy, asking: Asking): Promise<Weighed> => {
     const verdict = await ask(injection, text, asking, origin);
     const threshold = settings.thresholds[origin] ?? verdict.threshold;
     return { ...verdict, threshold, reached: verdict.windows > 0 && verdict.score >= threshold };
@@ -60,11 +63,11 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
     async inspect(prompt, asking): Promise<Verdict<Prompt>> {
       const pieces = piecesOf(prompt.messages);
       const whole = pieces === undefined ? undefined : judge(pieces.text, "user", asking);
-      const each = prompt.messages.map(async ({ origin, passage }) => {
+      const one = async ({ origin, passage }: Message): Promise<Weighed | undefined> => {
         const writtenBy = judgedAs[origin];
         return writtenBy === undefined ? undefined : await judge(passage.text, writtenBy, asking);
-      });
-      const [verdicts, joined] = await Promise.all([Promise.all(each), whole]);
+      };
+      const [verdicts, joined] = await Promise.all([each(prompt.messages, one), whole]);
       const findings = prompt.messages.flatMap((message, index) => {
         const verdict = verdicts[index];
         return verdict?.reached ? [findingOf(verdict, message)] : [];

@@ -3,7 +3,7 @@ import { findPersonalData, openFrom, patternLabels } from "../../classifiers/cla
 import type { Guard, Message, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { rewrite } from "../pipeline/passage.ts";
 import { pseudonymise } from "../pipeline/pseudonyms.ts";
-import { ask } from "./ask.ts";
+import { ask, each } from "./ask.ts";
 import { type Detection, findingsOf, segmentGuard } from "./detector.ts";
 
 export interface PersonalDataSettings {
@@ -18,8 +18,8 @@ export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, l
   return {
     name,
     async inspect(prompt, asking) {
-      const judged = prompt.messages.map(({ passage }) => ask(pii, passage.text, asking));
-      const found = (await Promise.all(judged)).map(({ entities }) => entities.filter((one) => labels.includes(one.label)));
+      const judged = await each(prompt.messages, ({ passage }) => ask(pii, passage.text, asking));
+      const found = judged.map(({ entities }) => entities.filter((one) => labels.includes(one.label)));
       const values = found.flatMap((entities, index) =>
         entities.map((one) => ({ label: one.label, value: valueIn(prompt.messages[index], one) })),
       );
