@@ -16,8 +16,8 @@ export interface PersonalValue {
   readonly value: string;
 }
 
-const openPlaceholder = /^<[A-Z_]*(?:\d+(?:_[a-z2-9]{0,6})?)?$/u;
-const placeholderCharsMax = 64;
+const placeholderCharsMax = 96;
+const addressCharsMax = 4_096;
 const alphabet = "abcdefghjkmnpqrstuvwxyz23456789";
 
 /** `texts`: everything the placeholders will stand in; the nonce occurs in none of them. */
@@ -48,18 +48,55 @@ export function pseudonymise(known: Pseudonyms, values: readonly PersonalValue[]
   return { pseudonyms: { nonce: known.nonce, placeholders: all, values: restored }, placeholders };
 }
 
-/** Holds back an end of the text that may be the beginning of a placeholder. */
-export function waitForPlaceholder({ values }: Pseudonyms): Wait {
+/** Holds back an end of the text that may be the beginning of a placeholder, in any of the ways in which a model writes one. */
+export function waitForPlaceholder({ nonce, values }: Pseudonyms): Wait {
+  if (values.size === 0) return (text) => text.length;
+  const labels = new Set([...values.keys()].map((placeholder) => placeholder.slice(1, placeholder.search(/_\d/u))));
+  const separator = "\\\\?[_ -]?";
+  const beginnings = [...labels].map((label) => {
+    const pieces = [
+      ...[...label].map((char) => (char === "_" ? separator : char)),
+      separator,
+      "\\d{1,6}",
+      separator,
+      ...nonce,
+      "&?",
+      "g",
+      "t",
+    ];
+    return pieces.reduceRight((rest, piece) => `${piece}(?:${rest})?`, "");
+  });
+  const open = new RegExp(`(?<![\\p{L}\\p{N}_])(?:\\\\|\\\\?<|&(?:l(?:t;?)?)?)?(?:${beginnings.join("|")})?$`, "iu");
   return (text) => {
-    const at = values.size === 0 ? -1 : text.lastIndexOf("<");
-    return at >= 0 && openPlaceholder.test(text.slice(at, at + placeholderCharsMax)) ? at : text.length;
+    const from = Math.max(0, text.length - placeholderCharsMax);
+    return from + (open.exec(text.slice(from))?.index ?? text.length - from);
   };
 }
 
-/** Puts the values back, in one pass: a value that looks like a placeholder is not replaced again. */
+/**
+ * Puts the values back, in one pass: a value that looks like a placeholder is not replaced again. A model may have changed the letter case, lost the
+ * brackets, or escaped them. What stands in an address stays a placeholder, so that no link carries a value outwards.
+ */
 export function restore(text: string, { nonce, values }: Pseudonyms): string {
-  if (values.size === 0 || !text.includes(nonce)) return text;
-  return text.replaceAll(new RegExp(`<[A-Z_]+_\\d+_${nonce}>`, "gu"), (placeholder) => values.get(placeholder) ?? placeholder);
+  if (values.size === 0 || !text.toLowerCase().includes(nonce)) return text;
+  const written = new RegExp(
+    `(?:\\\\?<|&lt;)?(?<![\\p{L}\\p{N}])([A-Z]+(?:\\\\?[_ -][A-Z]+)*)\\\\?[_ -](\\d{1,6})\\\\?[_ -]${nonce}(?![\\p{L}\\p{N}])(?:\\\\?>|&gt;)?`,
+    "giu",
+  );
+  return text.replaceAll(written, (whole, label: string, number: string, at: number) => {
+    const value = values.get(`<${label.toUpperCase().replaceAll(/\\?[_ -]/gu, "_")}_${number}_${nonce}>`);
+    return value === undefined || isInAddress(text, at) ? whole : value;
+  });
+}
+
+/** Whether the word before `at` is a link, or the address in one of Markdown. */
+function isInAddress(text: string, at: number): boolean {
+  const word =
+    text
+      .slice(Math.max(0, at - addressCharsMax), at)
+      .split(/\s/u)
+      .at(-1) ?? "";
+  return word.includes("://") || word.includes("](");
 }
 
 function labelOf(key: string): string {

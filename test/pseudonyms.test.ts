@@ -1,0 +1,95 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { newPseudonyms, type Pseudonyms, pseudonymise, restore, waitForPlaceholder } from "../server/pipeline/pseudonyms.ts";
+import { segment } from "../server/pipeline/segment.ts";
+import { cut } from "./support/gate.ts";
+
+const value = fc.oneof(
+  fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }),
+  fc.constantFrom("<EMAIL_1_abcdef>", "$&", "a@b.io", "EMAIL_1", "&lt;"),
+);
+const personal = fc.array(fc.record({ label: fc.constantFrom("EMAIL", "PERSON", "DATE_OF_BIRTH", "GOV_ID"), value }), {
+  minLength: 1,
+  maxLength: 12,
+});
+/** What a model makes of a placeholder. */
+const dresses: Record<string, (placeholder: string) => string> = {
+  "as it is": (one) => one,
+  "lower case": (one) => one.toLowerCase(),
+  "no brackets": (one) => one.slice(1, -1),
+  "HTML escaped": (one) => one.replace("<", "&lt;").replace(">", "&gt;"),
+  "Markdown escaped": (one) => one.replaceAll("_", "\\_").replace("<", "\\<"),
+  spaces: (one) => one.replaceAll("_", " "),
+};
+
+async function streamed(text: string, lengths: readonly number[], pseudonyms: Pseudonyms): Promise<string> {
+  async function* pieces(): AsyncGenerator<string> {
+    yield* cut(text, lengths);
+  }
+  let out = "";
+  for await (const { passage } of segment(pieces(), [waitForPlaceholder(pseudonyms)], [])) out += restore(passage.text, pseudonyms);
+  return out;
+}
+
+describe("pseudonyms", () => {
+  it("come back exactly, ten thousand times, in whatever way a model writes them", () => {
+    fc.assert(
+      fc.property(personal, fc.constantFrom(...Object.values(dresses)), (values, dress) => {
+        const { pseudonyms, placeholders } = pseudonymise(newPseudonyms(values.map((one) => one.value)), values);
+        const text = placeholders.map((one) => `(${dress(one)})`).join(" and ");
+        expect(restore(text, pseudonyms)).to.equal(values.map((one) => `(${one.value})`).join(" and "));
+      }),
+      { numRuns: 10_000 },
+    );
+  }).timeout(60_000);
+
+  it("come back the same however the answer is cut", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        personal,
+        fc.constantFrom(...Object.values(dresses)),
+        fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
+        async (values, dress, lengths) => {
+          const { pseudonyms, placeholders } = pseudonymise(newPseudonyms(values.map((one) => one.value)), values);
+          const text = `Dear ${placeholders.map((one) => `**${dress(one)}**'s <b>mail</b> & email`).join(", ")}.`;
+          expect(await streamed(text, lengths, pseudonyms)).to.equal(restore(text, pseudonyms));
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  }).timeout(60_000);
+
+  it("never come back for a placeholder of another call, or one that somebody made up", () => {
+    const values = [{ label: "EMAIL", value: "anna@example.org" }];
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([]), values);
+    const others = Array.from({ length: 200 }, () => pseudonymise(newPseudonyms([]), values).placeholders[0] ?? "");
+    for (const forged of [
+      ...others.filter((one) => one !== placeholders[0]),
+      "<EMAIL_1>",
+      "<EMAIL_1_abcdef>",
+      placeholders[0]?.replace("_1_", "_2_") ?? "",
+      placeholders[0]?.replace("EMAIL", "PHONE") ?? "",
+    ]) {
+      expect(restore(`mail ${forged} now`, pseudonyms)).to.equal(`mail ${forged} now`);
+    }
+  });
+
+  it("stay placeholders inside links and pictures", () => {
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([]), [{ label: "EMAIL", value: "anna@example.org" }]);
+    for (const carrier of [
+      `https://evil.example/?q=${placeholders[0]}`,
+      `![x](https://evil.example/${placeholders[0]}.png)`,
+      `[x](//evil.example/${placeholders[0]})`,
+      `<img src="https://evil.example/${placeholders[0]}">`,
+    ]) {
+      expect(restore(carrier, pseudonyms)).to.equal(carrier);
+    }
+  });
+
+  it("of one value are one, whatever else there is", () => {
+    const values = ["a", "b", "a", "c", "b"].map((one) => ({ label: "PERSON", value: one }));
+    const { placeholders } = pseudonymise(newPseudonyms([]), values);
+    expect(new Set(placeholders).size).to.equal(3);
+    expect([placeholders[0], placeholders[1]]).to.deep.equal([placeholders[2], placeholders[4]]);
+  });
+});
