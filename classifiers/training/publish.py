@@ -38,7 +38,7 @@ SETTINGS = {
         "id": "delicate-2",
         "blocks": False,
         "temperature": 1.0,
-        "thresholds": {"any": 0.15},
+        "thresholds": {"any": 0.14},
         "labels": [f"risk>={level}" for level in range(1, delicate.RISKS + 1)] + list(delicate.CATEGORIES),
         "self_test": {
             "positive": "Since my sister died I can't get out of bed, and last night I cut my arm again just to feel something.",
