@@ -1,6 +1,6 @@
 import type { Classifier, TextVerdict, Origin as WrittenBy } from "../../classifiers/classifier.ts";
 import type { Finding } from "../pipeline/finding.ts";
-import type { Asking, Guard, Message, Origin, Prompt, Verdict } from "../pipeline/guard.ts";
+import { type Asking, type Guard, isUntrusted, type Message, type Origin, type Prompt, type Verdict } from "../pipeline/guard.ts";
 import { rewrite, spanInOriginal } from "../pipeline/passage.ts";
 import { ask, each } from "./ask.ts";
 
@@ -84,10 +84,6 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
       return { action: "rewrite", subject: { ...prompt, messages }, findings };
     },
   };
-}
-
-function isUntrusted({ origin }: Message): boolean {
-  return origin === "document" || origin === "tool";
 }
 
 function quarantined(message: Message): Message {

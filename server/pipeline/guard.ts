@@ -15,6 +15,11 @@ export interface Message {
   readonly passage: Passage;
 }
 
+/** Whether a message is data from outside, which gives no orders. */
+export function isUntrusted({ origin }: Message): boolean {
+  return origin === "document" || origin === "tool";
+}
+
 /** The subject of the input gate. */
 export interface Prompt {
   readonly messages: readonly Message[];

@@ -1,5 +1,5 @@
 import type { Turn } from "../../models/engine.ts";
-import type { Message, Prompt } from "./guard.ts";
+import { isUntrusted, type Message, type Prompt } from "./guard.ts";
 import type { Refusal } from "./refusal.ts";
 
 /**
@@ -21,10 +21,6 @@ export function turnsOf({ messages, pseudonyms: { nonce } }: Prompt, canary?: st
       turns[last] = { ...asked, text: `${asked.text}\n\n(Your last answer was withheld. ${refusal.message} Answer once more.)` };
   }
   return turns;
-}
-
-function isUntrusted({ origin }: Message): boolean {
-  return origin === "document" || origin === "tool";
 }
 
 function turnOf(message: Message, nonce: string): Turn {
