@@ -1,6 +1,6 @@
 import { Fault } from "../fault.ts";
 import type { Finding } from "./finding.ts";
-import type { Asking, Guard } from "./guard.ts";
+import type { Asking, Guard, Verdict } from "./guard.ts";
 import type { RefusalCode } from "./refusal.ts";
 
 /** What all guards of a gate said together. */
@@ -9,21 +9,51 @@ export type Inspection<Subject> =
   | { readonly action: "block"; readonly code: RefusalCode; readonly findings: readonly Finding[] }
   | { readonly action: "failed"; readonly cause: unknown; readonly findings: readonly Finding[] };
 
-/** Asks the guards in order; each sees what the last one rewrote, and the first that blocks, or throws, ends it. */
+/**
+ * Asks the guards in order; each sees what the last one rewrote, and the first that blocks, or throws, ends it. Those that take time look side by side,
+ * and look again at what one before them rewrote.
+ */
 export async function inspect<Subject>(guards: readonly Guard<Subject>[], subject: Subject, asking: Asking): Promise<Inspection<Subject>> {
   let current = subject;
   let findings: Finding[] = [];
-  for (const guard of guards) {
-    try {
-      const verdict = await guard.inspect(current, asking);
-      findings = findings.concat(verdict.findings);
-      if (verdict.action === "block") return { action: "block", code: verdict.code, findings };
-      if (verdict.action === "rewrite") current = verdict.subject;
-    } catch (cause) {
-      return { action: "failed", cause: new Error(`guard ${guard.name} failed`, { cause }), findings };
+  let looking = begin(guards, current, asking);
+  for (const [index, guard] of guards.entries()) {
+    const verdict = await looking[index];
+    if (verdict === undefined || verdict.action === "failed") {
+      return { action: "failed", cause: new Error(`guard ${guard.name} failed`, { cause: verdict?.cause }), findings };
+    }
+    findings = findings.concat(verdict.findings);
+    if (verdict.action === "block") return { action: "block", code: verdict.code, findings };
+    if (verdict.action === "rewrite") {
+      current = verdict.subject;
+      looking = [...looking.slice(0, index + 1), ...begin(guards.slice(index + 1), current, asking)];
     }
   }
   return { action: "pass", subject: current, findings };
+}
+
+interface Failed {
+  readonly action: "failed";
+  readonly cause: unknown;
+}
+
+type Looking<Subject> = Verdict<Subject> | Failed | Promise<Verdict<Subject> | Failed>;
+
+/** Lets the guards look at `subject`, up to the first that has an answer at once other than "pass": what follows would look in vain. */
+function begin<Subject>(guards: readonly Guard<Subject>[], subject: Subject, asking: Asking): Looking<Subject>[] {
+  const looking: Looking<Subject>[] = [];
+  const failed = (cause: unknown): Failed => ({ action: "failed", cause });
+  for (const guard of guards) {
+    try {
+      const verdict = guard.inspect(subject, asking);
+      looking.push(verdict instanceof Promise ? verdict.catch(failed) : verdict);
+      if (!(verdict instanceof Promise) && verdict.action !== "pass") break;
+    } catch (cause) {
+      looking.push(failed(cause));
+      break;
+    }
+  }
+  return looking;
 }
 
 /** The fault of a call that could not be judged, so that nothing passes: the guard's own, when it knows better. */
