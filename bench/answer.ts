@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import { setTimeout as pause } from "node:timers/promises";
 import type { ApiClient } from "../scripts/api-client.ts";
@@ -23,8 +24,9 @@ export interface Summary {
   readonly healthP99Ms: number;
 }
 
-/** Long enough that a prompt costs something, with values that the guards have to find. */
-const prompt = `Write a long, friendly letter to our customer Ms Example (ms.example@example.org, +1 415 555 2671), who paid with card
+/** Long enough that a prompt costs something, with values that the guards have to find; another one each time, so that no verdict is remembered. */
+const newPrompt = (): string =>
+  `Order ${randomInt(1e9)}. Write a long, friendly letter to our customer Ms Example (ms.example@example.org, +1 415 555 2671), who paid with card
 4111 1111 1111 1111 from 192.0.2.17 and never received her order of three lamps. Say that we are sorry, tell her what happens next, and explain in
 detail how parcels travel from our warehouse to her door, what may go wrong on the way, and how she can follow them. Do not stop early.`;
 
@@ -64,7 +66,7 @@ async function measureStream(
   signal: AbortSignal,
 ): Promise<{ ttftMs: number; interTokenMs: number; tokens: number }> {
   const body = {
-    messages: [{ role: "user", content: prompt }],
+    messages: [{ role: "user", content: newPrompt() }],
     stream: true,
     stream_options: { include_usage: true },
     max_tokens: tokensMax,

@@ -64,6 +64,24 @@ describe("sallyport bench", () => {
     expect(wrong.status).to.equal(2);
   });
 
+  it("disguises attacks and harmless twins, and finds the attacks and not the twins", async () => {
+    const out = join(scratchDir(), "adversarial.json");
+    const { status, stdout } = await sallyport(["bench", "adversarial", "--quick", "--out", out], { SALLYPORT_CONFIG: echoConfig(1) });
+    expect(status).to.equal(0);
+    expect(stdout).to.match(/attacks, as they are[\s\S]*adversarial\.json\n$/u);
+    const { rows } = JSON.parse(readFileSync(out, "utf8"));
+    expect(rows).to.have.length(10);
+    const share = (of: "attacks" | "twins", how: "asItIs" | "withViews"): number => {
+      const groups = rows.map((row: Record<typeof of, Record<typeof how, { of: number; flagged: number }>>) => row[of][how]);
+      const sum = (key: "of" | "flagged"): number =>
+        groups.reduce((all: number, one: { of: number; flagged: number }) => all + one[key], 0);
+      return sum("flagged") / sum("of");
+    };
+    expect(share("attacks", "withViews")).to.be.at.least(0.9);
+    expect(share("twins", "withViews")).to.be.at.most(0.1);
+    expect(share("twins", "asItIs")).to.be.above(share("twins", "withViews"));
+  }).timeout(120_000);
+
   it("stops within a second at Ctrl-C, and writes nothing", async () => {
     const out = join(scratchDir(), "never.json");
     const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "bench", "--out", out], {
