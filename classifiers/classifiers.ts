@@ -1,3 +1,4 @@
+import { ByOrigin } from "./by-origin.ts";
 import { type Model, readModel } from "./onnx/model.ts";
 import { Pool, type PoolSettings } from "./onnx/pool.ts";
 import { PiiClassifier } from "./pii/pii-classifier.ts";
@@ -21,18 +22,23 @@ export interface Classifiers extends AsyncDisposable {
  * or the device is not there.
  */
 export async function openClassifiers(settings: PoolSettings = {}, folder = new URL("./", import.meta.url)): Promise<Classifiers> {
-  const read = (task: Task): Promise<Model> => readModel(new URL(`${task}/`, folder));
-  const [injection, delicate, pii] = await Promise.all([read("injection"), read("delicate"), read("pii")]);
+  const read = (name: Task | "planted"): Promise<Model> => readModel(new URL(`${name}/`, folder));
+  const [typed, planted, delicate, pii] = await Promise.all([read("injection"), read("planted"), read("delicate"), read("pii")]);
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
-    await pool.open(injection.file);
-    const readInjection = (logits: Float32Array): Reading => ({ score: sigmoid((logits[0] ?? 0) / injection.temperature) });
+    await pool.open(typed.file);
+    const injection = (options: { viewed: boolean }): Classifier<TextVerdict> => {
+      const [one, other] = [typed, planted].map((model) => {
+        return new TextClassifier(model, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / model.temperature) }), options);
+      }) as [TextClassifier, TextClassifier];
+      return new ByOrigin(one, other);
+    };
     const judgesDelicate = new TextClassifier(delicate, pool, delicacy(delicate));
     return {
-      injection: new TextClassifier(injection, pool, readInjection, { viewed: true }),
+      injection: injection({ viewed: true }),
       delicate: judgesDelicate,
       pii: new PiiClassifier(pii, pool),
-      asTheyStand: { injection: new TextClassifier(injection, pool, readInjection), delicate: judgesDelicate },
+      asTheyStand: { injection: injection({ viewed: false }), delicate: judgesDelicate },
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     };
   } catch (error) {

@@ -3,7 +3,7 @@ import type { Pool } from "./onnx/pool.ts";
 import type { Tokens } from "./onnx/tokens.ts";
 import { type Window, windowsOf } from "./onnx/windows.ts";
 import type { Input } from "./onnx/worker.ts";
-import type { Classifier, JudgeOptions, Origin, ScoredSpan, TextVerdict } from "./verdict.ts";
+import { type Classifier, type JudgeOptions, type Origin, origins, type ScoredSpan, type TextVerdict } from "./verdict.ts";
 import { VerdictCache } from "./verdict-cache.ts";
 import { inOriginal, type Mapped } from "./views/mapped.ts";
 
@@ -36,7 +36,11 @@ export class TextClassifier implements Classifier<TextVerdict> {
 
   async selfTest(): Promise<void> {
     const { id, self_test } = this.model;
-    const [positive, negative] = await Promise.all([this.judge(self_test.positive), this.judge(self_test.negative)]);
+    const [origin = "user"] = Object.keys(this.model.thresholds).filter((one): one is Origin =>
+      (origins as readonly string[]).includes(one),
+    );
+    const [positive, negative] = await Promise.all([self_test.positive, self_test.negative].map((text) => this.judge(text, { origin })));
+    if (positive === undefined || negative === undefined) throw new Error(`${id} has no self-test.`);
     if (!positive.flagged || negative.flagged) {
       const said = `${positive.score.toFixed(3)} and ${negative.score.toFixed(3)}, threshold ${positive.threshold}`;
       throw new Error(`${id} does not tell its known positive from its known negative (${said}).`);
@@ -60,6 +64,7 @@ export class TextClassifier implements Classifier<TextVerdict> {
     const threshold = thresholdOf(this.model, origin);
     const score = Math.max(0, ...readings.map((one) => one.score));
     return {
+      model: this.model.id,
       score,
       threshold,
       flagged: windows.length > 0 && score >= threshold,

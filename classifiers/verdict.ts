@@ -25,6 +25,8 @@ export interface ScoredSpan {
 
 /** What a classifier of whole texts says. */
 export interface TextVerdict extends Coverage {
+  /** Id of the model that judged. */
+  readonly model: string;
   /** 0 to 1: the highest of all windows. */
   readonly score: number;
   readonly threshold: number;

@@ -56,7 +56,8 @@ describe("the classifiers", function () {
   it("have a threshold for each origin, and find nothing in nothing", async () => {
     for (const origin of ["user", "document", "tool"] as const) {
       const { threshold } = await classifiers.injection.judge(attack, { origin });
-      expect(threshold).to.equal(JSON.parse(readFileSync(join(root, "classifiers/injection/model.json"), "utf8")).thresholds[origin]);
+      const folder = origin === "user" ? "injection" : "planted";
+      expect(threshold).to.equal(JSON.parse(readFileSync(join(root, `classifiers/${folder}/model.json`), "utf8")).thresholds[origin]);
     }
     for (const text of ["", " \n", "\u200b"]) {
       expect(await classifiers.injection.judge(text)).to.include({ score: 0, flagged: false, windows: 0, tokensTotal: 0 });
@@ -120,7 +121,7 @@ describe("what is not sound", function () {
   /** A copy of the models, changed; `change` gets the description of the one for injection. */
   function changed(change: (description: Record<string, unknown>) => void): URL {
     const folder = join(scratchDir(), "classifiers");
-    for (const name of ["injection", "delicate", "pii", "tokenizer"]) {
+    for (const name of ["injection", "planted", "delicate", "pii", "tokenizer"]) {
       cpSync(join(root, "classifiers", name), join(folder, name), { recursive: true, filter: (path) => !path.endsWith(".ts") });
     }
     const file = join(folder, "injection/model.json");

@@ -42,9 +42,9 @@ function parting(pairs: readonly (readonly [number, number])[], threshold: numbe
 describe("the served models against PyTorch", function () {
   this.timeout(300_000);
 
-  for (const task of ["injection", "delicate"] as const) {
+  for (const task of ["injection", "planted", "delicate"] as const) {
     it(`${task}: at most 0.5 % of the verdicts flip, and 99 of 100 scores are within 0.05`, async () => {
-      const classifier = (await testClassifiers()).asTheyStand[task];
+      const classifier = (await testClassifiers()).asTheyStand[task === "planted" ? "injection" : task];
       const references = read<Reference>(`${task}/reference.jsonl`);
       expect(references.length).to.be.at.least(2_000);
       const files = new Map(

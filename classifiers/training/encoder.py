@@ -62,7 +62,7 @@ class TextClassifier(nn.Module):
         return self.head(self.dropout(mean))
 
 
-class InjectionClassifier(TextClassifier):
+class PlantedClassifier(TextClassifier):
     """Besides the mean of the states, which sees what kind of text it is, a score for each token, which sees the one sentence in a long text that does not
     belong there: the highest mean of five neighbours counts, and either of the two is enough."""
 

@@ -13,7 +13,7 @@ from torch import nn
 
 import delicate
 import pii_texts
-from encoder import InjectionClassifier, TextClassifier, TokenClassifier
+from encoder import PlantedClassifier, TextClassifier, TokenClassifier
 
 OPSET = 17
 
@@ -32,9 +32,9 @@ class RowInt8Embedding(nn.Module):
 
 
 def untrained(task, encoder):
-    if task == "injection":
-        return InjectionClassifier(encoder)
-    return TokenClassifier(encoder, len(pii_texts.TAGS)) if task == "pii" else TextClassifier(encoder, delicate.LOGITS)
+    if task == "pii":
+        return TokenClassifier(encoder, len(pii_texts.TAGS))
+    return PlantedClassifier(encoder) if task == "planted" else TextClassifier(encoder, delicate.LOGITS if task == "delicate" else 1)
 
 
 def build(task, encoder, weights):
@@ -56,12 +56,12 @@ def export(task, model, out, blocks):
         whole, prepared = Path(scratch) / "whole.onnx", Path(scratch) / "prepared.onnx"
         torch.onnx.export(model, example, whole, input_names=names, output_names=["logits"], dynamic_axes=axes, opset_version=OPSET, dynamo=False)
         quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
+        heads = [node.name for node in onnx.load(str(prepared)).graph.node if node.name.startswith(("/head/", "/tokens/"))]
         if blocks:
             config = DefaultWeightOnlyQuantConfig(block_size=32, is_symmetric=True, accuracy_level=4, quant_format=QuantFormat.QOperator, op_types_to_quantize=("MatMul",), bits=8)
-            quantizer = MatMulNBitsQuantizer(onnx.load(str(prepared)), algo_config=config)
+            quantizer = MatMulNBitsQuantizer(onnx.load(str(prepared)), nodes_to_exclude=heads, algo_config=config)
             quantizer.process()
             quantizer.model.save_model_to_file(str(out))
             return
-        heads = [node.name for node in onnx.load(str(prepared)).graph.node if "head" in node.name]
         kept = heads + [f"{name}_MatMul" for name in heads]  # what the quantizer makes of a `Gemm`
         quantize_dynamic(str(prepared), str(out), weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=kept, op_types_to_quantize=["MatMul", "Gemm"])

@@ -12,7 +12,7 @@ import delicate
 import metrics
 import pii_texts
 import rows
-from encoder import InjectionClassifier, round_from_now_on, scores_of
+from encoder import PlantedClassifier, TextClassifier, round_from_now_on, scores_of
 from fit import arguments, begin_from, fit, pad, seed_everything
 from words import Splitter
 
@@ -235,6 +235,7 @@ def encoded(splitter, found):
 def main():
     parser = arguments(__doc__, epochs=2, lr=6e-5)
     parser.add_argument("--embedded", type=int, default=4500)
+    parser.add_argument("--typed", action="store_true", help="the model for what users type, which is served as `injection`; without it the one for documents and results of tools, `planted`")
     given = parser.parse_args()
     seed_everything(13)
     rng = random.Random(13)
@@ -252,8 +253,10 @@ def main():
     print(f"{len(training)} rows, {len(ids)} windows, {sum(labels):.0f} attacks, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held)} held out", flush=True)
 
     def loss_of(model, picks):
-        of_texts, of_tokens = model.of_tokens(*pad([ids[index] for index in picks], fill))
         wanted = torch.tensor([0.02 + 0.96 * labels[index] for index in picks])
+        if given.typed:
+            return torch.nn.functional.binary_cross_entropy_with_logits(model(*pad([ids[index] for index in picks], fill))[:, 0].float(), wanted)
+        of_texts, of_tokens = model.of_tokens(*pad([ids[index] for index in picks], fill))
         longest = of_tokens.shape[1]
         marked = torch.tensor([marks[index] + [-1.0] * (longest - len(marks[index])) for index in picks])
         known = marked >= 0
@@ -270,7 +273,7 @@ def main():
             figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}
         return json.dumps(figures)
 
-    model = begin_from(InjectionClassifier(given.encoder), given.start)
+    model = begin_from(TextClassifier(given.encoder, 1) if given.typed else PlantedClassifier(given.encoder), given.start)
     fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=round_from_now_on)
 
 

@@ -30,7 +30,7 @@ def weight_of(node, values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=("injection", "delicate", "pii"))
+    parser.add_argument("task", choices=("injection", "planted", "delicate", "pii"))
     parser.add_argument("--encoder", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()

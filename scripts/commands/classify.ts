@@ -82,7 +82,7 @@ function idIn(value: unknown): Id {
   return typeof id === "string" || typeof id === "number" ? id : null;
 }
 
-function scoreLine(id: Id, { tokensTotal, tokensScanned, ...verdict }: TextVerdict): object {
+function scoreLine(id: Id, { tokensTotal, tokensScanned, model: _, ...verdict }: TextVerdict): object {
   return { id, ...verdict, tokens_total: tokensTotal, tokens_scanned: tokensScanned };
 }
 

@@ -64,7 +64,7 @@ async function seenIn(
     score: verdict.score,
     threshold: least,
     span: verdict.spans.toSorted((a, b) => b.score - a.score)[0] ?? whole(text),
-    model: delicate.model.id,
+    model: verdict.model,
     action,
   };
 }

@@ -54,7 +54,7 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
       message: message.index,
       origin: message.origin,
       ...(seen === undefined ? {} : { view: seen }),
-      model: injection.model.id,
+      model: verdict.model,
       action: isUntrusted(message) ? settings.untrusted : settings.user,
     };
   };
