@@ -1,11 +1,12 @@
+import type { TextClassifier } from "./text-classifier.ts";
 import type { Classifier, JudgeOptions, Origin, TextVerdict } from "./verdict.ts";
 
 /** One classifier for what users type, another for text from outside: what is an order in a mail is a question in a prompt. */
 export class ByOrigin implements Classifier<TextVerdict> {
-  readonly #typed: Classifier<TextVerdict>;
-  readonly #planted: Classifier<TextVerdict>;
+  readonly #typed: TextClassifier;
+  readonly #planted: TextClassifier;
 
-  constructor(typed: Classifier<TextVerdict>, planted: Classifier<TextVerdict>) {
+  constructor(typed: TextClassifier, planted: TextClassifier) {
     this.#typed = typed;
     this.#planted = planted;
   }
@@ -19,11 +20,10 @@ export class ByOrigin implements Classifier<TextVerdict> {
   }
 
   async selfTest(): Promise<void> {
-    await this.#typed.selfTest();
-    await this.#planted.selfTest();
+    await Promise.all([this.#typed.selfTest("user"), this.#planted.selfTest("document")]);
   }
 
-  #for(origin: Origin = "user"): Classifier<TextVerdict> {
+  #for(origin: Origin = "user"): TextClassifier {
     return origin === "user" ? this.#typed : this.#planted;
   }
 }

@@ -50,7 +50,7 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
 /** Why the classifiers must not be relied on: the first self-test that failed; none when all are sound. */
 export async function selfTest(classifiers: Classifiers): Promise<string | undefined> {
   try {
-    for (const task of tasks) await classifiers[task].selfTest();
+    await Promise.all(tasks.map((task) => classifiers[task].selfTest()));
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

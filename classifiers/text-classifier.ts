@@ -3,7 +3,7 @@ import type { Pool } from "./onnx/pool.ts";
 import type { Tokens } from "./onnx/tokens.ts";
 import { type Window, windowsOf } from "./onnx/windows.ts";
 import type { Input } from "./onnx/worker.ts";
-import { type Classifier, type JudgeOptions, type Origin, origins, type ScoredSpan, type TextVerdict } from "./verdict.ts";
+import type { Classifier, JudgeOptions, Origin, ScoredSpan, TextVerdict } from "./verdict.ts";
 import { VerdictCache } from "./verdict-cache.ts";
 import { inOriginal, type Mapped } from "./views/mapped.ts";
 
@@ -34,13 +34,12 @@ export class TextClassifier implements Classifier<TextVerdict> {
     return await this.#cache.answer([text, origin, scope], () => this.#pool.admit(() => this.#judge(text, origin, signal)));
   }
 
-  async selfTest(): Promise<void> {
+  async selfTest(origin: Origin = "user"): Promise<void> {
     const { id, self_test } = this.model;
-    const [origin = "user"] = Object.keys(this.model.thresholds).filter((one): one is Origin =>
-      (origins as readonly string[]).includes(one),
-    );
-    const [positive, negative] = await Promise.all([self_test.positive, self_test.negative].map((text) => this.judge(text, { origin })));
-    if (positive === undefined || negative === undefined) throw new Error(`${id} has no self-test.`);
+    const [positive, negative] = await Promise.all([
+      this.judge(self_test.positive, { origin }),
+      this.judge(self_test.negative, { origin }),
+    ]);
     if (!positive.flagged || negative.flagged) {
       const said = `${positive.score.toFixed(3)} and ${negative.score.toFixed(3)}, threshold ${positive.threshold}`;
       throw new Error(`${id} does not tell its known positive from its known negative (${said}).`);

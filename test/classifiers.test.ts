@@ -168,7 +168,7 @@ describe("what is not sound", function () {
     await using classifiers = await openClassifiers(
       {},
       changed((description) => {
-        description.thresholds = { document: 0.5 };
+        description.thresholds = { tool: 0.5 };
       }),
     );
     expect(await selfTest(classifiers)).to.match(/has no threshold for user\.$/u);

@@ -9,13 +9,11 @@ import { listIssued } from "../certs/register.ts";
 import { EngineFault } from "../models/engine.ts";
 import { told } from "../scripts/failure.ts";
 import { shellWord } from "../scripts/shell-word.ts";
-import { prepareData, root } from "./support/appliance.ts";
+import { prepareData, prose, root } from "./support/appliance.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { type Service, startService } from "./support/service.ts";
 import { pause } from "./support/until.ts";
-
-const words = (count: number): string => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 /** A line of a stack. */
 const stack = /^\s+at /mu;
@@ -102,9 +100,9 @@ describe("sallyport call", () => {
     sallyport(["call", "--url", `${service.url}/`, ...args], { SALLYPORT_DATA: dataDir });
 
   it("asks for at most 512 tokens unless told otherwise", async () => {
-    expect((await call([words(600)])).stdout).to.equal(`${words(512)} […]\n`);
-    expect((await call([words(4), "--max-tokens", "2"])).stdout).to.equal(`${words(2)} […]\n`);
-    expect(await call([words(4)])).to.deep.equal({ status: 0, stdout: `${words(4)}\n`, stderr: "" });
+    expect((await call([prose(600)])).stdout).to.equal(`${prose(512)} […]\n`);
+    expect((await call([prose(4), "--max-tokens", "2"])).stdout).to.equal(`${prose(2)} […]\n`);
+    expect(await call([prose(4)])).to.deep.equal({ status: 0, stdout: `${prose(4)}\n`, stderr: "" });
   });
 
   it("refuses values that no model takes with status 2", async () => {
@@ -143,12 +141,12 @@ describe("sallyport call", () => {
 
   it("says that a certificate is revoked, before and in the middle of an answer", async () => {
     issueClient(join(service.dataDir, "certs"), "leaver", "app");
-    const running = call([words(1_000), "--max-tokens", "1000", "--as", "leaver"]);
+    const running = call([prose(1_000), "--max-tokens", "1000", "--as", "leaver"]);
     await pause(1_500);
     await sallyport(["certs", "revoke", "leaver"], { SALLYPORT_DATA: service.dataDir });
     const { status, stdout, stderr } = await running;
     expect([status, stderr]).to.deep.equal([1, stderr]);
-    expect(stdout).to.match(/^w0 w1 .* w\d+ ?\n$/u);
+    expect(stdout).to.match(/^In spring the river .*\n$/u);
     expect(stderr).to.match(/^The connection to https:\S+ broke in the middle of the answer\. .*leaver was revoked\.\n$/u);
     const again = await call(["Hello", "--as", "leaver"]);
     expect([again.status, again.stderr]).to.deep.equal([1, again.stderr]);

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { expect } from "chai";
 import { request } from "undici";
 import { verifyAuditLog } from "../server/audit/verify.ts";
-import { eventsOf, prepareData, userSays } from "./support/appliance.ts";
+import { eventsOf, prepareData, prose, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Service, startService } from "./support/service.ts";
 import { pause, until } from "./support/until.ts";
@@ -66,7 +66,8 @@ describe("Ctrl-C and SIGTERM", () => {
       const config = "models: [{ id: echo, engine: echo, token_delay_ms: 20 }]\nlimits: { shutdown_grace_ms: 200 }\n";
       const service = await startService(dataDir, config);
       const short = service.call("POST", chat, { ...userSays("one two three"), stream: true });
-      const long = service.call("POST", chat, { ...userSays("word ".repeat(190)), stream: true });
+      const long = service.call("POST", chat, { ...userSays(prose(190)), stream: true });
+      await until(() => entriesOf(dataDir).filter((entry) => entry.kind === "received").length === 2);
       await pause(60);
       expect(await service.end(signal)).to.equal(0);
       expect((await short).text).to.include("[DONE]");

@@ -5,7 +5,7 @@ import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { request } from "undici";
 import { verifyAuditLog } from "../server/audit/verify.ts";
-import { prepareData, type Reply, userSays } from "./support/appliance.ts";
+import { prepareData, prose, type Reply, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Service, startService } from "./support/service.ts";
 import { until } from "./support/until.ts";
@@ -16,11 +16,10 @@ const paced = "models: [{ id: echo, engine: echo, token_delay_ms: 20 }]\n";
 function anyLength(dataDir: string): string {
   writeFileSync(
     join(dataDir, "any-length.yaml"),
-    "input: { tokens_max: 1000000, injection: off, delicate: off, personal_data: off }\noutput: { delicate: off }\n",
+    "input: { tokens_max: 1000000, repetition: off, injection: off, delicate: off, personal_data: off }\noutput: { repetition: off, delicate: off }\n",
   );
   return dataDir;
 }
-const words = (count: number): string => Array.from({ length: count }, (_, index) => `w${index}`).join(" ");
 
 /** The service's lines about calls, as objects. */
 function callLines({ output }: Service): { code?: string; status: number; path: string; call?: string; id: string }[] {
@@ -59,7 +58,7 @@ describe("a call that ends early", () => {
         method: "POST",
         dispatcher: service.agent,
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ ...userSays(words(400)), stream }),
+        body: JSON.stringify({ ...userSays(prose(400)), stream }),
         signal: leave.signal,
       });
       await until(() => entriesOf(service.dataDir).filter((entry) => entry.kind === "received").length === (stream ? 1 : 2));
@@ -77,16 +76,16 @@ describe("a call that ends early", () => {
 
   it("because it takes too long says deadline_exceeded, whole, streamed, and to a client that does not read", async () => {
     const service = await startService(prepareData(), `${paced}limits: { answer_timeout_ms: 400, shutdown_grace_ms: 0 }\n`);
-    const whole = await service.call("POST", chat, userSays(words(100)));
+    const whole = await service.call("POST", chat, userSays(prose(100)));
     expect([whole.status, whole.body.error.code]).to.deep.equal([504, "deadline_exceeded"]);
-    const streamed = await service.call("POST", chat, { ...userSays(words(100)), stream: true });
+    const streamed = await service.call("POST", chat, { ...userSays(prose(100)), stream: true });
     expect(streamed.text).to.include('"code":"deadline_exceeded"').and.to.not.include("[DONE]");
     await service.end("SIGTERM");
     const fast = await startService(
       anyLength(prepareData()),
       "models: [{ id: echo, engine: echo }]\npolicy: any-length.yaml\nlimits: { answer_timeout_ms: 1500 }\n",
     );
-    const socket = await deafReader(fast, words(120_000));
+    const socket = await deafReader(fast, prose(120_000));
     await until(() => entriesOf(fast.dataDir).some((entry) => entry.kind === "settled"));
     socket.destroy();
     expect(entriesOf(fast.dataDir).find((entry) => entry.kind === "settled")?.body).to.include({ code: "deadline_exceeded" });
@@ -101,7 +100,7 @@ describe("a call that ends early", () => {
       anyLength(prepareData()),
       "models: [{ id: echo, engine: echo }]\npolicy: any-length.yaml\nlimits: { shutdown_grace_ms: 100 }\n",
     );
-    const socket = await deafReader(service, words(120_000));
+    const socket = await deafReader(service, prose(120_000));
     await until(() => entriesOf(service.dataDir).some((entry) => entry.kind === "received"));
     const startedMs = performance.now();
     expect(await service.end("SIGTERM")).to.equal(0);

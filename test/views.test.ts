@@ -55,6 +55,10 @@ describe("views of a text", () => {
       .map((word) => [...word].join("."))
       .join("  "),
     leet: attack.replaceAll("e", "3").replaceAll("o", "0").replaceAll("i", "1").replaceAll("s", "5"),
+    "leet, more digits than letters": attack.replaceAll(
+      /[aeiost]/gu,
+      (char) => ({ a: "4", e: "3", i: "!", o: "0", s: "5", t: "7" })[char] ?? char,
+    ),
   };
   for (const [name, text] of Object.entries(disguises)) {
     it(`sees through ${name}`, () => {

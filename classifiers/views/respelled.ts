@@ -5,17 +5,20 @@ const spacedOut =
   /(?<![\p{L}\p{N}])[\p{L}\d@$!](?:([ .\-_*|/~+,\u00b7\u2022])\1{0,2}[\p{L}\d@$!](?![\p{L}\p{N}])){4,}(?:\s{2,}[\p{L}\d@$!](?:\1[\p{L}\d@$!](?![\p{L}\p{N}]))*)*/gu;
 
 /** What may be a word in which digits and signs stand for letters. */
-const leetWord = /(?<![\p{L}\p{N}])[a-z0-9@$!|+]{3,24}(?![\p{L}\p{N}])/giu;
+const leetWord = /(?<![\p{L}\p{N}])[a-z0-9@$€!|+]{2,24}(?![\p{L}\p{N}])/giu;
+const leetSign = /[01345679@$€|+]|!(?=[a-z0-9])/giu;
 const leetLetters: Readonly<Record<string, string>> = {
   0: "o",
   1: "i",
   3: "e",
   4: "a",
   5: "s",
+  6: "g",
   7: "t",
-  8: "b",
+  9: "g",
   "@": "a",
   $: "s",
+  "€": "e",
   "!": "i",
   "|": "l",
   "+": "t",
@@ -35,12 +38,17 @@ export function spacedEdits(text: string): Edit[] {
 
 /** Writes digits and signs inside words as the letters they look like, in a text that has many such words: order numbers and versions stay. */
 export function leetEdits(text: string): Edit[] {
-  const edits = editsOf(text, leetWord, ([word]) => {
-    const signs = word.match(/[0134578@$|+]|!(?=[a-z])/giu)?.length ?? 0;
-    const letters = word.match(/[a-z]/giu)?.length ?? 0;
-    if (signs === 0 || letters < signs || /\d{3,}|^\d+[a-z]{1,2}$|^[A-Z]+\d+$|[a-z].*[A-Z]/u.test(word)) return undefined;
-    return word.replaceAll(/[0134578@$|+]|!(?=[a-z])/giu, (sign) => leetLetters[sign] ?? sign);
-  });
+  const sure = text.match(leetWord)?.filter(isSurelyLeet).length ?? 0;
   const words = text.match(/[\p{L}\p{N}@$!]{2,}/gu)?.length ?? 0;
-  return edits.length >= leetWordsMin && edits.length >= leetShareMin * words ? edits : [];
+  if (sure < leetWordsMin || sure < leetShareMin * words) return [];
+  return editsOf(text, leetWord, ([word]) => {
+    const isNumber = !/[a-z]/iu.test(word) && !/[@$€!|]/u.test(word);
+    return isNumber ? undefined : word.replaceAll(leetSign, (sign) => leetLetters[sign] ?? sign);
+  });
+}
+
+function isSurelyLeet(word: string): boolean {
+  const signs = word.match(leetSign)?.length ?? 0;
+  const letters = word.match(/[a-z]/giu)?.length ?? 0;
+  return signs > 0 && letters >= signs && word.length >= 3 && !/\d{3,}|^\d+[a-z]{1,2}$|^[A-Za-z]+\d+$|[a-z].*[A-Z]/u.test(word);
 }

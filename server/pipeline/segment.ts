@@ -40,7 +40,7 @@ export async function* segment(
       held = held.slice(0, stop);
       break;
     }
-    let open = held.length > heldCharsMax ? held.length : Math.min(held.length, ...allWaits.map((wait) => wait(held)));
+    let open = held.length > heldCharsMax ? held.length : openFrom(held, allWaits);
     for (
       let end = bySentence ? firstSentence(held) : open;
       end !== undefined && end > 0 && end <= open;
@@ -56,6 +56,17 @@ export async function* segment(
     yield release(end, false);
   }
   yield release(held.length, true);
+}
+
+/** From which index on `text` must wait: what one wait holds back must not cut in two what another protects, so all are asked until they agree. */
+function openFrom(text: string, waits: readonly Wait[]): number {
+  let open = text.length;
+  for (;;) {
+    const before = text.slice(0, open);
+    const next = Math.min(open, ...waits.map((wait) => wait(before)));
+    if (next === open) return open;
+    open = next;
+  }
 }
 
 /** Holds back an end of the text that may be the beginning of one of `strings`. */

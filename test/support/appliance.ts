@@ -134,4 +134,20 @@ export function eventsOf(text: string): Json[] {
     .map((event) => JSON.parse(event.slice("data: ".length)));
 }
 
+/** What a streamed answer says. */
+export const contentOf = (text: string): string =>
+  eventsOf(text)
+    .map((one) => one.choices?.[0]?.delta.content ?? "")
+    .join("");
+
+const story =
+  "In spring the river rises and the ferry stops for a week or two, so the baker in the village sells his bread from a window on the north side of the market. " +
+  "Children walk to school over the old bridge, and in the evening the lamps along the water are lit one after the other until the whole street is bright again.";
+
+/** So many words of a harmless story. */
+export function prose(count: number): string {
+  const words = story.split(" ");
+  return Array.from({ length: count }, (_, index) => words[index % words.length]).join(" ");
+}
+
 export const userSays = (content: string): { messages: object[] } => ({ messages: [{ role: "user", content }] });
