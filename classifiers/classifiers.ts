@@ -26,7 +26,7 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   const [typed, planted, delicate, pii] = await Promise.all([read("injection"), read("planted"), read("delicate"), read("pii")]);
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
-    await pool.open(typed.file);
+    await Promise.all([typed, planted, delicate, pii].map(({ file }) => pool.open(file)));
     const injection = (options: { viewed: boolean }): Classifier<TextVerdict> => {
       const [one, other] = [typed, planted].map((model) => {
         return new TextClassifier(model, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / model.temperature) }), options);

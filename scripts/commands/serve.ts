@@ -27,8 +27,15 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     const stop = stopSignal();
     const config = readConfig();
     if (values.setup) await setUp(config, stop);
-    await using classifiers = await openConfiguredClassifiers(config);
-    const engines = await step("Loading the models", () => openEngines(config, stop));
+    await using opened = new AsyncDisposableStack();
+    const [classifiers, engines] = await step("Loading the models", async () => {
+      const judges = openConfiguredClassifiers(config).then((one) => opened.use(one));
+      const [judging, answering] = await Promise.allSettled([judges, openEngines(config, stop)]);
+      if (answering.status === "rejected") throw answering.reason;
+      if (judging.status === "fulfilled") return [judging.value, answering.value] as const;
+      await Promise.all(answering.value.map((engine) => engine[Symbol.asyncDispose]()));
+      throw judging.reason;
+    });
     const appliance = await startAppliance(config, { engines, classifiers });
     console.log(howToCall(appliance.url, config));
     if (!stop.aborted) await once(stop, "abort");
