@@ -5,8 +5,7 @@ export const origins = ["user", "document", "tool"] as const;
 export type Origin = (typeof origins)[number];
 
 /** How a text was read: as it stands; without what is not seen or only looks like something else; decoded; respelled; with its letters turned. */
-export const viewNames = ["original", "plain", "decoded", "respelled", "turned"] as const;
-export type ViewName = (typeof viewNames)[number];
+export type ViewName = "original" | "plain" | "decoded" | "respelled" | "turned";
 
 /** How much of a text was looked at. Tokens that were not are not evaluated, which is not the same as clean. */
 export interface Coverage {
