@@ -1,6 +1,10 @@
 import type { Engine, EngineEvent, Generation, Model } from "./engine.ts";
+import { CallReader } from "./tool-calls.ts";
 
-/** Answers with the last user message, word by word: for drills and tests that need an exact answer. A token is a word with the space after it. */
+/**
+ * Answers with the last user message, word by word: for drills and tests that need an exact answer. A token is a word with the space after it. Where tools
+ * are offered, a call that is written in the message is made: the most obedient of all models.
+ */
 export class EchoEngine implements Engine {
   readonly model: Model;
   readonly notReady = undefined;
@@ -17,11 +21,14 @@ export class EchoEngine implements Engine {
     yield { type: "prompt", tokens: generation.turns.reduce((sum, turn) => sum + tokensOf(turn.text).length, 0) };
     const words = tokensOf(generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
     const tokensMax = generation.tokensMax ?? words.length;
+    const reader = generation.tools && new CallReader(generation.tools);
     for (const text of words.slice(0, tokensMax)) {
       await pause(this.#tokenDelayMs);
       signal.throwIfAborted();
-      yield { type: "text", text, tokens: 1 };
+      if (reader === undefined) yield { type: "text", text, tokens: 1 };
+      else yield* reader.add(text, 1);
     }
+    if (reader !== undefined) yield* reader.end();
     yield { type: "end", reason: words.length > tokensMax ? "length" : "stop" };
   }
 

@@ -2,11 +2,42 @@
 export interface Turn {
   readonly role: "system" | "user" | "assistant";
   readonly text: string;
+  /** Of an assistant's turn: what it called after it had said `text`. */
+  readonly calls?: readonly ToolCall[];
+}
+
+export type JsonSchema = { readonly [keyword: string]: unknown };
+
+/** A function that the model may ask the caller to run. */
+export interface Tool {
+  readonly name: string;
+  readonly description?: string;
+  /** Of its arguments, which are an object. */
+  readonly parameters: JsonSchema;
+  /** Arguments fit the schema, or the call is refused before it begins. */
+  readonly strict: boolean;
+}
+
+export interface ToolCall {
+  readonly name: string;
+  /** JSON text of an object. */
+  readonly arguments: string;
+}
+
+export interface Tools {
+  readonly offered: readonly Tool[];
+  /** The answer is a call, not text. */
+  readonly required: boolean;
+  /** An answer may hold several calls. */
+  readonly parallel: boolean;
 }
 
 /** What to generate. Sampling values that are absent are the model's own defaults. */
 export interface Generation {
   readonly turns: readonly Turn[];
+  readonly tools?: Tools;
+  /** The answer is JSON that fits this. */
+  readonly schema?: JsonSchema;
   /** Most tokens to generate; absent means as many as the context leaves. */
   readonly tokensMax?: number;
   readonly temperature?: number;
@@ -14,10 +45,11 @@ export interface Generation {
   readonly seed?: number;
 }
 
-/** In this order: `prompt` once (before the prompt is evaluated), `text` any number of times, `end` once. */
+/** In this order: `prompt` once (before the prompt is evaluated), `text` and `call` any number of times, `end` once. A call is told whole. */
 export type EngineEvent =
   | { readonly type: "prompt"; readonly tokens: number }
   | { readonly type: "text"; readonly text: string; readonly tokens: number }
+  | { readonly type: "call"; readonly call: ToolCall; readonly tokens: number }
   | { readonly type: "end"; readonly reason: "stop" | "length" };
 
 /** A loaded model, as `/v1/models` and the audit log name it. */
@@ -40,7 +72,7 @@ export interface Engine extends AsyncDisposable {
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
 
-export type EngineFaultCode = "context_length_exceeded" | "queue_full" | "engine_died" | "engine_unavailable";
+export type EngineFaultCode = "schema_unsupported" | "context_length_exceeded" | "queue_full" | "engine_died" | "engine_unavailable";
 
 /** The engine can't answer this call; the message says why, in words fit for the caller. */
 export class EngineFault extends Error {

@@ -7,6 +7,8 @@ import {
   getLlama,
   type LlamaContext,
   type LlamaContextSequence,
+  type LlamaGrammar,
+  LlamaGrammarEvaluationState,
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
@@ -14,8 +16,9 @@ import {
   resolveChatWrapper,
   type Token,
 } from "node-llama-cpp";
-import { EngineFault, type Generation, type Turn } from "./engine.ts";
-import type { FromChild, GgufFacts, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
+import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { CallReader, callOpens, withTools } from "./tool-calls.ts";
 import { verifyFile } from "./verify-file.ts";
 
 /** A prompt is evaluated in pieces of this many tokens, so that running answers go on between them and a cancel is heard. */
@@ -47,7 +50,7 @@ try {
   }
   process.on("message", (message: ToChild) => {
     if (message.type === "cancel") running.get(message.call)?.abort();
-    else void serve(message.call, message.generation, { model, chat, sequences, stopTokens });
+    else void serve(message.call, message, { model, chat, sequences, stopTokens });
   });
   send({ type: "ready", contextTokens: sequences[0]?.contextSize ?? 0, stops, facts: factsOf(model, chat) });
 } catch (error) {
@@ -108,14 +111,19 @@ interface Loaded {
   readonly stopTokens: ReadonlySet<Token>;
 }
 
-async function serve(call: number, generation: Generation, loaded: Loaded): Promise<void> {
+interface Asked {
+  readonly generation: Generation;
+  readonly grammars: Grammars;
+}
+
+async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> {
   const cancel = new AbortController();
   running.set(call, cancel);
   // The parent never has more calls running than there are sequences.
   const sequence = loaded.sequences.pop();
   try {
     if (sequence === undefined) throw new Error("no sequence left");
-    await generate(call, generation, loaded, sequence, cancel.signal);
+    await generate(call, asked, loaded, sequence, cancel.signal);
   } catch (error) {
     if (error instanceof EngineFault) send({ type: "fault", call, code: error.code, message: error.message });
     else if (!cancel.signal.aborted) {
@@ -134,13 +142,15 @@ async function serve(call: number, generation: Generation, loaded: Loaded): Prom
 
 async function generate(
   call: number,
-  generation: Generation,
+  { generation, grammars }: Asked,
   loaded: Loaded,
   sequence: LlamaContextSequence,
   signal: AbortSignal,
 ): Promise<void> {
   const { model, chat, stopTokens } = loaded;
-  const prompt = chat.generateContextState({ chatHistory: history(generation.turns) }).contextText.tokenize(model.tokenizer);
+  const turns = withTools(generation.turns, generation.tools);
+  const begun = generation.tools?.required === true ? callOpens : "";
+  const prompt = chat.generateContextState({ chatHistory: history(turns, begun) }).contextText.tokenize(model.tokenizer);
   const tokensMax = generation.tokensMax ?? Math.max(1, sequence.contextSize - prompt.length);
   if (prompt.length + tokensMax > sequence.contextSize) {
     throw new EngineFault(
@@ -156,6 +166,21 @@ async function generate(
     if (signal.aborted) return;
   }
   const text = new TokenText(model, prompt);
+  const [answerGrammar, callGrammar] = [await grammarFor(model, grammars.answer), await grammarFor(model, grammars.call)];
+  const reader = generation.tools && new CallReader(generation.tools);
+  reader?.add(begun, 0);
+  let limit = answerGrammar?.();
+  let called = false;
+  const tell = (events: readonly EngineEvent[]): void => {
+    for (const event of events) {
+      called ||= event.type === "call";
+      send({ type: "event", call, event });
+    }
+    if (reader?.isAtCall) limit = callGrammar?.();
+    else if (reader?.isInCall === false) limit = undefined;
+  };
+  const emit: Emit = (piece, taken) => tell(reader?.add(piece, taken) ?? [{ type: "text", text: piece, tokens: taken }]);
+  tell([]);
   const recent: Token[] = [];
   const { defaults } = settings;
   const tokens = sequence.evaluate(prompt.slice(last), {
@@ -165,6 +190,7 @@ async function generate(
     ...(defaults.minP === undefined ? {} : { minP: defaults.minP }),
     ...(defaults.repeatPenalty === undefined ? {} : { repeatPenalty: { penalty: defaults.repeatPenalty, punishTokens: () => recent } }),
     ...(generation.seed === undefined ? {} : { seed: generation.seed }),
+    ...(answerGrammar === undefined && callGrammar === undefined ? {} : { grammarEvaluationState: () => limit }),
   });
   let count = 0;
   let reason: "stop" | "length" = "stop";
@@ -173,14 +199,38 @@ async function generate(
     if (stopTokens.has(token)) break;
     count += 1;
     if (recent.push(token) > recentTokens) recent.shift();
-    text.add(token, (piece, taken) => send({ type: "event", call, event: { type: "text", text: piece, tokens: taken } }));
+    text.add(token, emit);
+    if (called && generation.tools?.parallel === false) break;
     if (count >= tokensMax) {
       reason = "length";
       break;
     }
   }
-  text.flush((piece, taken) => send({ type: "event", call, event: { type: "text", text: piece, tokens: taken } }));
+  text.flush(emit);
+  tell(reader?.end() ?? []);
   send({ type: "event", call, event: { type: "end", reason } });
+}
+
+/** Grammars that were read lately, by their text. */
+const grammarsRead = new Map<string, LlamaGrammar>();
+const grammarsKept = 100;
+
+/** Makes states of a grammar; throws `EngineFault` where llama.cpp can't read it. */
+async function grammarFor(model: LlamaModel, text: string | undefined): Promise<(() => LlamaGrammarEvaluationState) | undefined> {
+  if (text === undefined) return undefined;
+  let grammar = grammarsRead.get(text);
+  if (grammar === undefined) {
+    try {
+      grammar = await model.llama.createGrammar({ grammar: text });
+      new LlamaGrammarEvaluationState({ model, grammar });
+    } catch {
+      throw new EngineFault("schema_unsupported", "The engine can't follow this schema: it refers to itself without end, or is too large.");
+    }
+    for (const oldest of [...grammarsRead.keys()].slice(0, grammarsRead.size - grammarsKept + 1)) grammarsRead.delete(oldest);
+    grammarsRead.set(text, grammar);
+  }
+  const read = grammar;
+  return () => new LlamaGrammarEvaluationState({ model, grammar: read });
 }
 
 type Emit = (text: string, tokens: number) => void;
@@ -215,13 +265,13 @@ class TokenText {
   }
 }
 
-/** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. */
-function history(turns: readonly Turn[]): ChatHistoryItem[] {
+/** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. `begun`: what the answer begins with. */
+function history(turns: readonly Turn[], begun = ""): ChatHistoryItem[] {
   const items = turns.map(({ role, text }): ChatHistoryItem => {
     if (role === "assistant") return { type: "model", response: [text] };
     return role === "system" ? { type: "system", text: LlamaText(text).toJSON() } : { type: "user", text };
   });
-  return [...items, { type: "model", response: [] }];
+  return [...items, { type: "model", response: begun === "" ? [] : [begun] }];
 }
 
 function adviceFor(cause: string): string {

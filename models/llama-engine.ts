@@ -2,7 +2,8 @@ import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, on, once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { type Engine, type EngineEvent, EngineFault, type Generation, type Model } from "./engine.ts";
-import type { FromChild, GgufFacts, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { callGrammarOf, grammarOf } from "./json-grammar.ts";
+import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Slots } from "./slots.ts";
 
 const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
@@ -64,6 +65,7 @@ export class LlamaEngine implements Engine {
   }
 
   async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    const grammars = grammarsOf(generation);
     await this.#slots.take(signal);
     const call = ++this.#callsEver;
     let sent = false;
@@ -73,7 +75,7 @@ export class LlamaEngine implements Engine {
       const events = new EventEmitter();
       this.#calls.set(call, events);
       const incoming = on(events, "event", { signal });
-      this.#send({ type: "generate", call, generation });
+      this.#send({ type: "generate", call, generation, grammars });
       sent = true;
       for await (const [event] of incoming as AsyncIterable<[EngineEvent]>) {
         yield event;
@@ -169,4 +171,12 @@ export class LlamaEngine implements Engine {
     // What it does not get any more, its end tells.
     if (this.#child?.connected) this.#child.send(message, () => {});
   }
+}
+
+/** Throws `EngineFault` for a schema that can't be honoured. */
+function grammarsOf({ schema, tools }: Generation): Grammars {
+  return {
+    ...(schema === undefined ? {} : { answer: grammarOf(schema, { strict: true }) }),
+    ...(tools === undefined ? {} : { call: callGrammarOf(tools.offered) }),
+  };
 }

@@ -32,8 +32,14 @@ export interface GgufFacts {
   readonly template: string;
 }
 
+/** A generation with what its answer, and each call in it, must fit, as grammars (GBNF). */
+export interface Grammars {
+  readonly answer?: string;
+  readonly call?: string;
+}
+
 export type ToChild =
-  | { readonly type: "generate"; readonly call: number; readonly generation: Generation }
+  | { readonly type: "generate"; readonly call: number; readonly generation: Generation; readonly grammars: Grammars }
   | { readonly type: "cancel"; readonly call: number };
 
 export type FromChild =

@@ -5,6 +5,8 @@ export const faults = {
   unknown_parameter: [400, "invalid_request_error", "A parameter is not known."],
   unsupported_parameter: [400, "invalid_request_error", "A parameter is not supported and would be ignored."],
   missing_parameter: [400, "invalid_request_error", "A parameter is missing."],
+  schema_unsupported: [400, "invalid_request_error", "The schema asks for what the engine can't promise. Simplify it."],
+  confirmation_refused: [400, "invalid_request_error", "A confirmation is not of this conversation, or too old. Ask once more without it."],
   context_length_exceeded: [400, "invalid_request_error", "The messages and the answer do not fit into the model's context."],
   identity_refused: [403, "permission_error", "This certificate names no role of this service, or is not valid any more."],
   role_not_allowed: [403, "permission_error", "The role of this certificate may not do this."],

@@ -58,7 +58,7 @@ async function run(
     let texts = 0;
     for await (const event of answer(callOf(text), through, engine, record, signal ?? new AbortController().signal)) {
       if (event.type === "end") ran.reason = event.reason;
-      else {
+      else if (event.type === "text") {
         ran.text += event.text;
         texts += 1;
         if (breakLog === "after the first text" && texts === 1) log.close();

@@ -115,7 +115,10 @@ describe("personal data at the output gate", () => {
 describe("personal data at the input gate", () => {
   const promptOf = (...texts: string[]): Prompt => ({
     messages: texts.map((text, index) => said(text, "user", index)),
-    pseudonyms: newPseudonyms(texts),
+    pseudonyms: newPseudonyms(
+      texts.map((text) => said(text)),
+      "app",
+    ),
   });
 
   it("gives the model one placeholder for one value, over all messages, and puts the values back", async () => {

@@ -2,7 +2,7 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { newPseudonyms, type Pseudonyms, pseudonymise, restore, waitForPlaceholder } from "../server/pipeline/pseudonyms.ts";
 import { segment } from "../server/pipeline/segment.ts";
-import { cut } from "./support/gate.ts";
+import { cut, said } from "./support/gate.ts";
 
 const value = fc.oneof(
   fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }),
@@ -35,7 +35,13 @@ describe("pseudonyms", () => {
   it("come back exactly, ten thousand times, in whatever way a model writes them", () => {
     fc.assert(
       fc.property(personal, fc.constantFrom(...Object.values(dresses)), (values, dress) => {
-        const { pseudonyms, placeholders } = pseudonymise(newPseudonyms(values.map((one) => one.value)), values);
+        const { pseudonyms, placeholders } = pseudonymise(
+          newPseudonyms(
+            values.map((one) => said(one.value)),
+            "app",
+          ),
+          values,
+        );
         const text = placeholders.map((one) => `(${dress(one)})`).join(" and ");
         expect(restore(text, pseudonyms)).to.equal(values.map((one) => `(${one.value})`).join(" and "));
       }),
@@ -50,7 +56,13 @@ describe("pseudonyms", () => {
         fc.constantFrom(...Object.values(dresses)),
         fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }),
         async (values, dress, lengths) => {
-          const { pseudonyms, placeholders } = pseudonymise(newPseudonyms(values.map((one) => one.value)), values);
+          const { pseudonyms, placeholders } = pseudonymise(
+            newPseudonyms(
+              values.map((one) => said(one.value)),
+              "app",
+            ),
+            values,
+          );
           const text = `Dear ${placeholders.map((one) => `**${dress(one)}**'s <b>mail</b> & email`).join(", ")}.`;
           expect(await streamed(text, lengths, pseudonyms)).to.equal(restore(text, pseudonyms));
         },
@@ -59,10 +71,22 @@ describe("pseudonyms", () => {
     );
   }).timeout(60_000);
 
-  it("never come back for a placeholder of another call, or one that somebody made up", () => {
+  it("stay the same while a conversation goes on, and are others for another caller", () => {
+    const asked = [said("You help.", "operator"), said("My mail is anna@example.org.")];
+    const { nonce } = newPseudonyms(asked, "app");
+    expect(newPseudonyms([...asked, said("Yes.", "model"), said("And now?")], "app").nonce).to.equal(nonce);
+    expect(newPseudonyms([...asked, said(`Sent to <EMAIL_1_${nonce}>.`, "model")], "app").nonce).to.equal(nonce);
+    expect(newPseudonyms(asked, "other").nonce).not.to.equal(nonce);
+    expect(newPseudonyms([...asked, said(`What is <EMAIL_1_${nonce}>?`)], "app").nonce).not.to.equal(nonce);
+  });
+
+  it("never come back for a placeholder of another conversation, or one that somebody made up", () => {
     const values = [{ label: "EMAIL", value: "anna@example.org" }];
-    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([]), values);
-    const others = Array.from({ length: 200 }, () => pseudonymise(newPseudonyms([]), values).placeholders[0] ?? "");
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([], "app"), values);
+    const others = Array.from(
+      { length: 200 },
+      (_, at) => pseudonymise(newPseudonyms([said(`Hello ${at}`)], "app"), values).placeholders[0] ?? "",
+    );
     for (const forged of [
       ...others.filter((one) => one !== placeholders[0]),
       "<EMAIL_1>",
@@ -75,7 +99,7 @@ describe("pseudonyms", () => {
   });
 
   it("stay placeholders inside links and pictures", () => {
-    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([]), [{ label: "EMAIL", value: "anna@example.org" }]);
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([], "app"), [{ label: "EMAIL", value: "anna@example.org" }]);
     for (const carrier of [
       `https://evil.example/?q=${placeholders[0]}`,
       `![x](https://evil.example/${placeholders[0]}.png)`,
@@ -88,7 +112,7 @@ describe("pseudonyms", () => {
 
   it("of one value are one, whatever else there is", () => {
     const values = ["a", "b", "a", "c", "b"].map((one) => ({ label: "PERSON", value: one }));
-    const { placeholders } = pseudonymise(newPseudonyms([]), values);
+    const { placeholders } = pseudonymise(newPseudonyms([], "app"), values);
     expect(new Set(placeholders).size).to.equal(3);
     expect([placeholders[0], placeholders[1]]).to.deep.equal([placeholders[2], placeholders[4]]);
   });

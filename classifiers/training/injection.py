@@ -107,6 +107,25 @@ def carriers(open_dir):
         found.append(("\n".join(row["error"] + row["context"]), "tool"))
     found += [(text, "document") for text in rows.mail(open_dir, count=700)]
     found += [(text, "document") for _, text in rows.sample(rows.documents(open_dir), 450)]
+    return found + [(text, "document") for text in rows.sample(quarrels(open_dir) + passages_of(open_dir), 500)]
+
+
+def quarrels(open_dir):
+    """Threads of comments by people who disagree, none of them hateful."""
+    comments = [row["text"] for row in rows.jsonl(open_dir / "delicate/measuring_hate_speech/mhs_unique.jsonl") if row["label"] == 0]
+    comments += [row["text"].replace("\\n", "\n") for row in rows.jsonl(open_dir / "delicate/surge_toxicity/surge.jsonl") if row["label"] in (0, "0")]
+    comments += [line.split("\t")[0] for line in (open_dir / "delicate/goemotions/dev.tsv").read_text().splitlines()]
+    comments = rows.sample(comments, 3200)
+    return ["\n\n".join(comments[at : at + 4]) for at in range(0, len(comments), 4)]
+
+
+def passages_of(open_dir):
+    """Guides, interviews, travel pages, posts and contracts, sentence after sentence."""
+    found = []
+    for path, size in (("gum/gum-train.conll", 8), ("broad_twitter/f.conll", 5), ("sec_filings/FIN5.txt", 6)):
+        word, tag = (0, 3) if path.startswith("sec") else (0, 1)
+        sentences = [text for text, _, _ in pii_texts.conll(open_dir / "pii" / path, word, tag, pii_texts.NER)]
+        found += [" ".join(sentences[at : at + size]) for at in range(0, len(sentences), size)]
     return found
 
 
@@ -180,6 +199,7 @@ def ordinary(open_dir, rng):
         found += [window for row in rows.sample(rows.jsonl(open_dir / f"pii/lifebench/{name}.jsonl"), 120) for window in (row["text"][:1000], row["text"][1000:2000]) if window]
     found += [row["text"][:1000] for row in rows.sample(rows.jsonl(open_dir / "delicate/counsel_chat/counsel_chat.jsonl"), 300)]
     found += [row["text"][1500:2500] for row in rows.sample(rows.jsonl(open_dir / "pii/meddocan_es/meddocan_train.jsonl"), 100)]
+    found += rows.sample(quarrels(open_dir), 500) + rows.sample(passages_of(open_dir), 700)
     rng.shuffle(found)
     joined = []
     while found:

@@ -14,6 +14,7 @@ import { carryingLinks, waitForLink } from "./links.ts";
 import { loopInAnswer } from "./loop.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "./personal-data.ts";
 import { repetition } from "./repetition.ts";
+import { toolGate } from "./tool-calls.ts";
 import { topicWords, waitForWords } from "./words.ts";
 
 /** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last. */
@@ -22,6 +23,7 @@ export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
   const output = atOutput(policy, classifiers, canary);
   return {
     input: atInput(policy, classifiers),
+    tools: toolGate(policy.tools),
     output: policy.output.release === "whole" ? output.map((guard) => ({ ...guard, wait: waitForEnd, bySentence: false })) : output,
     attemptsMax: policy.attempts_max,
     ...(canary === undefined ? {} : { canary }),

@@ -12,6 +12,11 @@ export interface ErrorReply {
   };
 }
 
+const paramOf: Partial<Record<EngineFault["code"], string>> = {
+  context_length_exceeded: "messages",
+  schema_unsupported: "response_format",
+};
+
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */
 export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } {
   if (error instanceof Refusal) {
@@ -23,12 +28,7 @@ export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } 
   if (error instanceof EngineFault && error.code === "engine_unavailable")
     return { ...fault(error.code, faults[error.code][2]), bug: true };
   if (error instanceof EngineFault) {
-    return fault(
-      error.code,
-      error.message,
-      error.code === "context_length_exceeded" ? "messages" : undefined,
-      error.code === "queue_full" ? { "Retry-After": "5" } : {},
-    );
+    return fault(error.code, error.message, paramOf[error.code], error.code === "queue_full" ? { "Retry-After": "5" } : {});
   }
   if (isRefusedByExpress(error)) return fault("not_found", faults.not_found[2]);
   return { ...fault("internal_error", faults.internal_error[2]), bug: true };

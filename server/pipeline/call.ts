@@ -1,3 +1,4 @@
+import type { JsonSchema, ToolCall, Tools } from "../../models/engine.ts";
 import type { Message } from "./guard.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -16,6 +17,12 @@ export interface Call {
   readonly endpoint: "chat.completions" | "guard.check";
   readonly messages: readonly Message[];
   readonly stops: readonly string[];
+  /** Functions that the answer may call. */
+  readonly tools?: Tools;
+  /** What an answer in JSON fits. */
+  readonly schema?: JsonSchema;
+  /** Calls that were held for the application to confirm, and were. */
+  readonly confirmations?: readonly string[];
   readonly tokensMax?: number;
   readonly temperature?: number;
   readonly topP?: number;
@@ -29,9 +36,23 @@ export interface Usage {
   readonly completionTokens: number;
 }
 
-/** Text any number of times, then `end` once, after which nothing follows. */
+/** Text any number of times, then calls, then `end` once, after which nothing follows. */
 export type AnswerEvent =
   | { readonly type: "text"; readonly text: string }
-  | { readonly type: "end"; readonly reason: FinishReason; readonly usage: Usage; readonly refusal?: Refusal };
+  | { readonly type: "call"; readonly call: ToolCall }
+  | ({ readonly type: "end"; readonly usage: Usage } & Ending);
 
-export type FinishReason = "stop" | "length" | "content_filter";
+/** `refusal`: why the answer ends before its end. */
+export interface Ending {
+  readonly reason: FinishReason;
+  readonly refusal?: Refusal;
+  /** Calls that wait for the application. */
+  readonly held?: readonly HeldCall[];
+}
+
+/** A call that leaves when the application confirms it: with the same messages once more, and this `confirmation`. */
+export interface HeldCall extends ToolCall {
+  readonly confirmation: string;
+}
+
+export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";

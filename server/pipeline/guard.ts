@@ -1,3 +1,4 @@
+import type { Tool } from "../../models/engine.ts";
 import type { Finding } from "./finding.ts";
 import type { Passage } from "./passage.ts";
 import type { Pseudonyms } from "./pseudonyms.ts";
@@ -13,6 +14,8 @@ export interface Message {
   readonly index: number;
   readonly origin: Origin;
   readonly passage: Passage;
+  /** Name of the function whose arguments the text is. */
+  readonly called?: string;
 }
 
 /** Whether a message is data from outside, which gives no orders. */
@@ -36,6 +39,27 @@ export interface Segment {
   readonly ahead: string;
   /** No text follows. */
   readonly last: boolean;
+}
+
+/** What of a conversation comes from outside: nothing, something, or something in which a guard found what it looks for. */
+export type Exposure = "none" | "untrusted" | "finding";
+
+/** A call that an answer makes, before the caller hears of it. */
+export interface ProposedCall {
+  readonly tool: Tool;
+  /** JSON text. */
+  readonly arguments: string;
+  readonly exposure: Exposure;
+  /** The application has confirmed this call. */
+  readonly confirmed: boolean;
+}
+
+/** What judges calls. */
+export interface ToolGate extends Guard<ProposedCall> {
+  /** Whether the model hears of a function at all. */
+  offers(tool: string): boolean;
+  /** Whether the caller's personal data may stand in its arguments. */
+  restores(tool: string): boolean;
 }
 
 /** There is no error verdict: a guard that throws blocks. `code` is the stable reason a client sees. */

@@ -1,9 +1,10 @@
-import { randomInt } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
+import type { Message } from "./guard.ts";
 import type { Wait } from "./segment.ts";
 
-/** Placeholders for the personal values of one call. Immutable; rides on the prompt. */
+/** Placeholders for the personal values of a conversation. Immutable; rides on the prompt. */
 export interface Pseudonyms {
-  /** Part of every placeholder, drawn for this call, so that nobody can write one in advance. */
+  /** Part of every placeholder, so that nobody can write one in advance. */
   readonly nonce: string;
   /** Placeholder by `LABEL value`. */
   readonly placeholders: ReadonlyMap<string, string>;
@@ -20,11 +21,22 @@ const placeholderCharsMax = 96;
 const addressCharsMax = 4_096;
 const alphabet = "abcdefghjkmnpqrstuvwxyz23456789";
 
-/** `texts`: everything the placeholders will stand in; the nonce occurs in none of them. */
-export function newPseudonyms(texts: readonly string[]): Pseudonyms {
-  for (;;) {
-    const nonce = Array.from({ length: 6 }, () => alphabet[randomInt(alphabet.length)]).join("");
-    if (!texts.some((text) => text.includes(nonce))) return { nonce, placeholders: new Map(), values: new Map() };
+/** Of this process. */
+const key = randomBytes(32);
+
+/**
+ * The placeholders of a conversation, which begins with the same texts on each of its turns and so keeps its nonce: what the model reads of earlier turns
+ * stays as it was. No two callers share one, and it occurs in nothing that people or tools wrote.
+ */
+export function newPseudonyms(messages: readonly Message[], caller: string): Pseudonyms {
+  const beginning = messages.slice(0, messages.findIndex(({ origin }) => origin === "user") + 1).map(({ passage }) => passage.text);
+  const foreign = messages.filter(({ origin }) => origin !== "model");
+  for (let attempt = 0; ; attempt += 1) {
+    const digest = createHmac("sha256", key)
+      .update(JSON.stringify([caller, beginning, attempt]))
+      .digest();
+    const nonce = [...digest.subarray(0, 6)].map((byte) => alphabet[byte % alphabet.length]).join("");
+    if (!foreign.some(({ passage }) => passage.text.includes(nonce))) return { nonce, placeholders: new Map(), values: new Map() };
   }
 }
 

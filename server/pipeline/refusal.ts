@@ -11,6 +11,9 @@ export const refusals = {
   topic: "The text speaks of what this service's policy excludes.",
   canary: "The answer repeated what it must not.",
   links: "The answer held pictures or links that may carry data outwards.",
+  tool_call: "The answer called a function in a way that this service's policy, or the function's own schema, does not allow.",
+  tool_confirmation: "The answer calls a function that acts, after text from outside was read. Confirm the call, or leave it.",
+  schema: "The answer did not fit the schema that was asked for.",
   personal_data: "The text holds personal data that this service's policy does not let pass. Remove it.",
 } as const;
 

@@ -7,7 +7,15 @@ import type { Refusal } from "./refusal.ts";
  * told what they mean. `canary` stands at the end of the system prompt, where there is one to protect. `refusal`: why the last answer was not let out.
  */
 export function turnsOf({ messages, pseudonyms: { nonce } }: Prompt, canary?: string, refusal?: Refusal): Turn[] {
-  const turns = messages.map((message) => turnOf(message, nonce));
+  const turns: Turn[] = [];
+  for (const message of messages) {
+    const before = message.called === undefined ? undefined : turns.pop();
+    if (message.called === undefined) turns.push(turnOf(message, nonce));
+    // A call belongs to the message it stands in, which comes before it.
+    else if (before !== undefined) {
+      turns.push({ ...before, calls: [...(before.calls ?? []), { name: message.called, arguments: message.passage.text }] });
+    }
+  }
   const system = turns.findIndex(({ role }) => role === "system");
   const notes = [...(messages.some(isUntrusted) ? [noteOn(nonce)] : []), ...(system >= 0 && canary !== undefined ? [`[${canary}]`] : [])];
   if (notes.length > 0) {

@@ -2,7 +2,9 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { z } from "zod";
 import { labels, patternLabels } from "../../classifiers/classifier.ts";
+import type { JsonSchema } from "../../models/engine.ts";
 import { checkedYaml, readText } from "../checked-yaml.ts";
+import { misfitOf, SchemaError } from "../json-schema.ts";
 
 const off = z.literal("off");
 const share = z.number().min(0).max(1);
@@ -42,6 +44,14 @@ const links = z.union([
   }),
 ]);
 
+const toolRule = z.strictObject({
+  names: z.array(z.string().regex(/^[a-zA-Z0-9_*-]{1,64}$/u, "is not a function's name, or a pattern of names with `*`")).min(1),
+  action: z.enum(["allow", "deny"]).default("allow"),
+  arguments: z.record(z.string(), z.unknown()).superRefine(isJsonSchema).optional(),
+  confirm: z.enum(["never", "after_finding", "after_untrusted", "always"]).default("never"),
+  restore: z.boolean().default(false),
+});
+
 /** The shape of a policy file; `policies/default.yaml` documents every key. */
 export const policySchema = z.strictObject({
   /** Callers that another policy judges. */
@@ -76,8 +86,21 @@ export const policySchema = z.strictObject({
       personal_data: personalData.prefault({}),
     })
     .prefault({}),
+  /** Which functions an answer may call. */
+  tools: z
+    .strictObject({ default: z.enum(["allow", "deny"]).default("allow"), rules: z.array(toolRule).max(200).default([]) })
+    .prefault({}),
   audit: z.strictObject({ text: z.enum(["hmac", "encrypted"]).default("hmac") }).prefault({}),
 });
+
+function isJsonSchema(value: JsonSchema, context: z.RefinementCtx): void {
+  try {
+    misfitOf(value);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+  }
+}
 
 /** What a policy says, without where it stands. */
 export type PolicyRules = z.infer<typeof policySchema>;

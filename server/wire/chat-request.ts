@@ -1,7 +1,21 @@
 import { z } from "zod";
+import type { JsonSchema, Tools } from "../../models/engine.ts";
 import { Fault } from "../fault.ts";
+import { misfitOf, SchemaError } from "../json-schema.ts";
 import type { Call } from "../pipeline/call.ts";
-import { documentsSchema, messageSchema, messagesOf } from "./messages.ts";
+import { Refusal } from "../pipeline/refusal.ts";
+import { documentsSchema, functionName, messageSchema, messagesOf } from "./messages.ts";
+
+const jsonSchema = z.record(z.string(), z.unknown());
+const toolSchema = z.strictObject({
+  type: z.literal("function", "only functions are supported"),
+  function: z.strictObject({
+    name: functionName,
+    description: z.string().optional(),
+    parameters: jsonSchema.nullish(),
+    strict: z.boolean().nullish(),
+  }),
+});
 
 /** OpenAI's `POST /v1/chat/completions`; what is not listed is refused by name. */
 export const chatRequestSchema = z.strictObject({
@@ -18,9 +32,36 @@ export const chatRequestSchema = z.strictObject({
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   user: z.string().max(512).optional(),
+  tools: z.array(toolSchema).min(1).max(128).nullish(),
+  tool_choice: z
+    .union(
+      [
+        z.enum(["none", "auto", "required"]),
+        z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: functionName }) }),
+      ],
+      "is none, auto, required, or the name of one function",
+    )
+    .nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  /** Ours: calls that were held, and that the application confirms. */
+  tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
+  response_format: z
+    .discriminatedUnion("type", [
+      z.strictObject({ type: z.literal("text") }),
+      z.strictObject({ type: z.literal("json_object") }),
+      z.strictObject({
+        type: z.literal("json_schema"),
+        json_schema: z.strictObject({
+          name: functionName,
+          description: z.string().optional(),
+          schema: jsonSchema.optional(),
+          strict: z.boolean().nullish(),
+        }),
+      }),
+    ])
+    .nullish(),
   // Honoured in the one way that asks for nothing.
   n: z.literal(1, "only one answer a call is supported").nullish(),
-  response_format: z.strictObject({ type: z.literal("text", "only `text` is supported") }).nullish(),
   presence_penalty: z.literal(0, "penalties are not supported").nullish(),
   frequency_penalty: z.literal(0, "penalties are not supported").nullish(),
   logprobs: z.literal(false, "log probabilities are not supported").nullish(),
@@ -28,21 +69,78 @@ export const chatRequestSchema = z.strictObject({
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 
-export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">): Call {
+/** `offers`: whether the caller's policy lets the model hear of a function. */
+export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">, offers: (tool: string) => boolean): Call {
   const { stop, seed, temperature, top_p: topP, user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
+  const tools = toolsOf(request, offers);
+  const schema = schemaOf(request);
+  if (tools !== undefined && schema !== undefined)
+    throw new Fault("unsupported_parameter", "`response_format` in JSON can't be honoured together with `tools`. Give one of them.", {
+      param: "response_format",
+    });
   return {
     id,
     caller,
     endpoint: "chat.completions",
     messages: messagesOf(request.messages, request.documents),
     stops: typeof stop === "string" ? [stop] : (stop ?? []),
+    ...(tools === undefined ? {} : { tools }),
+    ...(schema === undefined ? {} : { schema }),
+    ...(request.tool_confirmations === undefined ? {} : { confirmations: request.tool_confirmations }),
     ...(tokensMax == null ? {} : { tokensMax }),
     ...(temperature == null ? {} : { temperature }),
     ...(topP == null ? {} : { topP }),
     ...(seed == null ? {} : { seed }),
     ...(endUser === undefined ? {} : { endUser }),
   };
+}
+
+/** What the model may call; undefined for nothing. */
+function toolsOf(
+  { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
+  offers: (tool: string) => boolean,
+): Tools | undefined {
+  if (tools == null) {
+    const param = choice == null ? (parallel == null ? undefined : "parallel_tool_calls") : "tool_choice";
+    if (param !== undefined && choice !== "none") throw new Fault("invalid_value", `\`${param}\` is given without \`tools\`.`, { param });
+    return undefined;
+  }
+  const all = tools.map(({ function: { name, description, parameters, strict } }, index) => {
+    const schema = parameters ?? { type: "object", properties: {}, additionalProperties: false };
+    checkSchema(schema, `tools[${index}].function.parameters`);
+    return { name, ...(description === undefined ? {} : { description }), parameters: schema, strict: strict === true };
+  });
+  const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
+  if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
+  const named = typeof choice === "object" && choice !== null ? choice.function.name : undefined;
+  if (named !== undefined && !all.some(({ name }) => name === named))
+    throw new Fault("invalid_value", `\`tool_choice\` names ${named}, which is not in \`tools\`.`, { param: "tool_choice" });
+  const offered = all.filter(({ name }) => offers(name) && (named === undefined || name === named));
+  const required = choice === "required" || named !== undefined;
+  if (offered.length === 0 && required) throw new Refusal("tool_call", []);
+  return choice === "none" || offered.length === 0 ? undefined : { offered, required, parallel: parallel ?? true };
+}
+
+function schemaOf({ response_format: format }: ChatRequest): JsonSchema | undefined {
+  if (format == null || format.type === "text") return undefined;
+  if (format.type === "json_object") return { type: "object" };
+  const { schema } = format.json_schema;
+  if (schema === undefined)
+    throw new Fault("missing_parameter", "`response_format.json_schema.schema` is missing.", {
+      param: "response_format.json_schema.schema",
+    });
+  checkSchema(schema, "response_format.json_schema.schema");
+  return schema;
+}
+
+function checkSchema(schema: JsonSchema, param: string): void {
+  try {
+    misfitOf(schema);
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new Fault("invalid_value", `\`${param}\` ${error.message}.`, { param });
+  }
 }

@@ -19,10 +19,11 @@ const filePart = z.strictObject({
 });
 const text = z.union([z.string(), z.array(textPart, "only parts of type `text` are supported").min(1)]);
 const parts = z.array(z.discriminatedUnion("type", [textPart, filePart], "only parts of type `text` and `file` are supported")).min(1);
+export const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/u, "is not a function's name: letters, digits, _ and -, 64 at most");
 const toolCall = z.strictObject({
   id: z.string().max(100),
   type: z.literal("function"),
-  function: z.strictObject({ name: z.string().max(100), arguments: z.string() }),
+  function: z.strictObject({ name: functionName, arguments: z.string() }),
 });
 
 export const messageSchema = z.union([
@@ -64,21 +65,32 @@ export function messagesOf(wire: readonly WireMessage[], documents: WireDocument
     return [
       ...outside.map((one): Message => ({ role: "user", index, origin: "document", passage: passage(one) })),
       messageOf(message, index, userOrigin),
+      ...callsOf(message, index),
     ];
   });
 }
 
 function messageOf(message: WireMessage, index: number, userOrigin: Origin): Message {
   const { role } = message;
-  const calls = role === "assistant" ? (message.tool_calls ?? []).map((call) => `${call.function.name} ${call.function.arguments}`) : [];
   const origin = role === "user" ? userOrigin : role === "assistant" ? "model" : role === "tool" ? "tool" : "operator";
-  return { role, index, origin, passage: passage([...textOf(message.content), ...calls].join("\n")) };
+  return { role, index, origin, passage: passage(textOf(message.content)) };
 }
 
-/** None for a message that has no text. */
-function textOf(content: WireMessage["content"]): string[] {
-  if (content === null || content === undefined) return [];
-  return [typeof content === "string" ? content : content.map((part) => (part.type === "text" ? part.text : "")).join("")];
+/** What an earlier answer called: its arguments are judged as texts of their own. */
+function callsOf(message: WireMessage, index: number): Message[] {
+  if (message.role !== "assistant") return [];
+  return (message.tool_calls ?? []).map((call) => ({
+    role: "assistant",
+    index,
+    origin: "model",
+    passage: passage(call.function.arguments),
+    called: call.function.name,
+  }));
+}
+
+function textOf(content: WireMessage["content"]): string {
+  if (content === null || content === undefined) return "";
+  return typeof content === "string" ? content : content.map((part) => (part.type === "text" ? part.text : "")).join("");
 }
 
 function documentText(document: WireDocuments[number]): string {

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Request, RequestHandler, Response } from "express";
+import type { ToolCall } from "../../../models/engine.ts";
 import { CallRecord } from "../../audit/call-record.ts";
 import { answer } from "../../pipeline/answer.ts";
-import type { AnswerEvent, Usage } from "../../pipeline/call.ts";
+import type { AnswerEvent, Ending, Usage } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
-import type { Refusal } from "../../pipeline/refusal.ts";
 import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
 import { checkCount } from "../../wire/messages.ts";
@@ -21,9 +21,10 @@ export function chatCompletions(service: Service): RequestHandler {
     if (!parsed.success) throw faultOf(parsed.error);
     checkCount(parsed.data.messages, service.limits.messages_max, "messages");
     const engine = engineFor(service, parsed.data.model);
-    const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller: callerOf(response) });
+    const caller = callerOf(response);
+    const { gates, recordContext } = service.policies.for(caller.name);
+    const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => gates.tools.offers(tool));
     response.locals.callId = call.id;
-    const { gates, recordContext } = service.policies.for(call.caller.name);
     const record = new CallRecord(service.audit, recordContext);
     await service.running.run(response, async (signal) => {
       const events = answer(call, gates, engine, record, signal);
@@ -41,15 +42,18 @@ interface Head {
 
 async function whole(events: AsyncIterable<AnswerEvent>, head: Head, response: Response): Promise<void> {
   let content = "";
+  const calls: object[] = [];
   for await (const event of events) {
     if (event.type === "text") content += event.text;
+    else if (event.type === "call") calls.push(toolCallOf(event.call));
     else {
+      const message = calls.length === 0 ? { content } : { content: content === "" ? null : content, tool_calls: calls };
       response.json({
         ...head,
         object: "chat.completion",
-        choices: [{ index: 0, message: { role: "assistant", content, refusal: null }, logprobs: null, finish_reason: event.reason }],
+        choices: [{ index: 0, message: { role: "assistant", ...message, refusal: null }, logprobs: null, finish_reason: event.reason }],
         usage: usageOf(event.usage),
-        ...refusalOf(event.refusal),
+        ...refusalOf(event),
       });
     }
   }
@@ -63,9 +67,10 @@ async function stream(
   signal: AbortSignal,
 ): Promise<void> {
   const usageAsked = request.stream_options?.include_usage === true;
-  const chunk = (choices: object[], usage: object | null = null, refusal?: Refusal): string =>
-    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage } : {}), ...refusalOf(refusal) })}\n\n`;
+  const chunk = (choices: object[], usage: object | null = null, ending: Partial<Ending> = {}): string =>
+    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage } : {}), ...refusalOf(ending) })}\n\n`;
   const choice = (delta: object, reason: string | null = null): object => ({ index: 0, delta, logprobs: null, finish_reason: reason });
+  let calls = 0;
   try {
     for await (const event of events) {
       // The first event decides between a stream and an error with a status of its own.
@@ -74,8 +79,10 @@ async function stream(
         await write(response, chunk([choice({ role: "assistant", content: "", refusal: null })]), signal);
       }
       if (event.type === "text") await write(response, chunk([choice({ content: event.text })]), signal);
-      else {
-        await write(response, chunk([choice({}, event.reason)], null, event.refusal), signal);
+      else if (event.type === "call") {
+        await write(response, chunk([choice({ tool_calls: [{ index: calls++, ...toolCallOf(event.call) }] })]), signal);
+      } else {
+        await write(response, chunk([choice({}, event.reason)], null, event), signal);
         if (usageAsked) await write(response, chunk([], usageOf(event.usage)), signal);
         response.end("data: [DONE]\n\n");
       }
@@ -88,8 +95,13 @@ async function stream(
 }
 
 /** Why the answer ends where it does, beside OpenAI's fields. */
-function refusalOf(refusal: Refusal | undefined): object {
-  return refusal === undefined ? {} : { guard: { code: refusal.code, message: refusal.message, ...told(refusal.findings) } };
+function refusalOf({ refusal, held = [] }: Partial<Ending>): object {
+  if (refusal === undefined) return {};
+  return { guard: { code: refusal.code, message: refusal.message, ...told(refusal.findings), ...(held.length === 0 ? {} : { held }) } };
+}
+
+function toolCallOf(call: ToolCall): object {
+  return { id: `call_${randomUUID().replaceAll("-", "")}`, type: "function", function: { name: call.name, arguments: call.arguments } };
 }
 
 function usageOf({ promptTokens, completionTokens }: Usage): object {

@@ -30,7 +30,7 @@ export function guardCheck(service: Service): RequestHandler {
     response.locals.callId = call.id;
     const { gates, recordContext } = service.policies.for(call.caller.name);
     const record = new CallRecord(service.audit, recordContext);
-    const prompt = { messages, pseudonyms: newPseudonyms(messages.map((one) => one.passage.text)) };
+    const prompt = { messages, pseudonyms: newPseudonyms(messages, call.caller.name) };
     const asked = await inspect(gates.input, prompt, { caller: call.caller.name });
     record.received(call, undefined, asked);
     const usage = { promptTokens: 0, completionTokens: 0 };

@@ -1,0 +1,122 @@
+import type { Engine, EngineEvent, Generation, JsonSchema, ToolCall } from "../../models/engine.ts";
+import { misfitOf } from "../json-schema.ts";
+import type { AnswerEvent, Call, Ending, FinishReason, Usage } from "./call.ts";
+import type { Prompt } from "./guard.ts";
+import { failureOf, inspect } from "./inspect.ts";
+import { type Judging, judgeCalls } from "./judge-calls.ts";
+import { restore, waitForPlaceholder } from "./pseudonyms.ts";
+import { Refusal } from "./refusal.ts";
+import { segment } from "./segment.ts";
+import { StopTexts } from "./stop-texts.ts";
+import { turnsOf } from "./turns.ts";
+
+/** Asks the engine, once more with the reason while an answer is refused of which nothing has left. Text leaves as it is judged, calls when the answer is whole. */
+export async function* generatedAnswer(
+  judging: Judging,
+  engine: Engine,
+  meter: Meter,
+  signal: AbortSignal,
+): AsyncGenerator<AnswerEvent, Ending> {
+  const { call, gates, prompt } = judging;
+  for (let attempt = 1, refusal: Refusal | undefined; ; attempt += 1) {
+    const events = engine.generate(generationOf(call, prompt, gates.canary, { attempt, refusal }), signal);
+    const { released, ...text } = yield* releasedText(judging, engine, meter, meter.texts(events));
+    const { calls, ending } =
+      text.ending === undefined ? await judgeCalls(meter.calls(), judging, { confirmed: false }) : { calls: [], ending: text.ending };
+    refusal = ending?.refusal;
+    const isRetried = refusal !== undefined && refusal.code !== "tool_confirmation" && released === "" && attempt < gates.attemptsMax;
+    if (isRetried) continue;
+    for (const one of calls) yield { type: "call", call: one };
+    return ending ?? { reason: calls.length > 0 ? "tool_calls" : meter.reason };
+  }
+}
+
+/** `ending`: what the text came to before its end. */
+async function* releasedText(
+  { call, gates, prompt: { pseudonyms }, asking, record }: Judging,
+  engine: Engine,
+  meter: Meter,
+  texts: AsyncIterable<string>,
+): AsyncGenerator<AnswerEvent, { released: string; ending?: Ending }> {
+  const stops = new StopTexts(call.stops);
+  const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
+  const bySentence = gates.output.some((guard) => guard.bySentence === true);
+  let released = "";
+  for await (const part of segment(texts, waits, engine.model.stops, { bySentence })) {
+    const judged = await inspect(gates.output, part, asking);
+    record.judged(judged.findings);
+    if (judged.action === "failed") throw failureOf(judged.cause);
+    if (judged.action === "block") return { released, ending: blocked(new Refusal(judged.code, judged.findings)) };
+    const text = stops.take(restore(judged.subject.passage.text, pseudonyms), part.last);
+    if (text !== "") {
+      released += text;
+      record.released(text);
+      yield { type: "text", text };
+    }
+    if (stops.reached) return { released, ending: { reason: "stop" } };
+  }
+  const isWhole = meter.reason !== "length";
+  if (call.schema !== undefined && isWhole && !fits(released, call.schema)) return { released, ending: blocked(new Refusal("schema", [])) };
+  return { released };
+}
+
+function blocked(refusal: Refusal): Ending {
+  return { reason: "content_filter", refusal };
+}
+
+function fits(text: string, schema: JsonSchema): boolean {
+  try {
+    return misfitOf(schema)(JSON.parse(text)) === undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Counts what the engine does while its text passes through, and keeps the calls. */
+export class Meter {
+  reason: FinishReason = "stop";
+  #promptTokens = 0;
+  #completionTokens = 0;
+  #calls: ToolCall[] = [];
+
+  get usage(): Usage {
+    return { promptTokens: this.#promptTokens, completionTokens: this.#completionTokens };
+  }
+
+  /** The calls of the answer whose text was read last. */
+  calls(): readonly ToolCall[] {
+    return this.#calls;
+  }
+
+  async *texts(events: AsyncIterable<EngineEvent>): AsyncGenerator<string> {
+    this.#calls = [];
+    for await (const event of events) {
+      if (event.type === "prompt") this.#promptTokens = event.tokens;
+      else if (event.type === "end") this.reason = event.reason;
+      else {
+        this.#completionTokens += event.tokens;
+        if (event.type === "call") this.#calls.push(event.call);
+        else yield event.text;
+      }
+    }
+  }
+}
+
+/** What the engine needs, and nothing else of the call: no text from before the gate, no name. */
+function generationOf(
+  { tokensMax, temperature, topP, seed: first, tools, schema }: Call,
+  prompt: Prompt,
+  canary: string | undefined,
+  { attempt, refusal }: { attempt: number; refusal: Refusal | undefined },
+): Generation {
+  const seed = first === undefined ? undefined : first + attempt - 1;
+  return {
+    turns: turnsOf(prompt, canary, refusal),
+    ...(tools === undefined ? {} : { tools }),
+    ...(schema === undefined ? {} : { schema }),
+    ...(tokensMax === undefined ? {} : { tokensMax }),
+    ...(temperature === undefined ? {} : { temperature }),
+    ...(topP === undefined ? {} : { topP }),
+    ...(seed === undefined ? {} : { seed }),
+  };
+}
