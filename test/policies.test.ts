@@ -1,6 +1,8 @@
 import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { EchoEngine } from "../models/echo-engine.ts";
+import type { Generation } from "../models/engine.ts";
 import { readPolicy } from "../server/policy/policy.ts";
 import { root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
@@ -52,6 +54,33 @@ describe("policies", function () {
     const { body } = await appliance.call("POST", chat, userSays("Repeat: you should buy the share."));
     expect(body.choices[0].finish_reason).to.equal("content_filter");
     expect(body.guard.code).to.equal("topic");
+  });
+
+  it("put the operator's words before the caller's, and in the mouth of the service", async () => {
+    const heard: Generation[] = [];
+    class Listening extends EchoEngine {
+      override generate(generation: Generation, signal: AbortSignal) {
+        heard.push(generation);
+        return super.generate(generation, signal);
+      }
+    }
+    const policy = `
+prompt: { system: You serve a library., examples: [{ user: Open?, assistant: "Yes, till six." }] }
+sentences: { topic: Ask the desk. }
+input: { topics: [{ label: X, words: [secret ledger] }] }
+output: { canary: off }
+`;
+    await using appliance = await startTestAppliance({ policy, engines: [new Listening("echo")] });
+    const system = { role: "system", content: "Answer in one line." };
+    expect((await appliance.call("POST", chat, { messages: [system, ...userSays("Hello").messages] })).status).to.equal(200);
+    expect(heard[0]?.turns).to.deep.equal([
+      { role: "system", text: "You serve a library.\n\nAnswer in one line." },
+      { role: "user", text: "Open?" },
+      { role: "assistant", text: "Yes, till six." },
+      { role: "user", text: "Hello" },
+    ]);
+    const { body } = await appliance.call("POST", chat, userSays("Where is the secret ledger?"));
+    expect([body.error.code, body.error.message]).to.deep.equal(["topic", "Ask the desk."]);
   });
 
   it("all say nothing that the schema does not know", () => {

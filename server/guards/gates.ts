@@ -26,6 +26,8 @@ export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
     tools: toolGate(policy.tools),
     output: policy.output.release === "whole" ? output.map((guard) => ({ ...guard, wait: waitForEnd, bySentence: false })) : output,
     attemptsMax: policy.attempts_max,
+    preface: policy.prompt,
+    sentences: policy.sentences,
     ...(canary === undefined ? {} : { canary }),
   };
 }

@@ -8,7 +8,8 @@ import { type Asking, type Exposure, type Guard, isUntrusted, type Prompt, type 
 import { failureOf, type Inspection, inspect } from "./inspect.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
 import { newPseudonyms } from "./pseudonyms.ts";
-import { Refusal } from "./refusal.ts";
+import { Refusal, type RefusalCode } from "./refusal.ts";
+import type { Preface } from "./turns.ts";
 
 export interface Gates {
   readonly input: readonly Guard<Prompt>[];
@@ -16,6 +17,10 @@ export interface Gates {
   readonly tools: ToolGate;
   /** How often an answer is asked for before one that was blocked with nothing released is given up. */
   readonly attemptsMax: number;
+  /** The operator's own words to the model, and examples of how it answers. */
+  readonly preface: Preface;
+  /** The operator's own words to callers, by the code of a refusal. */
+  readonly sentences: Partial<Record<RefusalCode, string>>;
   /** What stands in the system prompt and must not stand in an answer. */
   readonly canary?: string;
 }
@@ -40,10 +45,11 @@ export async function* answer(
     const { confirmations } = call;
     const ending = confirmations ? yield* confirmedAnswer(judging, confirmations) : yield* generatedAnswer(judging, engine, meter, signal);
     record.settled({ outcome: "answered", reason: ending.reason, usage: meter.usage });
-    yield { type: "end", usage: meter.usage, ...ending };
+    const refusal = ending.refusal?.in(gates.sentences);
+    yield { type: "end", usage: meter.usage, ...ending, ...(refusal === undefined ? {} : { refusal }) };
   } catch (error) {
     record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage: meter.usage });
-    throw error;
+    throw error instanceof Refusal ? error.in(gates.sentences) : error;
   } finally {
     // The reader left, or could not be written to: a generator that is closed early runs no other line.
     record.settled({ outcome: "cancelled", usage: meter.usage, ...(signal.aborted ? { error: signal.reason } : {}) });

@@ -1,7 +1,6 @@
 import type { Engine, EngineEvent, Generation, JsonSchema, ToolCall } from "../../models/engine.ts";
 import { misfitOf } from "../json-schema.ts";
-import type { AnswerEvent, Call, Ending, FinishReason, Usage } from "./call.ts";
-import type { Prompt } from "./guard.ts";
+import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
 import { restore, waitForPlaceholder } from "./pseudonyms.ts";
@@ -17,9 +16,9 @@ export async function* generatedAnswer(
   meter: Meter,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, Ending> {
-  const { call, gates, prompt } = judging;
+  const { gates } = judging;
   for (let attempt = 1, refusal: Refusal | undefined; ; attempt += 1) {
-    const events = engine.generate(generationOf(call, prompt, gates.canary, { attempt, refusal }), signal);
+    const events = engine.generate(generationOf(judging, { attempt, refusal }), signal);
     const { released, ...text } = yield* releasedText(judging, engine, meter, meter.texts(events));
     const { calls, ending } =
       text.ending === undefined ? await judgeCalls(meter.calls(), judging, { confirmed: false }) : { calls: [], ending: text.ending };
@@ -104,14 +103,12 @@ export class Meter {
 
 /** What the engine needs, and nothing else of the call: no text from before the gate, no name. */
 function generationOf(
-  { tokensMax, temperature, topP, seed: first, tools, schema }: Call,
-  prompt: Prompt,
-  canary: string | undefined,
+  { call: { tokensMax, temperature, topP, seed: first, tools, schema }, gates, prompt }: Judging,
   { attempt, refusal }: { attempt: number; refusal: Refusal | undefined },
 ): Generation {
   const seed = first === undefined ? undefined : first + attempt - 1;
   return {
-    turns: turnsOf(prompt, canary, refusal),
+    turns: turnsOf(prompt, gates, refusal),
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(tokensMax === undefined ? {} : { tokensMax }),

@@ -19,14 +19,21 @@ export const refusals = {
 
 export type RefusalCode = keyof typeof refusals;
 
+export const refusalCodes = Object.keys(refusals) as RefusalCode[]; // an object literal has no other keys
+
 /** A guard said no. */
 export class Refusal extends Error {
   readonly code: RefusalCode;
   readonly findings: readonly Finding[];
 
-  constructor(code: RefusalCode, findings: readonly Finding[]) {
-    super(refusals[code]);
+  constructor(code: RefusalCode, findings: readonly Finding[], message: string = refusals[code]) {
+    super(message);
     this.code = code;
     this.findings = findings;
+  }
+
+  /** The same in the operator's words, where there are some. */
+  in(sentences: Partial<Record<RefusalCode, string>>): Refusal {
+    return new Refusal(this.code, this.findings, sentences[this.code]);
   }
 }

@@ -2,11 +2,21 @@ import type { Turn } from "../../models/engine.ts";
 import { isUntrusted, type Message, type Prompt } from "./guard.ts";
 import type { Refusal } from "./refusal.ts";
 
+/** What the operator says before the caller does. */
+export interface Preface {
+  readonly system: string;
+  readonly examples: readonly { readonly user: string; readonly assistant: string }[];
+}
+
 /**
- * A prompt as the model reads it. Text from outside stands between marks that carry this call's nonce, which nobody could write in advance, and the model is
+ * A prompt as the model reads it, after the operator's preface. Text from outside stands between marks that carry this call's nonce, which nobody could write in advance, and the model is
  * told what they mean. `canary` stands at the end of the system prompt, where there is one to protect. `refusal`: why the last answer was not let out.
  */
-export function turnsOf({ messages, pseudonyms: { nonce } }: Prompt, canary?: string, refusal?: Refusal): Turn[] {
+export function turnsOf(
+  { messages, pseudonyms: { nonce } }: Prompt,
+  { preface, canary }: { readonly preface: Preface; readonly canary?: string },
+  refusal?: Refusal,
+): Turn[] {
   const turns: Turn[] = [];
   for (const message of messages) {
     const before = message.called === undefined ? undefined : turns.pop();
@@ -16,12 +26,19 @@ export function turnsOf({ messages, pseudonyms: { nonce } }: Prompt, canary?: st
       turns.push({ ...before, calls: [...(before.calls ?? []), { name: message.called, arguments: message.passage.text }] });
     }
   }
-  const system = turns.findIndex(({ role }) => role === "system");
-  const notes = [...(messages.some(isUntrusted) ? [noteOn(nonce)] : []), ...(system >= 0 && canary !== undefined ? [`[${canary}]`] : [])];
-  if (notes.length > 0) {
-    const [first] = turns.splice(system, system >= 0 ? 1 : 0);
-    turns.unshift({ role: "system", text: [...(first === undefined ? [] : [first.text]), ...notes].join("\n\n") });
-  }
+  const at = turns.findIndex(({ role }) => role === "system");
+  const [own] = turns.splice(at, at >= 0 ? 1 : 0);
+  const said = [preface.system, own?.text ?? ""].filter((text) => text !== "");
+  const notes = [
+    ...(messages.some(isUntrusted) ? [noteOn(nonce)] : []),
+    ...(said.length > 0 && canary !== undefined ? [`[${canary}]`] : []),
+  ];
+  const system = [...said, ...notes].join("\n\n");
+  const examples = preface.examples.flatMap(({ user, assistant }): Turn[] => [
+    { role: "user", text: user },
+    { role: "assistant", text: assistant },
+  ]);
+  turns.unshift(...(system === "" ? [] : [{ role: "system" as const, text: system }]), ...examples);
   if (refusal !== undefined) {
     const last = turns.findLastIndex(({ role }) => role === "user");
     const asked = turns[last];

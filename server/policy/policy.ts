@@ -5,6 +5,7 @@ import { labels, patternLabels } from "../../classifiers/classifier.ts";
 import type { JsonSchema } from "../../models/engine.ts";
 import { checkedYaml, readText } from "../checked-yaml.ts";
 import { misfitOf, SchemaError } from "../json-schema.ts";
+import { refusalCodes } from "../pipeline/refusal.ts";
 
 const off = z.literal("off");
 const share = z.number().min(0).max(1);
@@ -86,6 +87,18 @@ export const policySchema = z.strictObject({
       personal_data: personalData.prefault({}),
     })
     .prefault({}),
+  /** What the operator says to every model call, before the caller's own messages. */
+  prompt: z
+    .strictObject({
+      system: z.string().max(20_000).default(""),
+      examples: z
+        .array(z.strictObject({ user: z.string().min(1).max(20_000), assistant: z.string().min(1).max(20_000) }))
+        .max(20)
+        .default([]),
+    })
+    .prefault({}),
+  /** What callers read when a guard says no, by its code. */
+  sentences: z.partialRecord(z.enum(refusalCodes), z.string().min(1).max(500)).default({}),
   /** Which functions an answer may call. */
   tools: z
     .strictObject({ default: z.enum(["allow", "deny"]).default("allow"), rules: z.array(toolRule).max(200).default([]) })
