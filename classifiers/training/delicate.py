@@ -65,7 +65,22 @@ def open_rows(open_dir):
     prompts = [row["text"] for path in sorted(rows.OURS.glob("injection_benign*.jsonl")) for row in rows.jsonl(path) if len(row["text"]) < 200]
     found += rows.labelled(rows.sample(prompts, 400), "prompts of ours", bit=0)
     found += rows.labelled(fragments(), "fragments", bit=0)
+    found += rows.labelled(sport(open_dir), "goemotions, sport", bit=0)
+    # Adverts, orders to people, and what is written to take a model over: hostile or pushy, and not delicate.
+    found += rows.labelled([row["text"] for name in ("docs4", "docs5") for row in rows.jsonl(rows.OURS / f"injection_{name}.jsonl")], "adverts and orders", bit=0)
+    attacks = [row["text"] for path in sorted(rows.OURS.glob("injection_p*.jsonl")) if "payloads" not in path.stem for row in rows.jsonl(path) if row["label"] == 1]
+    found += rows.labelled(rows.sample(attacks, 900), "attacks of ours", bit=0)
+    found += rows.labelled(rows.sample(rows.table(open_dir / "injection/giskard/prompt_injections.csv", "prompt"), 100), "giskard", bit=0)
     return found
+
+
+def sport(open_dir):
+    """What people say of games, two or three comments together: fights, shots and killers that are none."""
+    words = re.compile(r"\b(game|team|season|player|coach|league|playoffs?|nba|nfl|nhl|goal|striker|defen[cs]e|draft|quarterback|pitcher|referee|match|fans?|bench|champions?)\b", re.I)
+    lines = [line.split("\t") for line in (open_dir / "delicate/goemotions/train.tsv").read_text(encoding="utf8").splitlines()]
+    comments = [text for text, emotions, _ in lines if words.search(text) and not {"2", "11", "16"} & set(emotions.split(","))]  # anger, disgust, grief
+    comments = rows.sample(comments, 1500)
+    return ["\n".join(comments[at : at + 1 + at % 3]) for at in range(0, len(comments), 2)]
 
 
 def fragments(count=500):

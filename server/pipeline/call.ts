@@ -45,6 +45,8 @@ export type AnswerEvent =
 /** `refusal`: why the answer ends before its end. */
 export interface Ending {
   readonly reason: FinishReason;
+  /** The caller's stop text that ended it. */
+  readonly stop?: string;
   readonly refusal?: Refusal;
   /** Calls that wait for the application. */
   readonly held?: readonly HeldCall[];

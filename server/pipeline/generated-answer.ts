@@ -52,7 +52,7 @@ async function* releasedText(
       record.released(text);
       yield { type: "text", text };
     }
-    if (stops.reached) return { released, ending: { reason: "stop" } };
+    if (stops.reached !== undefined) return { released, ending: { reason: "stop", stop: stops.reached } };
   }
   const isWhole = meter.reason !== "length";
   if (call.schema !== undefined && isWhole && !fits(released, call.schema)) return { released, ending: blocked(new Refusal("schema", [])) };

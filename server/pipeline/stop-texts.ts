@@ -4,14 +4,14 @@ import { earliest, waitForWhole } from "./segment.ts";
 export class StopTexts {
   readonly #stops: readonly string[];
   #held = "";
-  #reached = false;
+  #reached: string | undefined;
 
   constructor(stops: readonly string[]) {
     this.#stops = stops;
   }
 
-  /** Whether a stop text has come. */
-  get reached(): boolean {
+  /** The stop text that has come. */
+  get reached(): string | undefined {
     return this.#reached;
   }
 
@@ -19,7 +19,7 @@ export class StopTexts {
   take(text: string, last: boolean): string {
     const all = this.#held + text;
     const stop = earliest(all, this.#stops);
-    this.#reached = stop !== undefined;
+    this.#reached = stop === undefined ? undefined : this.#stops.find((one) => all.startsWith(one, stop));
     const end = stop ?? (last ? all.length : waitForWhole(this.#stops)(all));
     this.#held = all.slice(end);
     return all.slice(0, end);

@@ -6,7 +6,7 @@ import type { Call } from "../pipeline/call.ts";
 import { Refusal } from "../pipeline/refusal.ts";
 import { documentsSchema, functionName, messageSchema, messagesOf } from "./messages.ts";
 
-const jsonSchema = z.record(z.string(), z.unknown());
+export const jsonSchema = z.record(z.string(), z.unknown());
 const toolSchema = z.strictObject({
   type: z.literal("function", "only functions are supported"),
   function: z.strictObject({

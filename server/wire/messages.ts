@@ -5,7 +5,7 @@ import { passage } from "../pipeline/passage.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
 /** A text file, as OpenAI's clients send one: `data:text/plain;base64,…`. */
-const filePart = z.strictObject({
+export const filePart = z.strictObject({
   type: z.literal("file"),
   file: z.strictObject({
     filename: z.string().max(255).optional(),
@@ -18,7 +18,8 @@ const filePart = z.strictObject({
   }),
 });
 const text = z.union([z.string(), z.array(textPart, "only parts of type `text` are supported").min(1)]);
-const parts = z.array(z.discriminatedUnion("type", [textPart, filePart], "only parts of type `text` and `file` are supported")).min(1);
+export const userPart = z.discriminatedUnion("type", [textPart, filePart], "only parts of type `text` and `file` are supported");
+const parts = z.array(userPart).min(1);
 export const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/u, "is not a function's name: letters, digits, _ and -, 64 at most");
 const toolCall = z.strictObject({
   id: z.string().max(100),

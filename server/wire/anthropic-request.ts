@@ -1,0 +1,147 @@
+import { z } from "zod";
+import { type ChatRequest, jsonSchema } from "./chat-request.ts";
+import { functionName, type userPart, type WireMessage } from "./messages.ts";
+
+/** What it asks for happens by itself: the beginning of a conversation is read once. */
+const cached = { cache_control: z.strictObject({ type: z.literal("ephemeral"), ttl: z.enum(["5m", "1h"]).optional() }).nullish() };
+const textBlock = z.strictObject({ ...cached, type: z.literal("text"), text: z.string(), citations: z.null().optional() });
+const documentBlock = z.strictObject({
+  ...cached,
+  type: z.literal("document"),
+  source: z.strictObject({
+    type: z.literal("text", "only documents of plain text are supported"),
+    media_type: z.literal("text/plain"),
+    data: z.string(),
+  }),
+  title: z.string().max(500).nullish(),
+});
+const toolUseBlock = z.strictObject({
+  ...cached,
+  type: z.literal("tool_use"),
+  id: z.string().max(100),
+  name: functionName,
+  input: z.record(z.string(), z.unknown()),
+});
+const toolResultBlock = z.strictObject({
+  ...cached,
+  type: z.literal("tool_result"),
+  tool_use_id: z.string().max(100),
+  content: z.union([z.string(), z.array(textBlock)]).optional(),
+  is_error: z.boolean().optional(),
+});
+const message = z.union([
+  z.strictObject({
+    role: z.literal("user"),
+    content: z.union([
+      z.string(),
+      z
+        .array(
+          z.discriminatedUnion(
+            "type",
+            [textBlock, documentBlock, toolResultBlock],
+            "only blocks of type `text`, `document` and `tool_result` are supported",
+          ),
+        )
+        .min(1),
+    ]),
+  }),
+  z.strictObject({
+    role: z.literal("assistant"),
+    content: z.union([
+      z.string(),
+      z.array(z.discriminatedUnion("type", [textBlock, toolUseBlock], "only blocks of type `text` and `tool_use` are supported")).min(1),
+    ]),
+  }),
+]);
+
+/** Anthropic's `POST /v1/messages`; what is not listed is refused by name. */
+export const anthropicRequestSchema = z.strictObject({
+  model: z.string().optional(),
+  max_tokens: z.int().min(1),
+  messages: z.array(message).min(1),
+  system: z.union([z.string(), z.array(textBlock)]).nullish(),
+  stop_sequences: z.array(z.string().min(1).max(200)).max(4).nullish(),
+  stream: z.boolean().nullish(),
+  temperature: z.number().min(0).max(1).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  tools: z
+    .array(
+      z.strictObject({
+        ...cached,
+        type: z.literal("custom", "only tools of your own are supported").nullish(),
+        name: functionName,
+        description: z.string().optional(),
+        input_schema: jsonSchema,
+      }),
+    )
+    .max(128)
+    .nullish(),
+  tool_choice: z
+    .discriminatedUnion("type", [
+      z.strictObject({ type: z.enum(["auto", "any"]), disable_parallel_tool_use: z.boolean().optional() }),
+      z.strictObject({ type: z.literal("tool"), name: functionName, disable_parallel_tool_use: z.boolean().optional() }),
+      z.strictObject({ type: z.literal("none") }),
+    ])
+    .nullish(),
+  /** Ours: calls that were held, and that the application confirms. */
+  tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
+  metadata: z.strictObject({ user_id: z.string().max(512).nullish() }).nullish(),
+});
+
+export type AnthropicRequest = z.infer<typeof anthropicRequestSchema>;
+
+const choices = { auto: "auto", any: "required", none: "none" } as const;
+
+/** The same as a request for a chat completion. */
+export function chatRequestOf(request: AnthropicRequest): ChatRequest {
+  const { system, tools, tool_choice: choice } = request;
+  return {
+    model: request.model,
+    messages: [...(system == null ? [] : [{ role: "system" as const, content: textOf(system) }]), ...request.messages.flatMap(messagesOf)],
+    stream: request.stream,
+    max_completion_tokens: request.max_tokens,
+    stop: request.stop_sequences == null || request.stop_sequences.length === 0 ? undefined : request.stop_sequences,
+    temperature: request.temperature,
+    top_p: request.top_p,
+    tools:
+      tools == null || tools.length === 0
+        ? undefined
+        : tools.map(({ name, description, input_schema: parameters }) => ({
+            type: "function",
+            function: { name, description, parameters },
+          })),
+    tool_choice:
+      choice == null ? undefined : choice.type === "tool" ? { type: "function", function: { name: choice.name } } : choices[choice.type],
+    parallel_tool_calls: choice != null && choice.type !== "none" && choice.disable_parallel_tool_use === true ? false : undefined,
+    tool_confirmations: request.tool_confirmations,
+    user: request.metadata?.user_id ?? undefined,
+  };
+}
+
+/** Results of tools are messages of their own; documents are files. */
+function messagesOf({ role, content }: AnthropicRequest["messages"][number]): WireMessage[] {
+  if (typeof content === "string") return [{ role, content }];
+  if (role === "assistant") {
+    const texts = content.flatMap((block) => (block.type === "text" ? [block.text] : []));
+    const calls = content.flatMap((block) =>
+      block.type === "tool_use"
+        ? [{ id: block.id, type: "function" as const, function: { name: block.name, arguments: JSON.stringify(block.input) } }]
+        : [],
+    );
+    return [{ role, content: texts.length === 0 ? null : texts.join(""), ...(calls.length === 0 ? {} : { tool_calls: calls }) }];
+  }
+  const results = content.flatMap((block): WireMessage[] =>
+    block.type === "tool_result" ? [{ role: "tool", tool_call_id: block.tool_use_id, content: textOf(block.content ?? "") }] : [],
+  );
+  const parts = content.flatMap((block): z.infer<typeof userPart>[] => {
+    if (block.type === "text") return [{ type: "text" as const, text: block.text }];
+    if (block.type !== "document") return [];
+    const file_data = `data:text/plain;base64,${Buffer.from(block.source.data).toString("base64")}`;
+    return [{ type: "file" as const, file: { ...(block.title == null ? {} : { filename: block.title.slice(0, 255) }), file_data } }];
+  });
+  return [...results, ...(parts.length === 0 ? [] : [{ role, content: parts }])];
+}
+
+function textOf(content: string | readonly { readonly text: string }[]): string {
+  return typeof content === "string" ? content : content.map(({ text }) => text).join("\n");
+}

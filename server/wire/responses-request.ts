@@ -1,0 +1,164 @@
+import { z } from "zod";
+import { Fault } from "../fault.ts";
+import { type ChatRequest, jsonSchema } from "./chat-request.ts";
+import { filePart, functionName, type WireMessage } from "./messages.ts";
+
+const inputPart = z.discriminatedUnion(
+  "type",
+  [
+    z.strictObject({ type: z.literal("input_text"), text: z.string() }),
+    z.strictObject({ type: z.literal("input_file"), ...filePart.shape.file.shape }),
+  ],
+  "only parts of type `input_text` and `input_file` are supported",
+);
+/** What an answer of this service held can be sent back as it came. */
+const outputPart = z.strictObject({
+  type: z.literal("output_text", "only parts of type `output_text` are supported"),
+  text: z.string(),
+  annotations: z.array(z.unknown()).max(0).optional(),
+  logprobs: z.array(z.unknown()).max(0).optional(),
+});
+const itemShape = { id: z.string().max(100).nullish(), status: z.string().max(40).nullish() };
+const item = z.union([
+  z.strictObject({
+    ...itemShape,
+    type: z.literal("message").optional(),
+    role: z.enum(["system", "developer", "user"]),
+    content: z.union([z.string(), z.array(inputPart).min(1)]),
+  }),
+  z.strictObject({
+    ...itemShape,
+    type: z.literal("message").optional(),
+    role: z.literal("assistant"),
+    content: z.union([z.string(), z.array(outputPart).min(1)]),
+  }),
+  z.strictObject({
+    ...itemShape,
+    type: z.literal("function_call"),
+    call_id: z.string().max(100),
+    name: functionName,
+    arguments: z.string(),
+  }),
+  z.strictObject({ ...itemShape, type: z.literal("function_call_output"), call_id: z.string().max(100), output: z.string() }),
+]);
+const format = z.discriminatedUnion("type", [
+  z.strictObject({ type: z.literal("text") }),
+  z.strictObject({ type: z.literal("json_object") }),
+  z.strictObject({
+    type: z.literal("json_schema"),
+    name: functionName,
+    description: z.string().optional(),
+    schema: jsonSchema,
+    strict: z.boolean().nullish(),
+  }),
+]);
+
+/** OpenAI's `POST /v1/responses`; what is not listed is refused by name. */
+export const responsesRequestSchema = z.strictObject({
+  model: z.string().optional(),
+  input: z.union([z.string(), z.array(item).min(1)]),
+  instructions: z.string().nullish(),
+  stream: z.boolean().nullish(),
+  max_output_tokens: z.int().min(1).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().gt(0).max(1).nullish(),
+  tools: z
+    .array(
+      z.strictObject({
+        type: z.literal("function", "only functions are supported"),
+        name: functionName,
+        description: z.string().nullish(),
+        parameters: jsonSchema.nullish(),
+        strict: z.boolean().nullish(),
+      }),
+    )
+    .max(128)
+    .nullish(),
+  tool_choice: z
+    .union(
+      [z.enum(["none", "auto", "required"]), z.strictObject({ type: z.literal("function"), name: functionName })],
+      "is none, auto, required, or the name of one function",
+    )
+    .nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
+  /** Ours: calls that were held, and that the application confirms. */
+  tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
+  text: z.strictObject({ format: format.optional() }).nullish(),
+  metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
+  user: z.string().max(512).optional(),
+  // Honoured in the one way that asks for nothing.
+  store: z.literal(false, "answers are not stored; conversations are sent whole").nullish(),
+  background: z.literal(false, "answers are not given in the background").nullish(),
+  truncation: z.literal("disabled", "a conversation is never cut short").nullish(),
+});
+
+export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
+type Item = z.infer<typeof item>;
+
+/** The same as a request for a chat completion. */
+export function chatRequestOf(request: ResponsesRequest): ChatRequest {
+  const { input, instructions, max_output_tokens: tokensMax, tools, tool_choice: choice, text } = request;
+  const wanted = text?.format;
+  return {
+    model: request.model,
+    messages: [
+      ...(instructions == null ? [] : [{ role: "system" as const, content: instructions }]),
+      ...(typeof input === "string" ? [{ role: "user" as const, content: input }] : messagesOf(input)),
+    ],
+    stream: request.stream,
+    max_completion_tokens: tokensMax,
+    temperature: request.temperature,
+    top_p: request.top_p,
+    tools:
+      tools == null || tools.length === 0
+        ? undefined
+        : tools.map(({ type, description, ...one }) => ({ type, function: { ...one, description: description ?? undefined } })),
+    tool_choice: typeof choice === "object" && choice !== null ? { type: "function", function: { name: choice.name } } : choice,
+    parallel_tool_calls: request.parallel_tool_calls,
+    tool_confirmations: request.tool_confirmations,
+    response_format:
+      wanted?.type === "json_schema" ? { type: "json_schema", json_schema: (({ type: _, ...rest }) => rest)(wanted) } : wanted,
+    user: request.user,
+  };
+}
+
+/** Calls in a row, and the words before them, are one message of the assistant. */
+function messagesOf(items: readonly Item[]): WireMessage[] {
+  const messages: WireMessage[] = [];
+  for (const one of items) {
+    if (one.type === "function_call") {
+      const call = { id: one.call_id, type: "function" as const, function: { name: one.name, arguments: one.arguments } };
+      const last = messages.at(-1);
+      if (last?.role === "assistant") messages.splice(-1, 1, { ...last, tool_calls: [...(last.tool_calls ?? []), call] });
+      else messages.push({ role: "assistant", content: null, tool_calls: [call] });
+    } else if (one.type === "function_call_output") {
+      messages.push({ role: "tool", tool_call_id: one.call_id, content: one.output });
+    } else if (one.role === "assistant") {
+      messages.push({
+        role: "assistant",
+        content: typeof one.content === "string" ? one.content : one.content.map((part) => part.text).join(""),
+      });
+    } else messages.push(messageOf(one));
+  }
+  return messages;
+}
+
+function messageOf({ role, content }: Extract<Item, { role: "system" | "developer" | "user" }>): WireMessage {
+  if (role === "user") {
+    if (typeof content === "string") return { role, content };
+    return {
+      role,
+      content: content.map((part) => {
+        if (part.type === "input_text") return { type: "text" as const, text: part.text };
+        const { type: _, ...file } = part;
+        return { type: "file" as const, file };
+      }),
+    };
+  }
+  if (typeof content === "string") return { role, content };
+  const texts = content.map((part) => {
+    if (part.type !== "input_text") throw new Fault("invalid_value", `A ${role} message holds text only.`, { param: "input" });
+    return part.text;
+  });
+  return { role, content: texts.join("") };
+}
