@@ -57,6 +57,44 @@ describe("the stock OpenAI SDK for Node", () => {
     expect(refused).to.be.instanceOf(OpenAI.PermissionDeniedError).and.to.include({ code: "role_not_allowed" });
   });
 
+  it("runs the functions that an answer calls, and goes on with what they return", async () => {
+    const asked: unknown[] = [];
+    const stock = {
+      name: "stock",
+      description: "How many are left",
+      parameters: { type: "object" as const, properties: { part: { type: "string" } }, required: ["part"] },
+      parse: JSON.parse,
+      function: (given: object) => {
+        asked.push(given);
+        return "Seventeen are left on the shelf.";
+      },
+    };
+    const content = 'Look it up: <tool_call>{"name": "stock", "arguments": {"part": "A7"}}</tool_call>';
+    const runner = client.chat.completions.runTools({
+      model: "echo",
+      messages: [{ role: "user", content }],
+      tools: [{ type: "function", function: stock }],
+    });
+    expect(await runner.finalContent()).to.include("Seventeen are left on the shelf.");
+    expect(asked).to.deep.equal([{ part: "A7" }]);
+  });
+
+  it("gets JSON in the shape that it asks for", async () => {
+    const schema = {
+      type: "object",
+      properties: { city: { type: "string", maxLength: 20 }, country: { enum: ["France", "Spain"] } },
+      required: ["city", "country"],
+      additionalProperties: false,
+    };
+    const answer = await client.chat.completions.parse({
+      model: "smollm2-135m-instruct",
+      messages: [{ role: "user", content: "Name a capital." }],
+      response_format: { type: "json_schema", json_schema: { name: "capital", strict: true, schema } },
+      seed: 2,
+    });
+    expect(answer.choices[0]?.message.parsed).to.have.all.keys("city", "country");
+  });
+
   it("ends the engine's work when it aborts", async () => {
     const stream = await client.chat.completions.create({
       model: "smollm2-135m-instruct",
