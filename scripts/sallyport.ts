@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<Command>> = {
   certs: async () => (await import("./commands/certs.ts")).certs,
   audit: async () => (await import("./commands/audit.ts")).audit,
   classify: async () => (await import("./commands/classify.ts")).classify,
+  bundle: async () => (await import("./commands/bundle.ts")).bundle,
   bench: async () => (await import("./commands/bench.ts")).bench,
 };
 

@@ -6,6 +6,7 @@ import { type Classifiers, selfTest } from "../classifiers/classifier.ts";
 import type { Engine } from "../models/engine.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import type { Config } from "./config.ts";
+import type { Egress } from "./egress.ts";
 import { Events } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { Listener } from "./http/listener.ts";
@@ -25,13 +26,22 @@ export interface Models {
 }
 
 /** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them, and so does a start that fails. */
-export async function startAppliance(config: Config, { engines, classifiers }: Models, events = new Events()): Promise<Appliance> {
+export async function startAppliance(
+  config: Config,
+  { engines, classifiers }: Models,
+  egress: Egress,
+  events = new Events(),
+): Promise<Appliance> {
   await using parts = new AsyncDisposableStack();
   for (const engine of engines) parts.use(engine);
   const policies = parts.use(new Policies(config.policy, classifiers, events));
   const { name, sha256 } = policies.main;
   const models = engines.map((engine) => engine.model);
-  const audit = AuditLog.open(config.dataDir, { models: models.map(({ id, sha256 }) => ({ id, sha256 })), policy: { name, sha256 } });
+  const audit = AuditLog.open(config.dataDir, {
+    models: models.map(({ id, sha256 }) => ({ id, sha256 })),
+    policy: { name, sha256 },
+    egress,
+  });
   parts.defer(() => audit.close());
   const running = new RunningCalls(config.limits.answer_timeout_ms);
   const app = createApp({
@@ -39,6 +49,7 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
     engines: new Map(engines.map((engine) => [engine.model.id, engine])),
     classifiers,
     classifiersNotReady: await selfTest(classifiers),
+    egress,
     policies,
     audit,
     running,
@@ -56,6 +67,8 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
   const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
   const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
   events.started({ url, models: models.map(({ id }) => id), policy: name });
+  if (egress.refused) events.egressRefused();
+  else events.egressOpen({ ways: egress.ways });
   parts.defer(async () => {
     events.stopping({ running: running.count });
     await running.close(config.limits.shutdown_grace_ms);
@@ -66,7 +79,9 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
 
 async function listen(server: Server, { host, port }: Config["listen"]): Promise<void> {
   try {
-    server.listen(port, host);
+    const fd = inheritedSocket();
+    if (fd === undefined) server.listen(port, host);
+    else server.listen({ fd });
     await once(server, "listening");
   } catch (cause) {
     const { code, message } = cause as NodeJS.ErrnoException; // what `listen` fails with
@@ -77,4 +92,12 @@ async function listen(server: Server, { host, port }: Config["listen"]): Promise
       { cause },
     );
   }
+}
+
+/** A socket that was opened before this process gave its network away: systemd's protocol (sd_listen_fds(3)), one socket. */
+function inheritedSocket(): number | undefined {
+  const { LISTEN_PID: pid, LISTEN_FDS: count } = process.env;
+  if (Number(pid) !== process.pid) return undefined;
+  if (count !== "1") throw new Error(`LISTEN_FDS is ${count}: the service takes one socket.`);
+  return 3;
 }

@@ -13,6 +13,15 @@ export class Events {
     this.#log.info(fields, "started");
   }
 
+  /** What the start found when it tried to leave the host. */
+  egressRefused(): void {
+    this.#log.info("egress refused");
+  }
+
+  egressOpen(fields: { readonly ways: readonly string[] }): void {
+    this.#log.warn(fields, "egress open");
+  }
+
   stopping(fields: { readonly running: number }): void {
     this.#log.info(fields, "stopping");
   }

@@ -7,6 +7,7 @@ import { measureRound, type Round, type Summary, summarise } from "../../bench/a
 import { rounded } from "../../bench/statistics.ts";
 import { type Models, startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
+import { testEgress } from "../../server/egress.ts";
 import { Events } from "../../server/events.ts";
 import { ApiClient } from "../api-client.ts";
 import { adversarialFile, benchAdversarial } from "../bench-adversarial.ts";
@@ -114,7 +115,7 @@ async function measure(config: Config, scratch: string, plan: Plan, stop: AbortS
 }
 
 async function open(config: Config, models: Models): Promise<AsyncDisposable & { client: ApiClient }> {
-  const appliance = await startAppliance(config, models, new Events("silent"));
+  const appliance = await startAppliance(config, models, await testEgress(), new Events("silent"));
   const client = new ApiClient(appliance.url, join(config.dataDir, "certs"), "app");
   return {
     client,

@@ -17,7 +17,7 @@ export const doctor: Command = {
   summary: "check this host and this installation",
   usage: `Usage: npx sallyport doctor [--json]
 
-Looks at the runtime, egress (a route that leads out is a warning; it tries two addresses that are nobody's), memory, disk,
+Looks at the runtime, egress (a route that leads out is a warning; it tries two addresses that are nobody's, a name, and looks for a proxy), memory, disk,
 configuration, policy, model files (SHA-256), classifiers (self-test), certificates and keys, and the audit log. Each line says what to do.
 Changes nothing, needs no running service; exit status 1 when something is broken or keeps it from running.`,
 

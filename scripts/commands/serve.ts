@@ -3,6 +3,7 @@ import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
+import { type Egress, testEgress } from "../../server/egress.ts";
 import type { Command } from "../command.ts";
 import { openConfiguredClassifiers, openEngines } from "../engines.ts";
 import { step } from "../progress.ts";
@@ -28,6 +29,7 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     const config = readConfig();
     if (values.setup) await setUp(config, stop);
     await using opened = new AsyncDisposableStack();
+    const leaving = testEgress();
     const [classifiers, engines] = await step("Loading the models", async () => {
       const judges = openConfiguredClassifiers(config).then((one) => opened.use(one));
       const [judging, answering] = await Promise.allSettled([judges, openEngines(config, stop)]);
@@ -36,8 +38,10 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
       await Promise.all(answering.value.map((engine) => engine[Symbol.asyncDispose]()));
       throw judging.reason;
     });
-    const appliance = await startAppliance(config, { engines, classifiers });
+    const egress = await leaving;
+    const appliance = await startAppliance(config, { engines, classifiers }, egress);
     console.log(howToCall(appliance.url, config));
+    console.log(aboutEgress(egress));
     if (!stop.aborted) await once(stop, "abort");
     console.log("Stopping …");
     await appliance[Symbol.asyncDispose]();
@@ -45,6 +49,12 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     return 0;
   },
 };
+
+function aboutEgress({ refused, ways }: Egress): string {
+  return refused
+    ? "Egress refused: nothing leads out of where this service runs."
+    : `WARNING: egress is open (${ways.join(", ")}). Run the service where nothing leads out: systemd units or PREFIX/run, see docs/operations.md.`;
+}
 
 function howToCall(url: string, { dataDir, models }: Config): string {
   const near = relative(process.cwd(), join(dataDir, "certs"));

@@ -5,6 +5,7 @@ import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
 import type { Config } from "../config.ts";
+import type { Egress } from "../egress.ts";
 import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
 import type { Policies } from "../policy/policies.ts";
@@ -26,6 +27,7 @@ export interface Service {
   readonly classifiers: Classifiers;
   /** Why they can't be relied on. */
   readonly classifiersNotReady: string | undefined;
+  readonly egress: Egress;
   readonly policies: Policies;
   readonly audit: AuditLog;
   readonly running: RunningCalls;

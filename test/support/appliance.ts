@@ -66,7 +66,8 @@ export async function startTestAppliance({
   if (policy !== undefined) writeFileSync(policyFile, policy);
   const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0" });
   const config = change({ ...defaults, ...(policy === undefined ? {} : { policy: policyFile }) });
-  const appliance = await startAppliance(config, { engines, classifiers: classifiers ?? (await testClassifiers()) }, new Events("silent"));
+  const models = { engines, classifiers: classifiers ?? (await testClassifiers()) };
+  const appliance = await startAppliance(config, models, { refused: true, ways: [] }, new Events("silent"));
   const certsDir = join(dataDir, "certs");
   const agents = new Map<string, Agent>();
   const agent = (name = "app"): Agent => {

@@ -6,8 +6,8 @@ export const alive: RequestHandler = (_request, response) => {
   response.json({ status: "ok" });
 };
 
-/** `GET /readyz`: every model is loaded, the classifiers passed their self-test and the audit log can be written; otherwise 503 and what is missing. */
-export function ready({ engines, classifiersNotReady, audit }: Service): RequestHandler {
+/** `GET /readyz`: every model is loaded, the classifiers passed their self-test and the audit log can be written; otherwise 503 and what is missing. Says what the start found when it tried to leave the host. */
+export function ready({ engines, classifiersNotReady, audit, egress }: Service): RequestHandler {
   return (_request, response) => {
     const checks = [
       ...[...engines.values()].map((engine) => ({ name: `model ${engine.model.id}`, problem: engine.notReady })),
@@ -18,6 +18,7 @@ export function ready({ engines, classifiersNotReady, audit }: Service): Request
     response.status(isReady ? 200 : 503).json({
       status: isReady ? "ready" : "not_ready",
       checks: checks.map(({ name, problem }) => ({ name, ok: problem === undefined, ...(problem === undefined ? {} : { problem }) })),
+      egress,
     });
   };
 }

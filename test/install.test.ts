@@ -1,0 +1,209 @@
+import { type ChildProcess, execFileSync, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import {
+  appendFileSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { root } from "./support/appliance.ts";
+import { createBundle, laterVersion, type Made, releaseEnv, wholeBundle } from "./support/bundle.ts";
+import { entriesOf } from "./support/entries.ts";
+import { type Gap, openGap } from "./support/gap.ts";
+import { sallyport } from "./support/sallyport.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { until } from "./support/until.ts";
+
+const hasStrace = spawnSync("/usr/bin/strace", ["--version"]).status === 0;
+
+interface Outcome {
+  readonly answered: readonly string[];
+  readonly failed: readonly string[];
+  readonly longestMs: number;
+}
+
+/** Everything that a program said so far. */
+function listenTo(child: ChildProcess): () => string {
+  let said = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream?.on("data", (data) => {
+      said += String(data);
+    });
+  return () => said;
+}
+
+describe("an installation from a bundle, on a host with an empty network, an empty home, and neither compiler nor package manager", function () {
+  this.timeout(280_000);
+  let gap: Gap;
+  let bundle: Made;
+  let installer: string;
+  const prefix = join(scratchDir(), "the appliance");
+  const keys = scratchDir();
+  const trace = join(keys, "trace");
+  const inPrefix = (...path: string[]): string => join(prefix, ...path);
+  let service: ChildProcess | undefined;
+  let serviceSaid = (): string => "";
+
+  before(async function () {
+    const opened = await openGap();
+    if (opened === undefined) this.skip();
+    gap = opened;
+    bundle = await wholeBundle();
+    const dir = scratchDir();
+    execFileSync("tar", ["-xf", bundle.file, "-C", dir, "install.sh"]);
+    installer = join(dir, "install.sh");
+  });
+  after(async () => {
+    service?.kill("SIGKILL");
+    await gap?.[Symbol.asyncDispose]();
+  });
+
+  const install = (file: string, where = prefix, ...more: string[]) => gap.run("sh", [installer, file, "--prefix", where, ...more]);
+  const call = async (count: number, side: number): Promise<Outcome> => JSON.parse((await client(count, side)).stdout);
+  const client = (count: number, side: number) =>
+    gap.run(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), String(count), String(side)]);
+  const ready = async (): Promise<{ status: string; egress: object } | undefined> => {
+    const { status, stdout } = await gap.run(inPrefix("sallyport"), ["call", "--ready", "--as", "operator"]);
+    return status === 0 ? JSON.parse(stdout) : undefined;
+  };
+  const version = async (): Promise<string> => (await gap.run(inPrefix("sallyport"), ["--version"])).stdout.trim();
+  const next = (from: string, ...args: string[]): Promise<Made> => createBundle(from, "--since", bundle.file, ...args);
+
+  it("does not begin with a bundle of which one byte was changed, cut off or added, and writes nothing", async () => {
+    const where = join(scratchDir(), "none");
+    const file = openSync(bundle.file, "r+");
+    const bytes = readFileSync(bundle.file);
+    const end = bundle.bytes;
+    for (const at of [100, 40_000, end >> 1, end - 2_100, end - 2_020, end - 1_900, end - 1]) {
+      writeSync(file, Buffer.from([(bytes[at] ?? 0) ^ 4]), 0, 1, at);
+      const { status, stderr } = await install(bundle.file, where);
+      writeSync(file, bytes, at, 1, at);
+      expect([status, existsSync(where)], `byte ${at}: ${stderr}`).to.deep.equal([1, false]);
+    }
+    appendFileSync(bundle.file, "\n");
+    expect([(await install(bundle.file, where)).status, existsSync(where)]).to.deep.equal([1, false]);
+    truncateSync(bundle.file, end - 1);
+    expect([(await install(bundle.file, where)).status, existsSync(where)]).to.deep.equal([1, false]);
+    truncateSync(bundle.file, end - 1);
+    appendFileSync(bundle.file, "\n");
+    expect((await sallyport(["bundle", "verify", bundle.file])).status).to.equal(0);
+  });
+
+  it("does not begin with a bundle that another key signed than the one named, or that only holds changes", async () => {
+    const where = join(scratchDir(), "none");
+    const stranger = await install(bundle.file, where, "--trust", "0".repeat(64));
+    expect([stranger.status, existsSync(where)]).to.deep.equal([1, false]);
+    expect(stranger.stderr).to.match(/is signed by [0-9a-f]{64}, and not by 0{64}/u);
+    const partial = await next(laterVersion("9.0.0"));
+    const { status, stderr } = await install(partial.file, where);
+    expect([status, existsSync(where)]).to.deep.equal([1, false]);
+    expect(stderr).to.match(/holds only what changed since another version.*Take the whole bundle/u);
+  });
+
+  it("is ready within a minute, after having been killed in each of its eight steps, and a call with the stock SDK is answered", async () => {
+    for (let step = 1; step <= 8; step++) {
+      const child = gap.start("sh", [installer, bundle.file, "--prefix", prefix, "--trust", bundle.key]);
+      const said = listenTo(child);
+      await until(() => said().includes(`${step}/8 `), 120_000);
+      if (step === 2) await until(() => existsSync(inPrefix("slots", "a.partial", "node_modules", "express")));
+      process.kill(-(child.pid ?? 0), "SIGKILL");
+      await once(child, "close");
+    }
+    const startedMs = performance.now();
+    const { status, stdout, stderr } = await install(bundle.file);
+    expect([status, stderr]).to.deep.equal([0, stderr]);
+    expect(stdout).to.match(/is installed and was ready\. Start it: /u);
+    const traced = ["-f", "--seccomp-bpf", "-qq", "-o", trace, "-e", "trace=connect,sendto,sendmsg,sendmmsg", inPrefix("run")];
+    service = hasStrace ? gap.start("/usr/bin/strace", traced) : gap.start(inPrefix("run"), []);
+    serviceSaid = listenTo(service);
+    await until(async () => (await ready()) !== undefined, 60_000);
+    expect(performance.now() - startedMs).to.be.below(60_000);
+    expect(await call(1, 1)).to.deep.include({ failed: [] });
+  });
+
+  it("serves from a network of its own, in which it found egress refused: /readyz and the log say so", async () => {
+    expect((await ready())?.egress).to.deep.equal({ refused: true, ways: [] });
+    const [started] = entriesOf(inPrefix("data")).filter(({ kind }) => kind === "started");
+    expect(started?.body.egress).to.deep.equal({ refused: true, ways: [] });
+    expect(serviceSaid()).to.include("Egress refused").and.not.include("WARNING");
+    const [supervisor, child] = readFileSync(inPrefix("data", "run.pid"), "utf8").trim().split(" ");
+    const network = (pid: string | undefined): string => readlinkSync(`/proc/${pid}/ns/net`);
+    expect(network(child)).not.to.equal(network(supervisor));
+    expect(readFileSync(`/proc/${child}/net/dev`, "utf8").split("\n").slice(2).join("").trim()).to.match(/^lo:/u);
+  });
+
+  it("is upgraded under load by a bundle of what changed, signed by a key that follows the pinned one, and loses no answered call", async () => {
+    const keyOf = (name: string): string => join(keys, name);
+    const first = join(releaseEnv.XDG_CONFIG_HOME, "sallyport", "release.key");
+    expect((await sallyport(["bundle", "key", keyOf("other")])).status).to.equal(0);
+    expect((await sallyport(["bundle", "key", keyOf("second"), "--succeeds", first])).status).to.equal(0);
+    const clone = laterVersion("9.0.1");
+    const stranger = await install((await next(clone, "--key", keyOf("other"))).file);
+    expect(stranger.status).to.equal(1);
+    expect(stranger.stderr).to.match(/this installation trusts [0-9a-f]{64} only.*rotation statement/u);
+    const upgrade = await next(clone, "--key", keyOf("second"));
+
+    const load = gap.start(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), "40", "2"]);
+    const told = listenTo(load);
+    const { status, stdout, stderr } = await install(upgrade.file);
+    expect([status, stderr]).to.deep.equal([0, stderr]);
+    expect(stdout).to.include("Sallyport 9.0.1 is installed and was ready. It runs");
+    await once(load, "close");
+    const outcome: Outcome = JSON.parse(told());
+    console.log(
+      `      upgrade under load: ${outcome.answered.length} answered, ${outcome.failed.length} failed, longest ${Math.round(outcome.longestMs)} ms`,
+    );
+    const settled = new Set(
+      entriesOf(inPrefix("data"))
+        .filter(({ kind }) => kind === "settled")
+        .map(({ call: id }) => id),
+    );
+    expect(outcome.answered.filter((id) => !settled.has(id))).to.deep.equal([]);
+    // Whoever is in the middle of an answer when the old version stops is told so; nobody is refused at the door.
+    expect(outcome.failed.filter((code) => code !== "shutting_down")).to.deep.equal([]);
+    expect(await version()).to.equal("9.0.1");
+    expect((await install(bundle.file)).stderr, "the older key is not trusted any more").to.match(/this installation trusts/u);
+  });
+
+  it("goes back to the version before when the new one does not become ready", async () => {
+    const broken = laterVersion("9.0.2", (clone) => {
+      const file = join(clone, "server/appliance.ts");
+      writeFileSync(file, `${readFileSync(file, "utf8")}\nthrow new Error("broken");\n`);
+    });
+    const before = readFileSync(inPrefix("release.pub"), "utf8");
+    const { status, stderr } = await install((await next(broken, "--key", join(keys, "second"))).file);
+    expect(status).to.equal(1);
+    expect(stderr).to.match(/The new version did not become ready: back on 9\.0\.1/u);
+    expect([await version(), readFileSync(inPrefix("release.pub"), "utf8")]).to.deep.equal(["9.0.1", before]);
+    expect(await call(1, 1)).to.deep.include({ failed: [] });
+  });
+
+  it("sends no packet outside the loopback: installation, start, 200 calls, a rotation, an upgrade, a way back", async () => {
+    expect((await gap.run(inPrefix("sallyport"), ["certs", "rotate"])).status).to.equal(0);
+    const { answered, failed } = await call(200, 8);
+    expect([answered.length, failed]).to.deep.equal([200, []]);
+    expect(gap.packetsOut()).to.equal(0);
+    if (!hasStrace) return;
+    const outside = readFileSync(trace, "utf8")
+      .split("\n")
+      .filter((line) => /AF_INET/u.test(line) && !/inet_addr\("127\.|"::1"/u.test(line));
+    // What the self-test tried, in vain.
+    expect(outside.length).to.be.above(0);
+    expect(outside.filter((line) => !/connect\(.*= -1 E(?:NETUNREACH|AFNOSUPPORT)/u.test(line))).to.deep.equal([]);
+  });
+
+  it("is taken off again, and keeps the data unless told otherwise", async () => {
+    const uninstall = (...args: string[]) => gap.run("sh", [inPrefix("current", "scripts", "install", "uninstall.sh"), ...args]);
+    expect((await uninstall("--all")).status).to.equal(1);
+    expect(await uninstall()).to.deep.include({ status: 0 });
+    expect(readdirSync(prefix).toSorted()).to.deep.equal(["config", "data", "models", "release.pub"]);
+    expect(existsSync(inPrefix("data", "audit.db"))).to.equal(true);
+  });
+});
