@@ -49,7 +49,7 @@ describe("sallyport bundle", function () {
       "FILES",
       "sbom.cdx.json",
       "server/appliance.ts",
-      "docs/operations.md",
+      "docs/install.md",
       "classifiers/injection/model.onnx",
       "models/SmolLM2-135M-Instruct.Q4_1.gguf",
       `node_modules/node-${platform}/bin/node`,

@@ -17,6 +17,7 @@ import { root } from "./support/appliance.ts";
 import { createBundle, laterVersion, type Made, releaseEnv, wholeBundle } from "./support/bundle.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Gap, openGap } from "./support/gap.ts";
+import { Manual } from "./support/manual.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { until } from "./support/until.ts";
@@ -46,6 +47,7 @@ describe("an installation from a bundle, on a host with an empty network, an emp
   let installer: string;
   const prefix = join(scratchDir(), "the appliance");
   const keys = scratchDir();
+  const manual = new Manual(join(root, "docs/install.md"));
   const trace = join(keys, "trace");
   const inPrefix = (...path: string[]): string => join(prefix, ...path);
   let service: ChildProcess | undefined;
@@ -57,7 +59,8 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     gap = opened;
     bundle = await wholeBundle();
     const dir = scratchDir();
-    execFileSync("tar", ["-xf", bundle.file, "-C", dir, "install.sh"]);
+    const [tar = "", ...args] = manual.command("tar -xf BUNDLE install.sh", { BUNDLE: bundle.file });
+    execFileSync(tar, args, { cwd: dir });
     installer = join(dir, "install.sh");
   });
   after(async () => {
@@ -65,7 +68,16 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     await gap?.[Symbol.asyncDispose]();
   });
 
-  const install = (file: string, where = prefix, ...more: string[]) => gap.run("sh", [installer, file, "--prefix", where, ...more]);
+  const documented = (line: string, values: Record<string, string> = {}) => {
+    const [program = "", ...args] = manual.command(line, { DIR: prefix, ...values });
+    return gap.run(program, args);
+  };
+  const install = (file: string, where = prefix, ...more: string[]) => {
+    const values = { BUNDLE: file, DIR: where, "install.sh": installer };
+    const [program = "", ...args] = manual.command("sh install.sh BUNDLE --prefix DIR", values);
+    return gap.run(program, [...args, ...more]);
+  };
+  const upgrade = (made: Made) => documented("sh DIR/current/install.sh BUNDLE --prefix DIR", { BUNDLE: made.file });
   const call = async (count: number, side: number): Promise<Outcome> => JSON.parse((await client(count, side)).stdout);
   const client = (count: number, side: number) =>
     gap.run(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), String(count), String(side)]);
@@ -120,12 +132,23 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const { status, stdout, stderr } = await install(bundle.file);
     expect([status, stderr]).to.deep.equal([0, stderr]);
     expect(stdout).to.match(/is installed and was ready\. Start it: /u);
-    const traced = ["-f", "--seccomp-bpf", "-qq", "-o", trace, "-e", "trace=connect,sendto,sendmsg,sendmmsg", inPrefix("run")];
+    const traced = [
+      "-f",
+      "--seccomp-bpf",
+      "-qq",
+      "-o",
+      trace,
+      "-e",
+      "trace=connect,sendto,sendmsg,sendmmsg",
+      ...manual.command("DIR/run", { DIR: prefix }),
+    ];
     service = hasStrace ? gap.start("/usr/bin/strace", traced) : gap.start(inPrefix("run"), []);
     serviceSaid = listenTo(service);
     await until(async () => (await ready()) !== undefined, 60_000);
     expect(performance.now() - startedMs).to.be.below(60_000);
     expect(await call(1, 1)).to.deep.include({ failed: [] });
+    for (const line of ['DIR/sallyport call "Say hello."', "DIR/sallyport doctor", "DIR/sallyport certs issue NAME"])
+      expect((await documented(line)).status, line).to.equal(0);
   });
 
   it("serves from a network of its own, in which it found egress refused: /readyz and the log say so", async () => {
@@ -143,16 +166,17 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const keyOf = (name: string): string => join(keys, name);
     const first = join(releaseEnv.XDG_CONFIG_HOME, "sallyport", "release.key");
     expect((await sallyport(["bundle", "key", keyOf("other")])).status).to.equal(0);
-    expect((await sallyport(["bundle", "key", keyOf("second"), "--succeeds", first])).status).to.equal(0);
+    const succession = manual.command("npx sallyport bundle key NEW --succeeds OLD", { NEW: keyOf("second"), OLD: first });
+    expect((await sallyport(succession.slice(2))).status).to.equal(0);
     const clone = laterVersion("9.0.1");
-    const stranger = await install((await next(clone, "--key", keyOf("other"))).file);
+    const stranger = await upgrade(await next(clone, "--key", keyOf("other")));
     expect(stranger.status).to.equal(1);
     expect(stranger.stderr).to.match(/this installation trusts [0-9a-f]{64} only.*rotation statement/u);
-    const upgrade = await next(clone, "--key", keyOf("second"));
+    const later = await next(clone, "--key", keyOf("second"));
 
     const load = gap.start(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), "40", "2"]);
     const told = listenTo(load);
-    const { status, stdout, stderr } = await install(upgrade.file);
+    const { status, stdout, stderr } = await upgrade(later);
     expect([status, stderr]).to.deep.equal([0, stderr]);
     expect(stdout).to.include("Sallyport 9.0.1 is installed and was ready. It runs");
     await once(load, "close");
@@ -169,6 +193,10 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     // Whoever is in the middle of an answer when the old version stops is told so; nobody is refused at the door.
     expect(outcome.failed.filter((code) => code !== "shutting_down")).to.deep.equal([]);
     expect(await version()).to.equal("9.0.1");
+    const facts = readFileSync(inPrefix("current", "BUNDLE"), "utf8");
+    writeFileSync(inPrefix("current", "BUNDLE"), facts.replace("data-format 1", "data-format 2"));
+    expect((await upgrade(bundle)).stderr).to.match(/The data here were written by a later version, 9\.0\.1/u);
+    writeFileSync(inPrefix("current", "BUNDLE"), facts);
     expect((await install(bundle.file)).stderr, "the older key is not trusted any more").to.match(/this installation trusts/u);
   });
 
@@ -178,7 +206,7 @@ describe("an installation from a bundle, on a host with an empty network, an emp
       writeFileSync(file, `${readFileSync(file, "utf8")}\nthrow new Error("broken");\n`);
     });
     const before = readFileSync(inPrefix("release.pub"), "utf8");
-    const { status, stderr } = await install((await next(broken, "--key", join(keys, "second"))).file);
+    const { status, stderr } = await upgrade(await next(broken, "--key", join(keys, "second")));
     expect(status).to.equal(1);
     expect(stderr).to.match(/The new version did not become ready: back on 9\.0\.1/u);
     expect([await version(), readFileSync(inPrefix("release.pub"), "utf8")]).to.deep.equal(["9.0.1", before]);
@@ -200,10 +228,16 @@ describe("an installation from a bundle, on a host with an empty network, an emp
   });
 
   it("is taken off again, and keeps the data unless told otherwise", async () => {
-    const uninstall = (...args: string[]) => gap.run("sh", [inPrefix("current", "scripts", "install", "uninstall.sh"), ...args]);
-    expect((await uninstall("--all")).status).to.equal(1);
-    expect(await uninstall()).to.deep.include({ status: 0 });
+    expect((await gap.run("sh", [inPrefix("current/scripts/install/uninstall.sh"), "--all"])).status).to.equal(1);
+    expect(await documented("sh DIR/current/scripts/install/uninstall.sh")).to.deep.include({ status: 0 });
     expect(readdirSync(prefix).toSorted()).to.deep.equal(["config", "data", "models", "release.pub"]);
     expect(existsSync(inPrefix("data", "audit.db"))).to.equal(true);
+  });
+
+  it("is described by docs/install.md, of which every command was run here or makes the bundles that were", () => {
+    const create = "npx sallyport bundle create BUNDLE";
+    for (const line of [create, `${create} --key NEW`, `${create} --since EARLIER`, "npx sallyport bundle verify BUNDLE"])
+      manual.command(line);
+    expect(manual.notRun).to.deep.equal([]);
   });
 });

@@ -69,8 +69,7 @@ async function verifyBundle(file: string, { trust, json }: Values): Promise<numb
   const sum = await step("Verifying", () => sha256OfSealed(file, statSync(file).size, signal));
   checkSeal(seal, sum);
   const signer = fingerprint(seal.key);
-  const trusted = [...seal.rotations.map(({ from }) => fingerprint(from)), signer];
-  if (trust !== undefined && !trusted.includes(trust)) throw new CommandError(`${file} is signed by ${signer}, and not by ${trust}.`);
+  if (trust !== undefined && trust !== signer) throw new CommandError(`${file} is signed by ${signer}, and not by ${trust}.`);
   const how =
     trust === undefined
       ? "Whole, and signed by this key. Compare the key with what the release's sheet says."

@@ -53,7 +53,7 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
 function aboutEgress({ refused, ways }: Egress): string {
   return refused
     ? "Egress refused: nothing leads out of where this service runs."
-    : `WARNING: egress is open (${ways.join(", ")}). Run the service where nothing leads out: systemd units or PREFIX/run, see docs/operations.md.`;
+    : `WARNING: egress is open (${ways.join(", ")}). Run the service where nothing leads out: systemd units or PREFIX/run, see docs/install.md.`;
 }
 
 function howToCall(url: string, { dataDir, models }: Config): string {

@@ -40,6 +40,7 @@ echo '5/8 doctor'
 sallyport doctor || die 'Mend what failed, then run the installation again. What ran before was not touched.'
 
 echo '6/8 switch'
+sync
 before=$(readlink "$current" || :)
 if [ "$before" = "slots/${slot##*/}" ]; then before=$(readlink "$prefix/previous" || :); fi
 if [ -n "$before" ]; then point previous "$before"; fi

@@ -63,7 +63,10 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 trap 'exit 130' INT TERM HUP
 checker=$current pinned=''
-if [ -e "$prefix/release.pub" ]; then pinned=$(cat "$prefix/release.pub"); fi
+if [ -e "$prefix/release.pub" ]; then
+  pinned=$(cat "$prefix/release.pub")
+  [ -n "$pinned" ] || die "$prefix/release.pub, the key that is trusted here, is empty. Restore it from a backup. Nothing was written."
+fi
 if [ ! -e "$current/BUNDLE" ]; then
   tar -xf "$bundle" -C "$scratch" package.json scripts/bundle/seal.ts scripts/bundle/check-seal.ts "$node"
   checker=$scratch

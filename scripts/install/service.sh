@@ -82,6 +82,6 @@ Sallyport $(sed -n 's/^version //p' "$slot/BUNDLE") is installed and was ready. 
   For clients:   $certs/ca.pem, and a certificate each: $prefix/sallyport certs issue NAME
   Keep apart:    a backup of $data/keys/audit.key and $certs/ca.key.pem
   Configuration: $config/sallyport.yaml
-  What to do when: $current/docs/operations.md
+  What to do when: $current/docs/install.md
 END
 }

@@ -11,6 +11,7 @@ import type { Engine } from "../../models/engine.ts";
 import { startAppliance } from "../../server/appliance.ts";
 import { createAuditSecret } from "../../server/audit/keys.ts";
 import { type Config, readConfig } from "../../server/config.ts";
+import type { Egress } from "../../server/egress.ts";
 import { Events } from "../../server/events.ts";
 import { testClassifiers } from "./classifiers.ts";
 import { scratchDir } from "./scratch.ts";
@@ -53,6 +54,8 @@ interface Settings {
   /** Default: those of the repository */
   readonly classifiers?: Classifiers;
   readonly config?: (config: Config) => Config;
+  /** Default: refused */
+  readonly egress?: Egress;
 }
 
 export async function startTestAppliance({
@@ -60,6 +63,7 @@ export async function startTestAppliance({
   engines = [new EchoEngine("echo")],
   classifiers,
   config: change = (same) => same,
+  egress = { refused: true, ways: [] },
 }: Settings = {}): Promise<TestAppliance> {
   const dataDir = prepareData();
   const policyFile = join(dataDir, "policy.yaml");
@@ -67,7 +71,7 @@ export async function startTestAppliance({
   const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0" });
   const config = change({ ...defaults, ...(policy === undefined ? {} : { policy: policyFile }) });
   const models = { engines, classifiers: classifiers ?? (await testClassifiers()) };
-  const appliance = await startAppliance(config, models, { refused: true, ways: [] }, new Events("silent"));
+  const appliance = await startAppliance(config, models, egress, new Events("silent"));
   const certsDir = join(dataDir, "certs");
   const agents = new Map<string, Agent>();
   const agent = (name = "app"): Agent => {
