@@ -70,7 +70,11 @@ export const chatRequestSchema = z.strictObject({
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 
 /** `offers`: whether the caller's policy lets the model hear of a function. */
-export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">, offers: (tool: string) => boolean): Call {
+export async function callOf(
+  request: ChatRequest,
+  { id, caller }: Pick<Call, "id" | "caller">,
+  offers: (tool: string) => boolean,
+): Promise<Call> {
   const { stop, seed, temperature, top_p: topP, user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
@@ -85,7 +89,7 @@ export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "
     id,
     caller,
     endpoint: "chat.completions",
-    messages: messagesOf(request.messages, request.documents),
+    messages: await messagesOf(request.messages, request.documents),
     stops: typeof stop === "string" ? [stop] : (stop ?? []),
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),

@@ -17,7 +17,7 @@ const requestSchema = z.strictObject({
   origin: z.enum(["user", "document", "tool"]).default("user"),
 });
 
-/** `POST /v1/guard/check`: what the input gate says about a text, without generating. Recorded like any call. */
+/** `POST /v1/guard/check`: what the input gate says about texts and files, without generating. Recorded like any call. Shadow findings are told, and flag nothing. */
 export function guardCheck(service: Service): RequestHandler {
   return async (request, response) => {
     const parsed = requestSchema.safeParse(request.body);
@@ -25,7 +25,7 @@ export function guardCheck(service: Service): RequestHandler {
     const { input, origin } = parsed.data;
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
     checkCount(wire, service.limits.messages_max, "input");
-    const messages = messagesOf(wire, [], origin);
+    const messages = await messagesOf(wire, [], { userOrigin: origin, param: "input" });
     const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
     response.locals.callId = call.id;
     const { gates, recordContext } = service.policies.for(call.caller.name);
@@ -43,9 +43,10 @@ export function guardCheck(service: Service): RequestHandler {
     response.json({
       id: call.id,
       object: "guard.check",
-      flagged: asked.findings.length > 0,
+      flagged: asked.findings.some(({ action }) => action !== "shadow" && action !== "pass"),
       blocked: asked.action === "block",
       code: asked.action === "block" ? asked.code : null,
+      unread: messages.flatMap(({ index: message, unread = [] }) => unread.map((part) => ({ message, part }))),
       ...told(asked.findings),
     });
   };

@@ -40,10 +40,14 @@ async function judged({ delicate }: Classifiers, text: string, scope: string): P
   }
 }
 
+/** As OpenAI means it: a text is flagged when one of its categories is, and one always is, the highest, when the text as a whole reaches the threshold. */
 function resultOf({ flagged, score, threshold, categories = {}, tokensTotal, tokensScanned }: TextVerdict): object {
+  const highest = Math.max(...Object.values(categories));
   return {
     flagged,
-    categories: Object.fromEntries(Object.entries(categories).map(([name, one]) => [name, flagged && one >= threshold])),
+    categories: Object.fromEntries(
+      Object.entries(categories).map(([name, one]) => [name, flagged && (one >= threshold || one === highest)]),
+    ),
     category_scores: categories,
     score,
     threshold,
