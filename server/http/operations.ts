@@ -1,11 +1,14 @@
 import { z } from "zod";
 import type { Role } from "../../certs/identity.ts";
 import { chatRequestSchema } from "../wire/chat-request.ts";
+import { completionRequestSchema } from "../wire/completion-request.ts";
 import {
   aliveSchema,
   chatChunkSchema,
   chatReplySchema,
   checkReplySchema,
+  completionChunkSchema,
+  completionReplySchema,
   modelListSchema,
   modelSchema,
   moderationReplySchema,
@@ -15,6 +18,7 @@ import type { Service } from "./app.ts";
 import { openapiOf } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
+import { completions } from "./routes/completions.ts";
 import { checkRequestSchema, guardCheck } from "./routes/guard-check.ts";
 import { alive, ready } from "./routes/health.ts";
 import { listModels, oneModel } from "./routes/models.ts";
@@ -46,6 +50,16 @@ export function operationsOf(service: Service): readonly Operation[] {
     },
     {
       method: "POST",
+      path: "/v1/completions",
+      summary: "A text goes on, whole or streamed",
+      roles: callers,
+      body: completionRequestSchema,
+      reply: completionReplySchema,
+      event: completionChunkSchema,
+      handle: completions(service),
+    },
+    {
+      method: "POST",
       path: "/v1/moderations",
       summary: "Delicate text, in OpenAI's shape",
       roles: callers,
@@ -70,6 +84,16 @@ export function operationsOf(service: Service): readonly Operation[] {
       reply: readinessSchema,
       otherwise: { 503: readinessSchema },
       handle: ready(service),
+    },
+    {
+      method: "GET",
+      path: "/metrics",
+      summary: "Counts and times, in Prometheus' text format",
+      roles: ["operator", "auditor"],
+      reply: "text",
+      handle: async (_request, response) => {
+        response.type("text/plain; version=0.0.4; charset=utf-8").send(await service.events.metrics());
+      },
     },
     {
       method: "GET",

@@ -66,6 +66,16 @@ export const chatChunkSchema = z.object({
   usage: usageSchema.nullable().optional(),
 });
 
+const completionShape = {
+  ...answerShape,
+  object: z.literal("text_completion"),
+  choices: z.array(z.object({ index: z.int(), text: z.string(), logprobs: z.null(), finish_reason: finishSchema.nullable() })),
+};
+
+export const completionReplySchema = z.object({ ...completionShape, usage: usageSchema });
+
+export const completionChunkSchema = z.object({ ...completionShape, usage: usageSchema.nullable().optional() });
+
 export const checkReplySchema = z.object({
   id: z.string(),
   object: z.literal("guard.check"),
