@@ -30,6 +30,7 @@ function parametersOf(file: string, name: string): string[] {
 const endpoints: readonly (readonly [path: string, asked: object, file: string, name: string])[] = [
   ["/v1/chat/completions", userSays("Hi"), "openai/resources/chat/completions/completions.d.ts", "ChatCompletionCreateParamsBase"],
   ["/v1/completions", { prompt: "Hi" }, "openai/resources/completions.d.ts", "CompletionCreateParamsBase"],
+  ["/v1/embeddings", { input: "Hi" }, "openai/resources/embeddings.d.ts", "EmbeddingCreateParams"],
 ];
 
 describe("the table of compatibility", () => {

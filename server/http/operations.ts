@@ -9,6 +9,7 @@ import {
   checkReplySchema,
   completionChunkSchema,
   completionReplySchema,
+  embeddingReplySchema,
   modelListSchema,
   modelSchema,
   moderationReplySchema,
@@ -19,6 +20,7 @@ import { openapiOf } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
+import { embeddingRequestSchema, embeddings } from "./routes/embeddings.ts";
 import { checkRequestSchema, guardCheck } from "./routes/guard-check.ts";
 import { alive, ready } from "./routes/health.ts";
 import { listModels, oneModel } from "./routes/models.ts";
@@ -57,6 +59,15 @@ export function operationsOf(service: Service): readonly Operation[] {
       reply: completionReplySchema,
       event: completionChunkSchema,
       handle: completions(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/embeddings",
+      summary: "Texts as vectors",
+      roles: callers,
+      body: embeddingRequestSchema,
+      reply: embeddingReplySchema,
+      handle: embeddings(service),
     },
     {
       method: "POST",

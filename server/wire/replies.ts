@@ -76,6 +76,19 @@ export const completionReplySchema = z.object({ ...completionShape, usage: usage
 
 export const completionChunkSchema = z.object({ ...completionShape, usage: usageSchema.nullable().optional() });
 
+export const embeddingReplySchema = z.object({
+  object: z.literal("list"),
+  model: z.string(),
+  data: z.array(
+    z.object({
+      object: z.literal("embedding"),
+      index: z.int(),
+      embedding: z.union([z.array(z.number()), z.string().describe("float32, little-endian, base64")]),
+    }),
+  ),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+});
+
 export const checkReplySchema = z.object({
   id: z.string(),
   object: z.literal("guard.check"),
