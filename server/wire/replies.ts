@@ -31,9 +31,20 @@ export const errorSchema = z.object({
 export const usageSchema = z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() });
 
 /** Beside the vendor's fields: why an answer ends where it does. */
-export const guardSchema = z.object({ code: z.enum(Object.keys(refusals)), message: z.string(), ...toldSchema.shape });
+export const guardSchema = z.object({
+  code: z.enum(Object.keys(refusals)),
+  message: z.string(),
+  ...toldSchema.shape,
+  held: z.array(z.object({ name: z.string(), arguments: z.string(), confirmation: z.string() })).optional(),
+});
 
-export const finishSchema = z.enum(["stop", "length", "content_filter"]);
+export const finishSchema = z.enum(["stop", "length", "tool_calls", "content_filter"]);
+
+const toolCallShape = {
+  id: z.string(),
+  type: z.literal("function"),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+};
 
 /** Common to everything that a model answers. */
 const answerShape = { id: z.string(), created: z.int().describe("Unix seconds"), model: z.string(), guard: guardSchema.optional() };
@@ -44,7 +55,12 @@ export const chatReplySchema = z.object({
   choices: z.array(
     z.object({
       index: z.int(),
-      message: z.object({ role: z.literal("assistant"), content: z.string(), refusal: z.null() }),
+      message: z.object({
+        role: z.literal("assistant"),
+        content: z.string().nullable(),
+        refusal: z.null(),
+        tool_calls: z.array(z.object(toolCallShape)).optional(),
+      }),
       logprobs: z.null(),
       finish_reason: finishSchema,
     }),
@@ -58,7 +74,12 @@ export const chatChunkSchema = z.object({
   choices: z.array(
     z.object({
       index: z.int(),
-      delta: z.object({ role: z.literal("assistant").optional(), content: z.string().optional(), refusal: z.null().optional() }),
+      delta: z.object({
+        role: z.literal("assistant").optional(),
+        content: z.string().nullable().optional(),
+        refusal: z.null().optional(),
+        tool_calls: z.array(z.object({ index: z.int(), ...toolCallShape })).optional(),
+      }),
       logprobs: z.null(),
       finish_reason: finishSchema.nullable(),
     }),

@@ -73,7 +73,7 @@ async function recorded(
   try {
     const asked = await inspect(
       gates.input,
-      { messages: call.messages, pseudonyms: newPseudonyms(texts) },
+      { messages: call.messages, pseudonyms: newPseudonyms(call.messages, call.caller.name) },
       { caller: call.caller.name, signal },
     );
     record.received(call, embedding.model, asked);
