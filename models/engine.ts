@@ -38,6 +38,8 @@ export interface Generation {
   readonly tools?: Tools;
   /** The answer is JSON that fits this. */
   readonly schema?: JsonSchema;
+  /** In place of turns: a text to go on with, as it stands and without the model's template. */
+  readonly text?: string;
   /** Most tokens to generate; absent means as many as the context leaves. */
   readonly tokensMax?: number;
   readonly temperature?: number;
@@ -68,6 +70,8 @@ export interface Engine extends AsyncDisposable {
   readonly model: Model;
   /** Undefined when a call would be answered now, otherwise a sentence that says why not. */
   readonly notReady: string | undefined;
+  /** Tells when the engine's process died. Absent: it has none of its own. */
+  onDeath?(told: (because: string) => void): void;
   /** Throws `EngineFault`; throws the signal's reason when aborted. */
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
 }

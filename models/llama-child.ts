@@ -150,7 +150,10 @@ async function generate(
   const { model, chat, stopTokens } = loaded;
   const turns = withTools(generation.turns, generation.tools);
   const begun = generation.tools?.required === true ? callOpens : "";
-  const prompt = chat.generateContextState({ chatHistory: history(turns, begun) }).contextText.tokenize(model.tokenizer);
+  const prompt =
+    generation.text === undefined
+      ? chat.generateContextState({ chatHistory: history(turns, begun) }).contextText.tokenize(model.tokenizer)
+      : textTokens(generation.text, model);
   const tokensMax = generation.tokensMax ?? Math.max(1, sequence.contextSize - prompt.length);
   if (prompt.length + tokensMax > sequence.contextSize) {
     throw new EngineFault(
@@ -196,7 +199,7 @@ async function generate(
   let reason: "stop" | "length" = "stop";
   for await (const token of tokens) {
     if (signal.aborted) return;
-    if (stopTokens.has(token)) break;
+    if (stopTokens.has(token) || model.isEogToken(token)) break;
     count += 1;
     if (recent.push(token) > recentTokens) recent.shift();
     text.add(token, emit);
@@ -231,6 +234,12 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
   }
   const read = grammar;
   return () => new LlamaGrammarEvaluationState({ model, grammar: read });
+}
+
+/** Text stays text: what looks like a special token is none. */
+function textTokens(text: string, model: LlamaModel): Token[] {
+  const { bos, shouldPrependBosToken } = model.tokens;
+  return [...(shouldPrependBosToken && bos !== null ? [bos] : []), ...model.tokenize(text)];
 }
 
 type Emit = (text: string, tokens: number) => void;

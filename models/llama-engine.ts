@@ -54,6 +54,10 @@ export class LlamaEngine implements Engine {
     return this.#state.is === "ready" ? undefined : this.#state.because;
   }
 
+  onDeath(told: (because: string) => void): void {
+    this.#changes.on("death", told);
+  }
+
   /** What the file says about itself; undefined until it was loaded. */
   get facts(): GgufFacts | undefined {
     return this.#facts;
@@ -150,6 +154,7 @@ export class LlamaEngine implements Engine {
       this.#slots.give();
     }
     if (this.#state.is === "closed") return;
+    this.#changes.emit("death", how);
     if (this.#state.is !== "unfit") this.#change({ is: "starting", because: `The engine stopped (${how}) and is being started again.` });
     const waitMs = restartMs[Math.min(this.#deaths, restartMs.length - 1)];
     this.#deaths += 1;

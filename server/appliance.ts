@@ -10,6 +10,7 @@ import { Events } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { Listener } from "./http/listener.ts";
 import { RunningCalls } from "./http/running-calls.ts";
+import { MeteredEngine } from "./metered-engine.ts";
 import { Policies } from "./policy/policies.ts";
 
 export interface Appliance extends AsyncDisposable {
@@ -36,7 +37,7 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
   const running = new RunningCalls(config.limits.answer_timeout_ms);
   const app = createApp({
     limits: config.limits,
-    engines: new Map(engines.map((engine) => [engine.model.id, engine])),
+    engines: new Map(engines.map((engine) => [engine.model.id, new MeteredEngine(engine, events)])),
     classifiers,
     classifiersNotReady: await selfTest(classifiers),
     policies,

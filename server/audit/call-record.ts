@@ -37,7 +37,7 @@ export class CallRecord {
     this.#context = context;
   }
 
-  received(call: Call, model: Model | undefined, asked: Inspection<Prompt>): void {
+  received(call: Call, model: Pick<Model, "id" | "sha256"> | undefined, asked: Inspection<Prompt>): void {
     const { id, caller, endpoint, messages, endUser, stops, tokensMax, temperature, topP, seed } = call;
     const texts: Buffer[] = [];
     const body = {

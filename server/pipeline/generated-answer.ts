@@ -103,12 +103,12 @@ export class Meter {
 
 /** What the engine needs, and nothing else of the call: no text from before the gate, no name. */
 function generationOf(
-  { call: { tokensMax, temperature, topP, seed: first, tools, schema }, gates, prompt }: Judging,
+  { call: { endpoint, tokensMax, temperature, topP, seed: first, tools, schema }, gates, prompt }: Judging,
   { attempt, refusal }: { attempt: number; refusal: Refusal | undefined },
 ): Generation {
   const seed = first === undefined ? undefined : first + attempt - 1;
   return {
-    turns: turnsOf(prompt, gates, refusal),
+    ...(endpoint === "completions" ? { turns: [], text: textOf(prompt) } : { turns: turnsOf(prompt, gates, refusal) }),
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(tokensMax === undefined ? {} : { tokensMax }),
@@ -116,4 +116,9 @@ function generationOf(
     ...(topP === undefined ? {} : { topP }),
     ...(seed === undefined ? {} : { seed }),
   };
+}
+
+/** A text to go on with has no place for a note or a mark of ours. */
+function textOf({ messages }: Judging["prompt"]): string {
+  return messages.map(({ passage }) => passage.text).join("");
 }

@@ -11,7 +11,7 @@ import { checkCount, messageSchema, messagesOf } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
-const requestSchema = z.strictObject({
+export const checkRequestSchema = z.strictObject({
   input: z.union([z.string(), z.array(messageSchema).min(1)]),
   /** What the text of `input` is: the user's own, or untrusted data. */
   origin: z.enum(["user", "document", "tool"]).default("user"),
@@ -20,7 +20,7 @@ const requestSchema = z.strictObject({
 /** `POST /v1/guard/check`: what the input gate says about texts and files, without generating. Recorded like any call. Shadow findings are told, and flag nothing. */
 export function guardCheck(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = requestSchema.safeParse(request.body);
+    const parsed = checkRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
     const { input, origin } = parsed.data;
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
