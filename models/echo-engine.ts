@@ -18,7 +18,7 @@ export class EchoEngine implements Engine {
 
   async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const tokensOf = (text: string): string[] => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/gu) ?? [];
-    yield { type: "prompt", tokens: generation.turns.reduce((sum, turn) => sum + tokensOf(turn.text).length, 0) };
+    yield { type: "prompt", tokens: generation.turns.reduce((sum, turn) => sum + tokensOf(turn.text).length, 0), cached: 0 };
     const words = tokensOf(generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
     const tokensMax = generation.tokensMax ?? words.length;
     const reader = generation.tools && new CallReader(generation.tools);

@@ -159,7 +159,7 @@ async function generate(
         `${prompt.length + tokensMax} together. Shorten the messages or the answer.`,
     );
   }
-  send({ type: "event", call, event: { type: "prompt", tokens: prompt.length } });
+  send({ type: "event", call, event: { type: "prompt", tokens: prompt.length, cached: 0 } });
   const last = prompt.length - 1;
   for (let at = 0; at < last; at += prefillTokens) {
     await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(at, Math.min(at + prefillTokens, last)));
