@@ -9,8 +9,12 @@ export interface LlamaSettings extends PinnedFile {
   readonly contextTokens: number;
   /** Calls that decode side by side; each has a context of its own. */
   readonly parallel: number;
-  /** Threads that compute; 0 means one a core. */
+  /** Threads that compute, if no other program needs the cores; 0 means one a core. */
   readonly threads: number;
+  /** Most tokens of waiting prompts that one step takes in. */
+  readonly prefillTokens: number;
+  /** Of keys and values that are kept of ended calls, for the next call of the same identity. */
+  readonly cacheBytesMax: number;
   /** A chat template's name in node-llama-cpp; absent: the one inside the file. */
   readonly template?: string;
   /** Sampling for calls that say nothing. */

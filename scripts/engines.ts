@@ -53,6 +53,8 @@ async function open({ id, engine: kind, token_delay_ms: tokenDelayMs = 0 }: Conf
     contextTokens: Math.min(engine.context_tokens, entry.context_tokens),
     parallel: engine.parallel,
     threads: engine.threads,
+    prefillTokens: engine.prefill_tokens_max,
+    cacheBytesMax: engine.cache_bytes_max,
     ...(entry.template === undefined ? {} : { template: entry.template }),
     defaults: {
       ...(temperature === undefined ? {} : { temperature }),

@@ -98,7 +98,9 @@ describe("the API", () => {
     }
     await using listening = await startTestAppliance({ engines: [new Listening("echo")] });
     await listening.call("POST", chat, { ...userSays("I am bob@example.org, ok"), seed: 3, user: "bob", stop: "bob" });
-    expect(JSON.stringify(shown)).to.match(/^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"identity":"app","seed":3\}\]$/u);
+    expect(JSON.stringify(shown)).to.match(
+      /^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"identity":"app","seed":3\}\]$/u,
+    );
   });
 
   it("looks for stop texts in the answer as its caller reads it, not in placeholders", async () => {

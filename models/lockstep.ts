@@ -1,0 +1,42 @@
+/**
+ * Keeps calls that compute side by side in one batch. node-llama-cpp decodes what is asked for at the moment; an answer whose token was sampled
+ * a little later than the others' would find the batch gone, and from then on each would be decoded alone, at the price of all of them together.
+ */
+export class Lockstep {
+  readonly #waiting: Array<() => void> = [];
+  #members = 0;
+  readonly #stepped: () => void;
+
+  /** `stepped` is called at the end of each step. */
+  constructor(stepped: () => void) {
+    this.#stepped = stepped;
+  }
+
+  /** From now on every step waits for this member's `wait`. */
+  join(): void {
+    this.#members += 1;
+  }
+
+  leave(): void {
+    this.#members -= 1;
+    this.#releaseWhenAllWait();
+  }
+
+  /** Until every member waits. */
+  async wait(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.push(resolve);
+    this.#releaseWhenAllWait();
+    await promise;
+  }
+
+  #releaseWhenAllWait(): void {
+    if (this.#waiting.length === 0 || this.#waiting.length < this.#members) return;
+    // Not at once: the batch that has just ended would go on with whoever asks first.
+    setImmediate(() => {
+      if (this.#waiting.length < this.#members) return; // somebody has joined meanwhile
+      this.#stepped();
+      for (const go of this.#waiting.splice(0)) go();
+    });
+  }
+}
