@@ -104,7 +104,7 @@ describe("sallyport bench", () => {
 
   it("asks for no more health once a stream has failed", async () => {
     const appliance = await startTestAppliance();
-    const client = new ApiClient(appliance.url, appliance.certsDir, "app");
+    const client = ApiClient.installed(appliance.url, appliance.certsDir, "app");
     const round = measureRound(client, 2, 1, new AbortController().signal); // one token can't be measured
     expect(await round.catch((error: Error) => error.message)).to.match(/less than two tokens/u);
     client.close();
