@@ -82,9 +82,17 @@ export type EngineFaultCode = "schema_unsupported" | "context_length_exceeded" |
 /** The engine can't answer this call; the message says why, in words fit for the caller. */
 export class EngineFault extends Error {
   readonly code: EngineFaultCode;
+  readonly queue: QueueState | undefined;
 
-  constructor(code: EngineFaultCode, message: string) {
+  constructor(code: EngineFaultCode, message: string, queue?: QueueState) {
     super(message);
     this.code = code;
+    this.queue = queue;
   }
+}
+
+/** Of a call that found the queue full: the place it would have had, and when that comes up if calls take as long as the last ones did. */
+export interface QueueState {
+  readonly position: number;
+  readonly retryAfterMs: number;
 }

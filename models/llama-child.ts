@@ -5,6 +5,7 @@ import {
   type ChatWrapper,
   chatWrappers,
   type EvaluationPriority,
+  type GgufFileInfo,
   getLlama,
   type Llama,
   type LlamaContext,
@@ -14,6 +15,7 @@ import {
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
+  readGgufFileInfo,
   resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
@@ -35,9 +37,17 @@ const running = new Map<number, AbortController>();
 const threadsMax = settings.threads || availableParallelism();
 const cores = new SpareCores(threadsMax);
 let llama: Llama | undefined;
-const steps = new Lockstep(() => {
-  if (llama !== undefined) llama.maxThreads = cores.next();
+const steps = new Lockstep({
+  begun: () => useThreads(cores.begin()),
+  stepped: () => {
+    useThreads(cores.next());
+    if (performance.now() - toldMs > settings.stallMs / 8) {
+      toldMs = performance.now();
+      send({ type: "progress" });
+    }
+  },
 });
+let toldMs = 0;
 /** Prompts take turns, a piece of one of them in each step. */
 let lastPiece: Promise<unknown> = Promise.resolve();
 
@@ -52,7 +62,7 @@ try {
   const { model, context, chat } = await load();
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
-  const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(model)));
+  const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(model.fileInfo)));
   const stopTokens = new Set<Token>();
   const stops: string[] = [];
   for (const trigger of chat.generateContextState({ chatHistory: history([]) }).stopGenerationTriggers) {
@@ -79,6 +89,7 @@ async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat:
   try {
     return await loadWithLlama(type);
   } catch (error) {
+    if (error instanceof EngineFault) throw error;
     // llama.cpp's own words come through its logger, a moment later.
     await new Promise((resolve) => setTimeout(resolve, 100));
     const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
@@ -100,6 +111,7 @@ async function loadWithLlama(
       if (nativeErrors.length < 100) nativeErrors.push(message.trim());
     },
   });
+  checkMemory(await readGgufFileInfo(settings.file, { readTensorInfo: false, sourceType: "filesystem", logWarnings: false }));
   const model = await llama.loadModel({ modelPath: settings.file });
   const context = await model.createContext({
     contextSize: settings.contextTokens,
@@ -115,9 +127,22 @@ async function loadWithLlama(
   return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
 }
 
+/** Throws `EngineFault` when the weights, and the keys and values of as many calls as may run, need more memory than is free. */
+function checkMemory(info: GgufFileInfo): void {
+  const calls = bytesPerToken(info) * settings.contextTokens * settings.parallel;
+  const free = process.availableMemory();
+  if (settings.bytes + calls <= free) return;
+  const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(1);
+  throw new EngineFault(
+    "engine_unavailable",
+    `${settings.file} would need ${gigabytes(settings.bytes + calls)} GB of memory, ${gigabytes(settings.bytes)} for itself and ${gigabytes(calls)} for ` +
+      `${settings.parallel} calls of ${settings.contextTokens} tokens, and ${gigabytes(free)} GB are free. Lower engine.parallel or engine.context_tokens, or serve a smaller model.`,
+  );
+}
+
 /** Of keys and values, 16 bits each. */
-function bytesPerToken({ fileInfo }: LlamaModel): number {
-  const { block_count: blocks = 0, embedding_length: width = 0, attention } = fileInfo.architectureMetadata;
+function bytesPerToken(info: GgufFileInfo): number {
+  const { block_count: blocks = 0, embedding_length: width = 0, attention } = info.architectureMetadata;
   const ofBlock = (list: number | readonly number[] | undefined): number =>
     typeof list === "number" ? list * blocks : (list ?? []).reduce((sum, one) => sum + one, 0);
   const heads = attention?.head_count;
@@ -137,6 +162,10 @@ interface Loaded {
   readonly sequences: Sequences<Token, LlamaContextSequence>;
   readonly contextTokens: number;
   readonly stopTokens: ReadonlySet<Token>;
+}
+
+function useThreads(count: number): void {
+  if (llama !== undefined) llama.maxThreads = count;
 }
 
 interface Asked {

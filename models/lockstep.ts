@@ -5,15 +5,18 @@
 export class Lockstep {
   readonly #waiting: Array<() => void> = [];
   #members = 0;
+  readonly #begun: () => void;
   readonly #stepped: () => void;
 
-  /** `stepped` is called at the end of each step. */
-  constructor(stepped: () => void) {
+  /** `begun` is called before the first step after a rest, `stepped` at the end of each. */
+  constructor({ begun, stepped }: { readonly begun: () => void; readonly stepped: () => void }) {
+    this.#begun = begun;
     this.#stepped = stepped;
   }
 
   /** From now on every step waits for this member's `wait`. */
   join(): void {
+    if (this.#members === 0) this.#begun();
     this.#members += 1;
   }
 

@@ -15,7 +15,14 @@ export class SpareCores {
 
   constructor(threadsMax: number) {
     this.#threadsMax = threadsMax;
-    this.#threads = threadsMax;
+    this.#threads = 1;
+  }
+
+  /** To be called before the first step after a rest; returns the threads for it. */
+  begin(): number {
+    this.#step = now();
+    this.#lookForIdle();
+    return this.#threads;
   }
 
   /** To be called at the end of each step; returns the threads for the next one. */
@@ -23,19 +30,31 @@ export class SpareCores {
     const then = this.#step;
     this.#step = now();
     const wallMs = this.#step.wallMs - then.wallMs;
-    const cores = (this.#step.cpuMs - then.cpuMs) / wallMs;
-    const displaced = this.#step.displaced > then.displaced;
-    // One other program at work leaves n threads n / (n + 1) of their time.
-    if (displaced && cores < this.#threads * (1 - 0.5 / (this.#threads + 1)))
-      this.#threads = Math.max(1, Math.min(this.#threads - 1, Math.floor(cores)));
-    else if (this.#threads < this.#threadsMax && this.#step.wallMs - this.#look.atMs >= lookEveryMs) {
-      const idle = idleMs();
-      const free = Math.round((idle - this.#look.idleMs) / (this.#step.wallMs - this.#look.atMs) - 0.3);
-      this.#look = { atMs: this.#step.wallMs, idleMs: idle };
-      this.#threads = Math.min(this.#threadsMax, this.#threads + Math.max(0, free));
-    }
+    const used = (this.#step.cpuMs - then.cpuMs) / wallMs;
+    if (this.#step.displaced > then.displaced) this.#threads = whenDisplaced(this.#threads, used);
+    this.#lookForIdle();
     return this.#threads;
   }
+
+  #lookForIdle(): void {
+    const { wallMs } = this.#step;
+    if (this.#threads === this.#threadsMax || wallMs - this.#look.atMs < lookEveryMs) return;
+    const look = { atMs: wallMs, idleMs: idleMs() };
+    const idle = (look.idleMs - this.#look.idleMs) / (look.atMs - this.#look.atMs);
+    this.#look = look;
+    this.#threads = Math.min(this.#threadsMax, whenIdle(this.#threads, idle));
+  }
+}
+
+/** `used`: cores that `threads` threads had in a step in which the system took one away from them. */
+export function whenDisplaced(threads: number, used: number): number {
+  // One other program at work leaves n threads n / (n + 1) of their time; half of that loss is noise.
+  return used < threads * (1 - 0.5 / (threads + 1)) ? Math.max(1, Math.min(threads - 1, Math.floor(used))) : threads;
+}
+
+/** `idle`: cores that nobody used. Nearly a whole one is enough: it is the share of a thread that would have run. */
+export function whenIdle(threads: number, idle: number): number {
+  return threads + Math.floor(idle + 0.2);
 }
 
 function now(): { wallMs: number; cpuMs: number; displaced: number } {
