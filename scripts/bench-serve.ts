@@ -38,8 +38,7 @@ const quickPlan = { streams: [1, 4], rounds: 1, tokensMax: 16, prompts: 1, promp
 const wholePlan = { streams: [1, 2, 4, 8], rounds: 3, tokensMax: 96, prompts: 3, promptTokens: 2_000 };
 
 /** `bench serve`: this service and another server in turns, and the ratios. */
-export async function benchServe(options: Options): Promise<void> {
-  const plan = options.quick ? quickPlan : wholePlan;
+export async function benchServe(options: Options, plan = options.quick ? quickPlan : wholePlan): Promise<void> {
   const out = options.out ?? serveFile;
   const theirs = otherClient(options);
   const stop = stopSignal();
