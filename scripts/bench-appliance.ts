@@ -5,7 +5,8 @@ import type { Config } from "../server/config.ts";
 import { Events } from "../server/events.ts";
 import { ApiClient } from "./api-client.ts";
 
-const guardsOff = `input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
+/** A policy that judges nothing. */
+export const guardsOff = `input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
 output: { control_characters: off, invisible_text: off, canary: off, repetition: off, links: off, delicate: off, personal_data: off }
 `;
 

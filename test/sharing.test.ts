@@ -4,6 +4,7 @@ import { LlamaEngine } from "../models/llama-engine.ts";
 import { Lockstep } from "../models/lockstep.ts";
 import { Slots } from "../models/slots.ts";
 import { whenDisplaced, whenIdle } from "../models/spare-cores.ts";
+import { type Reply, startTestAppliance, userSays } from "./support/appliance.ts";
 import { llamaSettings } from "./support/model.ts";
 import { pause } from "./support/until.ts";
 
@@ -126,12 +127,24 @@ describe("places in an engine", () => {
     expect(await Promise.race([modest.then(() => "served"), pause(20).then(() => "waits")])).to.equal("waits");
   });
 
+  it("are refused with 429, when to come again, and the place in the queue that it would have been", async () => {
+    const engine = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 0);
+    await using appliance = await startTestAppliance({ engines: [engine] });
+    const ask = (): Promise<Reply> =>
+      appliance.call("POST", "/v1/chat/completions", { ...userSays("Tell a long story."), max_tokens: 64, temperature: 0 });
+    const replies = await Promise.all([ask(), ask()]);
+    const [served, refused] = replies.toSorted((a, b) => a.status - b.status);
+    expect([served?.status, refused?.status, refused?.body.error.code]).to.deep.equal([200, 429, "queue_full"]);
+    expect(refused?.headers["retry-after"]).to.match(/^[1-9]\d*$/u);
+    expect(refused?.headers["x-queue-position"]).to.equal("1");
+  });
+
   for (const [where, tokensMax, waitFor] of [
     ["in prefill", 10, "prompt"],
     ["in decode", 900, "text"],
   ] as const) {
     it(`are free within 150 ms after a cancel ${where}`, async () => {
-      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 1);
+      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, prefillTokens: 32 }), 1);
       await answerOf(engine, asks("a", "Warm up.", { tokensMax: 8 }));
       const text = waitFor === "prompt" ? "word ".repeat(900) : "Tell a long story.";
       const took: number[] = [];
