@@ -15,7 +15,8 @@ export class ApiClient {
   constructor(connection: Connection, credentials: { readonly ca?: string; readonly cert?: string; readonly key?: string }) {
     this.#connection = connection;
     const encrypted = connection.url.startsWith("https:");
-    this.#agent = encrypted ? new https.Agent({ ...credentials, keepAlive: true }) : new http.Agent({ keepAlive: true });
+    // Other servers end a connection after so many calls, without a word; a new one costs nothing where nothing is encrypted.
+    this.#agent = encrypted ? new https.Agent({ ...credentials, keepAlive: true }) : new http.Agent({ keepAlive: false });
     this.#request = encrypted ? https.request : http.request;
   }
 
