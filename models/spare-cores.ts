@@ -31,8 +31,11 @@ export class SpareCores {
     this.#step = now();
     const wallMs = this.#step.wallMs - then.wallMs;
     const used = (this.#step.cpuMs - then.cpuMs) / wallMs;
-    if (this.#step.displaced > then.displaced) this.#threads = whenDisplaced(this.#threads, used);
-    this.#lookForIdle();
+    const threads = this.#step.displaced > then.displaced ? whenDisplaced(this.#threads, used) : this.#threads;
+    if (threads < this.#threads) {
+      this.#threads = threads;
+      this.#look = { atMs: this.#step.wallMs, idleMs: idleMs() }; // what was idle before says nothing now
+    } else this.#lookForIdle();
     return this.#threads;
   }
 
