@@ -19,7 +19,7 @@ export class EchoEngine implements Engine {
   async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const tokensOf = (text: string): string[] => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/gu) ?? [];
     const texts = generation.text === undefined ? generation.turns.map(({ text }) => text) : [generation.text];
-    yield { type: "prompt", tokens: texts.reduce((sum, text) => sum + tokensOf(text).length, 0) };
+    yield { type: "prompt", tokens: texts.reduce((sum, text) => sum + tokensOf(text).length, 0), cached: 0 };
     const words = tokensOf(generation.text ?? generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
     const tokensMax = generation.tokensMax ?? words.length;
     const reader = generation.tools && new CallReader(generation.tools);

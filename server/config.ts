@@ -44,6 +44,9 @@ export const configSchema = z.strictObject({
       context_tokens: count(1_048_576).default(4096),
       threads: z.int().min(0).max(512).default(0),
       queue_max: z.int().min(0).max(10_000).default(64),
+      prefill_tokens_max: count(512).default(64),
+      stall_timeout_ms: z.int().min(1_000).max(3_600_000).default(60_000),
+      cache_bytes_max: z.int().min(0).default(268_435_456),
     })
     .prefault({}),
   classifiers: z

@@ -95,6 +95,11 @@ export class Events {
     this.#log.error(fields, "policy refused");
   }
 
+  /** It ended by itself, or was ended because it got no further; it is started again. */
+  engineStopped(fields: { readonly model: string; readonly how: string }): void {
+    this.#log.error(fields, "engine stopped");
+  }
+
   tlsChanged(): void {
     this.#log.info("certificates reloaded");
   }

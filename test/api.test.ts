@@ -31,7 +31,12 @@ describe("the API", () => {
     expect(body.choices).to.deep.equal([
       { index: 0, message: { role: "assistant", content: "one two three", refusal: null }, logprobs: null, finish_reason: "stop" },
     ]);
-    expect(body.usage).to.deep.equal({ prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 });
+    expect(body.usage).to.deep.equal({
+      prompt_tokens: 3,
+      completion_tokens: 3,
+      total_tokens: 6,
+      prompt_tokens_details: { cached_tokens: 0 },
+    });
   });
 
   it("streams the same answer in OpenAI's chunks, with usage when asked", async () => {
@@ -46,7 +51,10 @@ describe("the API", () => {
     expect(chunks[0].choices[0].delta).to.deep.equal({ role: "assistant", content: "", refusal: null });
     expect(chunks.map((one) => one.choices[0]?.delta.content ?? "").join("")).to.equal("one two three");
     expect(chunks.at(-2).choices[0].finish_reason).to.equal("stop");
-    expect(chunks.at(-1)).to.deep.include({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 } });
+    expect(chunks.at(-1)).to.deep.include({
+      choices: [],
+      usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6, prompt_tokens_details: { cached_tokens: 0 } },
+    });
     expect(new Set(chunks.map((one) => one.id)).size).to.equal(1);
   });
 
@@ -109,7 +117,9 @@ describe("the API", () => {
     }
     await using listening = await startTestAppliance({ engines: [new Listening("echo")] });
     await listening.call("POST", chat, { ...userSays("I am bob@example.org, ok"), seed: 3, user: "bob", stop: "bob" });
-    expect(JSON.stringify(shown)).to.match(/^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"seed":3\}\]$/u);
+    expect(JSON.stringify(shown)).to.match(
+      /^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"identity":"app","seed":3\}\]$/u,
+    );
   });
 
   it("looks for stop texts in the answer as its caller reads it, not in placeholders", async () => {

@@ -33,6 +33,8 @@ export interface Call {
 
 export interface Usage {
   readonly promptTokens: number;
+  /** Of the prompt's, those that were not computed again. */
+  readonly cachedTokens: number;
   readonly completionTokens: number;
 }
 

@@ -28,7 +28,15 @@ export const errorSchema = z.object({
   }),
 });
 
-export const usageSchema = z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() });
+export const usageSchema = z.object({
+  prompt_tokens: z.int(),
+  completion_tokens: z.int(),
+  total_tokens: z.int(),
+  prompt_tokens_details: z
+    .object({ cached_tokens: z.int() })
+    .optional()
+    .describe("How much of the prompt was read in an earlier call of the same caller"),
+});
 
 /** Beside the vendor's fields: why an answer ends where it does. */
 export const guardSchema = z.object({

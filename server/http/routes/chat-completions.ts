@@ -100,6 +100,11 @@ function toolCallOf(call: ToolCall): object {
   return { id: `call_${randomUUID().replaceAll("-", "")}`, type: "function", function: { name: call.name, arguments: call.arguments } };
 }
 
-export function usageOf({ promptTokens, completionTokens }: Usage): object {
-  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
+export function usageOf({ promptTokens, cachedTokens, completionTokens }: Usage): object {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+  };
 }

@@ -69,7 +69,7 @@ async function recorded(
 ): Promise<Embedding[]> {
   const { gates, recordContext } = policies.for(call.caller.name);
   const record = new CallRecord(audit, recordContext);
-  const usage = { promptTokens: 0, completionTokens: 0 };
+  const usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
   try {
     const asked = await inspect(
       gates.input,

@@ -33,7 +33,7 @@ export function guardCheck(service: Service): RequestHandler {
     const prompt = { messages, pseudonyms: newPseudonyms(messages, call.caller.name) };
     const asked = await inspect(gates.input, prompt, { caller: call.caller.name });
     record.received(call, undefined, asked);
-    const usage = { promptTokens: 0, completionTokens: 0 };
+    const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
     if (asked.action === "failed") {
       const error = failureOf(asked.cause);
       record.settled({ outcome: "failed", usage, error });
