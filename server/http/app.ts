@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import type { TLSSocket } from "node:tls";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
+import { type Identity, type Role, roles } from "../../certs/identity.ts";
 import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
@@ -31,13 +33,13 @@ export interface Service {
   readonly running: RunningCalls;
   readonly events: Events;
   readonly startedAt: number;
-  readonly isRevoked: (serial: string) => boolean;
+  readonly identityOf: (socket: TLSSocket) => Identity;
 }
 
 export function createApp(service: Service): Express {
   const app = express();
   app.disable("x-powered-by").disable("etag").set("query parser", false).enable("case sensitive routing");
-  app.use(helmet(), observe(service.events), identify(service.isRevoked));
+  app.use(helmet(), observe(service.events), identify(service.identityOf));
   const body = jsonBody({ bytesMax: service.limits.body_bytes_max, depthMax: service.limits.json_depth_max });
 
   route(app, "/healthz", { GET: [alive] });
@@ -55,7 +57,23 @@ export function createApp(service: Service): Express {
   return app;
 }
 
+/** An endpoint, and which roles it answers. */
+export interface Endpoint {
+  readonly method: string;
+  readonly path: string;
+  readonly roles: readonly Role[];
+}
+
+/** Every endpoint of an app, in the order of their registration. */
+export function endpointsOf(app: Express): readonly Endpoint[] {
+  return app.locals.endpoints as Endpoint[]; // kept by `route`
+}
+
 function route(app: Express, path: string, methods: { GET?: RequestHandler[]; POST?: RequestHandler[] }): void {
+  for (const [method, handlers] of Object.entries(methods)) {
+    const allowed = handlers.map((one) => (one as { roles?: readonly Role[] }).roles).find((one) => one !== undefined); // `allow` puts it there
+    app.locals.endpoints = [...(app.locals.endpoints ?? []), { method, path, roles: allowed ?? roles }];
+  }
   if (methods.GET) app.get(path, ...methods.GET);
   if (methods.POST) app.post(path, ...methods.POST);
   const allowed = [...(methods.GET ? ["GET", "HEAD"] : []), ...(methods.POST ? ["POST"] : [])].join(", ");
