@@ -45,10 +45,10 @@ export async function startAppliance(config: Config, { engines, classifiers }: M
     running,
     events,
     startedAt: Date.now(),
-    isRevoked: (serial) => listener.isRevoked(serial),
+    identityOf: (socket) => listener.identityOf(socket),
   });
   const listener = new Listener(
-    { certsDir: join(config.dataDir, "certs"), versionMin: config.tls.version_min, connectionsMax: config.limits.connections_max },
+    { certsDir: join(config.dataDir, "certs"), tls: config.tls, connectionsMax: config.limits.connections_max },
     events,
     app,
   );

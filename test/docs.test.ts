@@ -55,7 +55,20 @@ describe("the documentation", () => {
   it("names every command, and each has help that says how it is used", async () => {
     const { stdout } = await sallyport(["--help"]);
     const commands = [...stdout.matchAll(/^ {2}(\w+) /gmu)].map(([, name]) => name ?? "");
-    expect(commands).to.deep.equal(["setup", "serve", "call", "doctor", "models", "certs", "audit", "classify", "bench"]);
+    expect(commands).to.deep.equal([
+      "setup",
+      "serve",
+      "call",
+      "doctor",
+      "models",
+      "certs",
+      "audit",
+      "backup",
+      "restore",
+      "attest",
+      "classify",
+      "bench",
+    ]);
     for (const name of commands) {
       expect(read("README.md")).to.include(`\`${name}`);
       const help = await sallyport([name, "--help"]);

@@ -24,7 +24,7 @@ const imports: readonly (readonly [file: string, imported: string, allowed: bool
   ["classifiers/onnx/worker.ts", "../../server/config.ts", false],
   ["certs/x.ts", "../server/config.ts", false],
   ["certs/x.ts", "node-forge", false],
-  ["certs/x509.ts", "node-forge", true],
+  ["certs/der.ts", "node-forge", true],
   ["server/x.ts", "../models/engine.ts", true],
   ["server/x.ts", "../models/llama-engine.ts", false],
   ["server/x.ts", "../classifiers/classifier.ts", true],

@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import type { TLSSocket } from "node:tls";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
+import type { Identity } from "../../certs/identity.ts";
 import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
@@ -28,13 +30,13 @@ export interface Service {
   readonly running: RunningCalls;
   readonly events: Events;
   readonly startedAt: number;
-  readonly isRevoked: (serial: string) => boolean;
+  readonly identityOf: (socket: TLSSocket) => Identity;
 }
 
 export function createApp(service: Service): Express {
   const app = express();
   app.disable("x-powered-by").disable("etag").set("query parser", false).enable("case sensitive routing");
-  app.use(helmet(), observe(service.events), identify(service.isRevoked));
+  app.use(helmet(), observe(service.events), identify(service.identityOf));
   const readBody = jsonBody({ bytesMax: service.limits.body_bytes_max, depthMax: service.limits.json_depth_max });
   const byPath = Object.entries(Object.groupBy(operationsOf(service), ({ path }) => path));
   for (const [path, operations = []] of byPath) mount(app, path, operations, readBody);

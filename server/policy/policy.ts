@@ -58,6 +58,17 @@ const links = z.union([
   }),
 ]);
 
+const quota = z.union([
+  off,
+  z.strictObject({
+    window: z.enum(["hour", "day", "month"]).default("day"),
+    requests_max: z.int().min(1).optional(),
+    tokens_max: z.int().min(1).optional(),
+    streams_max: z.int().min(1).optional(),
+    models: z.array(z.string().min(1)).min(1).optional(),
+  }),
+]);
+
 const toolRule = z.strictObject({
   names: z.array(z.string().regex(/^[a-zA-Z0-9_*-]{1,64}$/u, "is not a function's name, or a pattern of names with `*`")).min(1),
   action: z.enum(["allow", "deny"]).default("allow"),
@@ -73,6 +84,8 @@ export const policySchema = z.strictObject({
     .array(z.strictObject({ names: z.array(z.string().min(1).max(100)).min(1), policy: z.string().min(1) }))
     .max(100)
     .default([]),
+  /** What each caller under this policy may use. */
+  quota: quota.default("off"),
   attempts_max: z.int().min(1).max(5).default(2),
   input: z
     .strictObject({
