@@ -30,11 +30,17 @@ const newPrompt = (): string =>
 4111 1111 1111 1111 from 192.0.2.17 and never received her order of three lamps. Say that we are sorry, tell her what happens next, and explain in
 detail how parcels travel from our warehouse to her door, what may go wrong on the way, and how she can follow them. Do not stop early.`;
 
-/** Runs `streams` calls side by side, each for up to `tokensMax` tokens. Throws the signal's reason when aborted. */
-export async function measureRound(client: ApiClient, streams: number, tokensMax: number, signal: AbortSignal): Promise<Round> {
+/** Runs `streams` calls side by side, each for up to `tokensMax` tokens, of the model that the service takes by default or of `model`. Throws the signal's reason when aborted. */
+export async function measureRound(
+  client: ApiClient,
+  streams: number,
+  tokensMax: number,
+  signal: AbortSignal,
+  model?: string,
+): Promise<Round> {
   const ended = new AbortController();
   const startedMs = performance.now();
-  const answers = Promise.all(Array.from({ length: streams }, (_, seed) => measureStream(client, seed, tokensMax, signal)));
+  const answers = Promise.all(Array.from({ length: streams }, (_, seed) => measureStream(client, { seed, tokensMax, model }, signal)));
   const seconds = answers.then(() => (performance.now() - startedMs) / 1000).finally(() => ended.abort());
   const [all, took, healthMs] = await Promise.all([answers, seconds, pollHealth(client, ended.signal, signal)]);
   return {
@@ -61,11 +67,11 @@ export function summarise(rounds: readonly Round[]): Summary {
 
 async function measureStream(
   client: ApiClient,
-  seed: number,
-  tokensMax: number,
+  { seed, tokensMax, model }: { seed: number; tokensMax: number; model: string | undefined },
   signal: AbortSignal,
 ): Promise<{ ttftMs: number; interTokenMs: number; tokens: number }> {
   const body = {
+    model,
     messages: [{ role: "user", content: newPrompt() }],
     stream: true,
     stream_options: { include_usage: true },

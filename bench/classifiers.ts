@@ -96,7 +96,7 @@ export async function decode(engine: Engine, signal: AbortSignal): Promise<numbe
   try {
     while (!signal.aborted) {
       const turns = [{ role: "user" as const, text: "Write a long story about a lighthouse, and do not stop." }];
-      for await (const event of engine.generate({ turns, tokensMax: 512, seed: tokens }, signal)) {
+      for await (const event of engine.generate({ turns, identity: "bench", tokensMax: 512, seed: tokens }, signal)) {
         if (event.type === "text") tokens += event.tokens;
       }
     }

@@ -1,62 +1,72 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
+import { authorities, claim, issuerOf, lifeOf, newest, writeKey } from "./authorities.ts";
 import { checkName, type Role } from "./identity.ts";
-import { describe, type IssuedCertificate, listIssued, readCertificate, revokedSerials } from "./register.ts";
+import { describe, type IssuedCertificate, listIssued, revokedSerials } from "./register.ts";
+import { writeRevocationLists } from "./revocation-lists.ts";
 import { writeFileWhole } from "./write-file.ts";
 import {
-  buildAuthority,
   buildCertificate,
-  buildRevocationList,
+  buildCross,
+  buildIssuing,
+  buildRoot,
   type Issuer,
-  type Life,
   newKey,
   type Purpose,
+  requestedKey,
   type Subject,
 } from "./x509.ts";
 
 /*
  * A certificates directory:
- *   ca.pem, ca.key.pem                what clients trust, and its key
- *   crl.pem                           revoked certificates, signed
- *   server/cert.pem, server/key.pem   what the service shows
- *   clients/NAME/cert.pem, key.pem    what applications and people show
- *   issued/SERIAL.pem                 every certificate ever issued
- *   revoked/SERIAL.json               when and why one was revoked
+ *   roots/N/cert.pem, key.pem, cross.pem   the roots, the newest with the highest number; a key may be kept elsewhere
+ *   issuing/N/cert.pem, key.pem            the CAs that issue, each signed by a root
+ *   ca.pem                                 the roots' certificates, newest first: what clients and the service trust
+ *   crl.pem                                what is revoked, a list of each CA
+ *   trust/*.pem                            CAs of others whose clients are let in, each with its list
+ *   server/cert.pem, server/key.pem        what the service shows, with the CAs between it and a root
+ *   clients/NAME/cert.pem, key.pem         what applications and people show
+ *   issued/SERIAL.pem                      every certificate ever issued
+ *   revoked/SERIAL.json                    when and why one was revoked
  * The last two are the register: one file a fact, so that two commands at once lose nothing.
  */
 
-export const caLifeDays = 3_650;
-export const serverLifeDays = 365;
-export const clientLifeDays = 365;
+const rootLifeDays = 3_650;
+const issuingLifeDays = 1_825;
+const serverLifeDays = 365;
+const clientLifeDays = 365;
 
-/** Clocks of clients and servers differ: a new certificate is valid from five minutes ago. */
-const backdateMs = 5 * 60_000;
-const dayMs = 86_400_000;
 const dnsName = /^(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$/u;
 
+interface Lasting {
+  readonly lifeDays?: number;
+}
+
 /**
- * Makes the CA, the revocation list and the server's certificate, as far as they are missing, and replaces a server's certificate that does not
- * fit its key or is in the last third of its life. Returns what it made.
+ * Makes the root, the issuing CA, the revocation lists and the server's certificate, as far as they are missing, and replaces a server's certificate that
+ * does not fit its key, is of an older CA, or is in the last third of its life. Returns what it made.
  */
 export function initAuthority(dir: string, serverNames: readonly string[]): string[] {
   const made: string[] = [];
-  if (!existsSync(join(dir, "ca.pem"))) {
-    // A key without its certificate: an interrupted start, or a certificate lost. The same key makes one that old certificates fit.
-    const keyFile = join(dir, "ca.key.pem");
-    const key = existsSync(keyFile) ? readKey(keyFile) : newKey();
-    writeKey(keyFile, key);
-    writeFileWhole(join(dir, "ca.pem"), buildAuthority({ commonName: "Sallyport CA" }, key, life(caLifeDays)), 0o644);
-    made.push("ca.pem");
+  if (existsSync(join(dir, "ca.key.pem"))) newest(dir, "roots");
+  if (authorities(dir, "roots").length === 0) {
+    addRoot(dir);
+    made.push("roots/1");
   }
+  if (authorities(dir, "issuing").length === 0) {
+    addIssuing(dir);
+    made.push("issuing/1");
+  }
+  if (writeTrusted(dir)) made.push("ca.pem");
   if (!existsSync(join(dir, "crl.pem"))) {
-    writeRevocationList(dir);
+    writeRevocationLists(dir);
     made.push("crl.pem");
   }
   const server = serverState(dir);
-  // Where the CA's key is kept elsewhere, a certificate that still works is left alone.
-  if (server === "unfit" || (server === "due" && existsSync(join(dir, "ca.key.pem")))) {
+  // Where the issuing CA's key is kept elsewhere, a certificate that still works is left alone.
+  if (server === "unfit" || (server === "due" && existsSync(join(newest(dir, "issuing").dir, "key.pem")))) {
     rotateServer(dir, serverNames);
     made.push("server/cert.pem");
   }
@@ -64,106 +74,129 @@ export function initAuthority(dir: string, serverNames: readonly string[]): stri
 }
 
 /** A new key and certificate for the service, under the DNS names and addresses `names`. A running service takes it up by itself. */
-export function rotateServer(
-  dir: string,
-  names: readonly string[],
-  { lifeDays = serverLifeDays }: { lifeDays?: number } = {},
-): IssuedCertificate {
+export function rotateServer(dir: string, names: readonly string[], { lifeDays = serverLifeDays }: Lasting = {}): IssuedCertificate {
   const bad = names.find((name) => isIP(name) === 0 && (!dnsName.test(name) || name.length > 253));
   if (bad !== undefined) throw new Error(`"${bad}" is not a DNS name or an IP address.`);
   if (names.length === 0) throw new Error("A server's certificate needs a DNS name or an IP address: give some under tls.names.");
-  return issue(dir, join(dir, "server"), { commonName: "Sallyport" }, { kind: "server", names }, lifeDays);
+  return issue(dir, join(dir, "server"), { commonName: "Sallyport" }, { kind: "server", names }, newKey(), lifeDays);
 }
 
 /** A new key and certificate for a client. One that the name had before stays valid until it is revoked or expires. */
-export function issueClient(
+export function issueClient(dir: string, name: string, role: Role, { lifeDays = clientLifeDays }: Lasting = {}): IssuedCertificate {
+  checkName(name);
+  return issue(dir, join(dir, "clients", name), { commonName: name, organizationalUnit: role }, { kind: "client" }, newKey(), lifeDays);
+}
+
+/** A certificate for a client that keeps its key: of the request (PKCS #10, PEM) only the key is taken, name and role are the operator's. */
+export function issueRequested(
   dir: string,
   name: string,
   role: Role,
-  { lifeDays = clientLifeDays }: { lifeDays?: number } = {},
+  request: string,
+  { lifeDays = clientLifeDays }: Lasting = {},
 ): IssuedCertificate {
   checkName(name);
-  return issue(dir, join(dir, "clients", name), { commonName: name, organizationalUnit: role }, { kind: "client" }, lifeDays);
+  const target = join(dir, "clients", name);
+  const own = join(target, "key.pem");
+  if (existsSync(own))
+    throw new Error(`${own} is a key of ${name} that was made here. Issue under another name, or move ${target} away first.`);
+  return issue(dir, target, { commonName: name, organizationalUnit: role }, { kind: "client" }, requestedKey(request), lifeDays);
 }
 
 /**
- * Revokes every certificate of a client that has not expired, or the one with this serial, and writes the new revocation list. Returns their
- * serials. Doing it again is no error: an interrupted revocation is finished that way.
+ * Revokes every certificate of a client that has not expired, or the one with this serial, and writes the new revocation lists. Returns their
+ * serials. Doing it again is no error: an interrupted revocation is finished that way. The serial of another CA's certificate counts too, where one is trusted.
  */
 export function revoke(dir: string, nameOrSerial: string, reason = "unspecified"): string[] {
-  const all = listIssued(dir).filter(
-    (one) =>
-      one.status !== "expired" && ((one.kind === "client" && one.name === nameOrSerial) || one.serial === nameOrSerial.toUpperCase()),
+  const serial = nameOrSerial.toUpperCase();
+  const found = listIssued(dir).filter(
+    (one) => one.status !== "expired" && ((one.kind === "client" && one.name === nameOrSerial) || one.serial === serial),
   );
-  if (all.length === 0)
+  const foreign = found.length === 0 && existsSync(join(dir, "trust")) && /^[0-9A-F]{8,40}$/u.test(serial);
+  const serials = foreign ? [serial] : found.map((one) => one.serial);
+  if (serials.length === 0)
     throw new Error(`There is no valid certificate with the name or serial "${nameOrSerial}". See \`npx sallyport certs list\`.`);
-  for (const { serial } of all.filter((one) => one.status === "valid")) {
-    writeFileWhole(join(dir, "revoked", `${serial}.json`), `${JSON.stringify({ at: new Date().toISOString(), reason })}\n`, 0o600);
-  }
-  writeRevocationList(dir);
-  return all.map((one) => one.serial);
+  const already = revokedSerials(dir);
+  for (const one of serials.filter((each) => !already.has(each))) markRevoked(dir, one, reason);
+  writeRevocationLists(dir);
+  return serials;
 }
 
-function issue(dir: string, target: string, subject: Subject, purpose: Purpose, lifeDays: number): IssuedCertificate {
-  const issuer = readIssuer(dir);
-  const wanted = life(lifeDays);
-  const caEnd = new Date(issuer.certificate.validTo);
-  // Nothing outlives what signed it.
-  const notAfter = wanted.notAfter < caEnd ? wanted.notAfter : caEnd;
+export function markRevoked(dir: string, serial: string, reason: string): void {
+  writeFileWhole(join(dir, "revoked", `${serial}.json`), `${JSON.stringify({ at: new Date().toISOString(), reason })}\n`, 0o600);
+}
+
+/** Makes a root, signed by itself and, where there is one before it, by that. */
+export function addRoot(dir: string): void {
+  const before = authorities(dir, "roots")[0];
+  const signer = before && issuerOf(before);
+  // A key without its certificate: an interrupted start. What it was for is not known any more.
+  const { number, dir: own } = claim(dir, "roots");
   const key = newKey();
-  const pem = buildCertificate(subject, createPublicKey(key), { ...wanted, notAfter }, purpose, issuer);
+  const pem = buildRoot({ commonName: `Sallyport root ${number}` }, key, lifeOf(rootLifeDays));
+  addAuthority(dir, own, key, pem, signer);
+}
+
+/** Makes an issuing CA, signed by the newest root. */
+export function addIssuing(dir: string): void {
+  const signer = issuerOf(newest(dir, "roots"));
+  const { number, dir: own } = claim(dir, "issuing");
+  const key = newKey();
+  const life = lifeOf(issuingLifeDays, signer.certificate);
+  addAuthority(dir, own, key, buildIssuing({ commonName: `Sallyport issuing CA ${number}` }, createPublicKey(key), life, signer));
+}
+
+/** Writes `ca.pem` unless it is right already. */
+export function writeTrusted(dir: string): boolean {
+  const file = join(dir, "ca.pem");
+  const trusted = authorities(dir, "roots")
+    .map((root) => root.pem)
+    .join("");
+  if (existsSync(file) && readFileSync(file, "utf8") === trusted) return false;
+  writeFileWhole(file, trusted, 0o644);
+  return true;
+}
+
+/** What the service shows: the certificate, the CA that issued it, and the newest root under the one before, while that is still trusted. */
+export function chainFor(dir: string, pem: string): string {
+  return pem + newest(dir, "issuing").pem + (newest(dir, "roots").cross ?? "");
+}
+
+/** Puts a CA to work. Its list comes before itself: a reader meets no CA without one. `signer`: the root before, which signs this root's key too. */
+function addAuthority(dir: string, own: string, key: KeyObject, pem: string, signer?: Issuer): void {
+  const certificate = new X509Certificate(pem);
+  writeKey(join(own, "key.pem"), key);
+  if (signer !== undefined)
+    writeFileWhole(join(own, "cross.pem"), buildCross(certificate, lifeOf(rootLifeDays, signer.certificate), signer), 0o644);
+  writeRevocationLists(dir, [{ certificate, key }]);
+  writeFileWhole(join(dir, "issued", `${certificate.serialNumber}.pem`), pem, 0o600);
+  writeFileWhole(join(own, "cert.pem"), pem, 0o644);
+}
+
+function issue(dir: string, target: string, subject: Subject, purpose: Purpose, key: KeyObject, lifeDays: number): IssuedCertificate {
+  const issuer = issuerOf(newest(dir, "issuing"));
+  const publicKey = key.type === "private" ? createPublicKey(key) : key;
+  const pem = buildCertificate(subject, publicKey, lifeOf(lifeDays, issuer.certificate), purpose, issuer);
   const certificate = new X509Certificate(pem);
   writeFileWhole(join(dir, "issued", `${certificate.serialNumber}.pem`), pem, 0o600);
   // Between these two writes the pair does not match; whoever reads it checks, and keeps the old one until it does.
-  writeKey(join(target, "key.pem"), key);
-  writeFileWhole(join(target, "cert.pem"), pem, 0o644);
+  if (key.type === "private") writeKey(join(target, "key.pem"), key);
+  writeFileWhole(join(target, "cert.pem"), chainFor(dir, pem), 0o644);
   return describe(certificate, new Set());
 }
 
-/** `due`: in the last third of its life. `unfit`: missing, damaged, expired, of another CA, or not the certificate of its key. */
+/** `due`: in the last third of its life, or of an older CA. `unfit`: missing, damaged, expired, of no CA of ours, or not the certificate of its key. */
 function serverState(dir: string): "fine" | "due" | "unfit" {
   try {
     const certificate = new X509Certificate(readFileSync(join(dir, "server", "cert.pem")));
     const fits = certificate.checkPrivateKey(createPrivateKey(readFileSync(join(dir, "server", "key.pem"))));
-    const ours = certificate.verify(readCertificate(join(dir, "ca.pem")).publicKey);
+    const issuing = authorities(dir, "issuing").findIndex(
+      (one) => certificate.checkIssued(one.certificate) && certificate.verify(one.certificate.publicKey),
+    );
     const { status, renewAt } = describe(certificate, revokedSerials(dir));
-    if (!fits || !ours || status !== "valid") return "unfit";
-    return renewAt.getTime() < Date.now() ? "due" : "fine";
+    if (!fits || issuing === -1 || status !== "valid") return "unfit";
+    return issuing > 0 || renewAt.getTime() < Date.now() ? "due" : "fine";
   } catch {
     return "unfit";
   }
-}
-
-function readIssuer(dir: string): Issuer {
-  if (!existsSync(join(dir, "ca.pem")))
-    throw new Error(`There is no certificate authority in ${dir}. Make one with \`npx sallyport certs init\`.`);
-  return { certificate: readCertificate(join(dir, "ca.pem")), key: readKey(join(dir, "ca.key.pem")) };
-}
-
-function readKey(path: string): KeyObject {
-  if (!existsSync(path))
-    throw new Error(`${path} is missing, and nothing can be issued or revoked without it. Put the CA's key there, from where it is kept.`);
-  try {
-    return createPrivateKey(readFileSync(path));
-  } catch (cause) {
-    throw new Error(`${path} is no private key, or damaged. Restore it from a backup.`, { cause });
-  }
-}
-
-function writeRevocationList(dir: string): void {
-  const issuer = readIssuer(dir);
-  // That the file is there revokes; its own date is near enough to when.
-  const revoked = [...revokedSerials(dir)].map((serial) => ({ serial, at: statSync(join(dir, "revoked", `${serial}.json`)).mtime }));
-  // A list that ran out would lock everybody out of a host that nobody visits: it is replaced at each revocation, and lasts as long as the CA.
-  const lifeOfList = { notBefore: new Date(Date.now() - backdateMs), notAfter: new Date(issuer.certificate.validTo) };
-  writeFileWhole(join(dir, "crl.pem"), buildRevocationList(revoked, Date.now(), lifeOfList, issuer), 0o644);
-}
-
-function writeKey(path: string, key: KeyObject): void {
-  writeFileWhole(path, String(key.export({ type: "pkcs8", format: "pem" })), 0o600);
-}
-
-function life(days: number): Life {
-  const now = Date.now();
-  return { notBefore: new Date(now - backdateMs), notAfter: new Date(now + days * dayMs) };
 }

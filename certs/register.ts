@@ -1,11 +1,12 @@
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { authorities } from "./authorities.ts";
 
 /** What the register of a certificates directory says of one: `issued/SERIAL.pem`, and `revoked/SERIAL.json` when it was revoked. */
 export interface IssuedCertificate {
   readonly serial: string;
-  readonly kind: "server" | "client";
+  readonly kind: "ca" | "server" | "client";
   readonly name: string;
   /** Of a client. */
   readonly role?: string;
@@ -13,14 +14,22 @@ export interface IssuedCertificate {
   readonly notAfter: Date;
   /** Two thirds through its life: time to replace it. */
   readonly renewAt: Date;
-  readonly status: "valid" | "expired" | "revoked";
+  /** `retired`: no CA of today has issued it. */
+  readonly status: "valid" | "expired" | "revoked" | "retired";
 }
 
 /** Every certificate ever issued, newest first. Throws a sentence that names the file when one of the register is damaged. */
 export function listIssued(dir: string): IssuedCertificate[] {
   const revoked = revokedSerials(dir);
+  const today = [...authorities(dir, "issuing"), ...authorities(dir, "roots")].map((one) => one.certificate);
+  const counts = (certificate: X509Certificate): boolean =>
+    certificate.ca ? today.some((one) => one.serialNumber === certificate.serialNumber) : today.some((one) => certificate.checkIssued(one));
   return filesIn(join(dir, "issued"), ".pem")
-    .map((file) => describe(readCertificate(join(dir, "issued", file)), revoked))
+    .map((file) => readCertificate(join(dir, "issued", file)))
+    .map((certificate) => {
+      const found = describe(certificate, revoked);
+      return found.status !== "valid" || counts(certificate) ? found : { ...found, status: "retired" as const };
+    })
     .toSorted((a, b) => b.notBefore.getTime() - a.notBefore.getTime() || a.serial.localeCompare(b.serial));
 }
 
@@ -46,7 +55,7 @@ export function describe(certificate: X509Certificate, revoked: ReadonlySet<stri
   const notAfter = new Date(certificate.validTo);
   return {
     serial,
-    kind: role === undefined ? "server" : "client",
+    kind: certificate.ca ? "ca" : role === undefined ? "server" : "client",
     name: field("CN") ?? "",
     ...(role === undefined ? {} : { role }),
     notBefore,

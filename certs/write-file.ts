@@ -2,12 +2,12 @@ import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSyn
 import { dirname } from "node:path";
 
 /** Writes a file so that a reader sees the old one or the new one, never a part, also after a power cut. Makes its directory (0700). */
-export function writeFileWhole(path: string, content: string, mode: number): void {
+export function writeFileWhole(path: string, content: string | Uint8Array, mode: number): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const temporary = `${path}.${process.pid}.new`;
   const file = openSync(temporary, "w", mode);
   try {
-    writeSync(file, content);
+    writeSync(file, typeof content === "string" ? Buffer.from(content) : content);
     fsyncSync(file);
   } catch (error) {
     rmSync(temporary, { force: true });

@@ -1,15 +1,38 @@
-/** Builds certificates and revocation lists. node-forge lays out the DER; node:crypto makes the keys and signs; OpenSSL alone verifies. */
-import { createHash, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign, type X509Certificate } from "node:crypto";
-import { isIP } from "node:net";
-import forge from "node-forge";
+/** Builds certificates and revocation lists, and reads requests for certificates. */
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+  sign,
+  verify,
+  type X509Certificate,
+} from "node:crypto";
+import {
+  alternativeName,
+  bits,
+  boolean,
+  bytesOf,
+  children,
+  der,
+  explicit,
+  fromDer,
+  idOf,
+  implicit,
+  integer,
+  isInteger,
+  type Node,
+  objectId,
+  octets,
+  pem,
+  sequence,
+  set,
+  text,
+  time,
+} from "./der.ts";
 
-const { asn1 } = forge;
-const { Class, Type } = asn1;
-type Node = forge.asn1.Asn1;
-// Missing in the types.
-const { bytesFromIP } = forge.util as unknown as { bytesFromIP(address: string): string };
-
-/** Object identifiers (RFC 5280; the algorithms RFC 5480 and RFC 5758). */
+/** Object identifiers (RFC 5280; the algorithms RFC 5480, RFC 5758 and RFC 8410). */
 const oid = {
   commonName: "2.5.4.3",
   organizationalUnit: "2.5.4.11",
@@ -23,6 +46,17 @@ const oid = {
   extendedKeyUsage: "2.5.29.37",
   serverAuth: "1.3.6.1.5.5.7.3.1",
   clientAuth: "1.3.6.1.5.5.7.3.2",
+};
+
+/** What a request may be signed with, and the digest that goes with it. */
+const requestDigests: Readonly<Record<string, string | null>> = {
+  "1.2.840.10045.4.3.2": "sha256",
+  "1.2.840.10045.4.3.3": "sha384",
+  "1.2.840.10045.4.3.4": "sha512",
+  "1.2.840.113549.1.1.11": "sha256",
+  "1.2.840.113549.1.1.12": "sha384",
+  "1.2.840.113549.1.1.13": "sha512",
+  "1.3.101.112": null,
 };
 
 export interface Life {
@@ -50,17 +84,23 @@ export function newKey(): KeyObject {
   return generateKeyPairSync("ec", { namedCurve: "prime256v1" }).privateKey;
 }
 
-/** A CA that signs end certificates only (path length 0). PEM. */
-export function buildAuthority(subject: Subject, key: KeyObject, life: Life): string {
+/** A root: a CA that signs itself. PEM. */
+export function buildRoot(subject: Subject, key: KeyObject, life: Life): string {
   const publicKey = createPublicKey(key);
-  const extensions = [
-    extension(oid.basicConstraints, true, sequence(boolean(true), integer("00"))),
-    // keyCertSign and cRLSign: bits 5 and 6.
-    extension(oid.keyUsage, true, bits(1, 0x06)),
-    extension(oid.subjectKeyIdentifier, false, octets(keyIdentifier(publicKey))),
-    extension(oid.authorityKeyIdentifier, false, authorityKey(publicKey)),
-  ];
-  return certificate(name(subject), name(subject), publicKey, life, extensions, key);
+  const identifier = keyIdentifier(publicKey);
+  return certificate(name(subject), name(subject), publicKey, life, authorityExtensions(identifier, identifier), key);
+}
+
+/** A CA that signs end certificates only (path length 0). PEM. */
+export function buildIssuing(subject: Subject, publicKey: KeyObject, life: Life, issuer: Issuer): string {
+  const extensions = authorityExtensions(keyIdentifier(publicKey), identifierOf(issuer.certificate), 0);
+  return certificate(name(subject), subjectOf(issuer.certificate), publicKey, life, extensions, issuer.key);
+}
+
+/** A root's key under an older root (RFC 4210 §4.4, "new with old"), so that whoever trusts only the older one trusts it too. PEM. */
+export function buildCross(root: X509Certificate, life: Life, issuer: Issuer): string {
+  const extensions = authorityExtensions(identifierOf(root), identifierOf(issuer.certificate));
+  return certificate(subjectOf(root), subjectOf(issuer.certificate), root.publicKey, life, extensions, issuer.key);
 }
 
 /** A certificate for a server or a client. PEM. */
@@ -68,10 +108,10 @@ export function buildCertificate(subject: Subject, publicKey: KeyObject, life: L
   const extensions = [
     extension(oid.basicConstraints, true, sequence()),
     // digitalSignature: bit 0.
-    extension(oid.keyUsage, true, bits(7, 0x80)),
+    extension(oid.keyUsage, true, bits(7, Buffer.of(0x80))),
     extension(oid.extendedKeyUsage, false, sequence(objectId(purpose.kind === "server" ? oid.serverAuth : oid.clientAuth))),
     extension(oid.subjectKeyIdentifier, false, octets(keyIdentifier(publicKey))),
-    extension(oid.authorityKeyIdentifier, false, authorityKey(issuer.certificate.publicKey)),
+    extension(oid.authorityKeyIdentifier, false, sequence(implicit(0, identifierOf(issuer.certificate)))),
     ...(purpose.kind === "server" ? [extension(oid.subjectAltName, false, sequence(...purpose.names.map(alternativeName)))] : []),
   ];
   return certificate(name(subject), subjectOf(issuer.certificate), publicKey, life, extensions, issuer.key);
@@ -86,8 +126,8 @@ export function buildRevocationList(
 ): string {
   const entries = revoked.map(({ serial, at }) => sequence(integer(serial), time(at)));
   const extensions = [
-    extension(oid.authorityKeyIdentifier, false, authorityKey(issuer.certificate.publicKey)),
-    extension(oid.crlNumber, false, integer(hex(number))),
+    extension(oid.authorityKeyIdentifier, false, sequence(implicit(0, identifierOf(issuer.certificate)))),
+    extension(oid.crlNumber, false, integer(number.toString(16))),
   ];
   const list = sequence(
     integer("01"),
@@ -102,6 +142,47 @@ export function buildRevocationList(
   return signed(list, issuer.key, "X509 CRL");
 }
 
+/** Whose revocation list this is: its issuer's name, DER, to be compared with `subjectName`. Throws when it is none. */
+export function revocationListIssuer(list: string): Buffer {
+  const body = children(children(fromDer(bytesOfPem(list)))[0]);
+  // The version is optional.
+  return der(body[isInteger(body[0]) ? 2 : 1] as Node); // a list has more parts than that
+}
+
+/** Name of a certificate's subject, DER. */
+export function subjectName(certificate: X509Certificate): Buffer {
+  return der(subjectOf(certificate));
+}
+
+/** A request (PKCS #10) for a certificate of a CA. PEM. */
+export function buildRequest(subject: Subject, key: KeyObject): string {
+  const publicKey = createPublicKey(key).export({ type: "spki", format: "der" });
+  return signed(sequence(integer("00"), name(subject), fromDer(publicKey), explicit(0)), key, "CERTIFICATE REQUEST");
+}
+
+/** The public key of a request (PKCS #10) that its own key has signed; nothing else of it is believed. Throws a sentence when it is none. */
+export function requestedKey(request: string): KeyObject {
+  let key: KeyObject;
+  let proven: boolean;
+  try {
+    const [info, algorithm, signature] = children(fromDer(bytesOfPem(request)));
+    key = createPublicKey({ key: der(children(info)[2] as Node), type: "spki", format: "der" }); // a request has four parts
+    const digest = requestDigests[idOf(children(algorithm)[0])];
+    proven = digest !== undefined && verify(digest, der(info as Node), key, bytesOf(signature).subarray(1)); // `children` would have thrown
+  } catch (cause) {
+    throw new Error("That is no certificate request (PKCS #10, PEM), or it is damaged.", { cause });
+  }
+  if (!proven) throw new Error("The request is not signed with its own key, or with an algorithm that is not taken (SHA-1, MD5).");
+  const { asymmetricKeyType: kind, asymmetricKeyDetails: details = {} } = key;
+  const strong =
+    kind === "ed25519" ||
+    (kind === "rsa" && (details.modulusLength ?? 0) >= 2_048 && (details.publicExponent ?? 0n) >= 65_537n) ||
+    (kind === "ec" && ["prime256v1", "secp384r1", "secp521r1"].includes(details.namedCurve ?? ""));
+  if (!strong)
+    throw new Error("The request's key is too weak or of another kind: RSA from 2048 bits, EC P-256, P-384 or P-521, or Ed25519.");
+  return key;
+}
+
 function certificate(subject: Node, issuer: Node, publicKey: KeyObject, life: Life, extensions: Node[], key: KeyObject): string {
   const body = sequence(
     explicit(0, integer("02")),
@@ -110,7 +191,7 @@ function certificate(subject: Node, issuer: Node, publicKey: KeyObject, life: Li
     issuer,
     sequence(time(life.notBefore), time(life.notAfter)),
     subject,
-    asn1.fromDer(forge.util.createBuffer(publicKey.export({ type: "spki", format: "der" }).toString("binary"))),
+    fromDer(publicKey.export({ type: "spki", format: "der" })),
     explicit(3, sequence(...extensions)),
   );
   return signed(body, key, "CERTIFICATE");
@@ -118,16 +199,18 @@ function certificate(subject: Node, issuer: Node, publicKey: KeyObject, life: Li
 
 function signed(body: Node, key: KeyObject, label: string): string {
   const signature = sign("sha256", der(body), key);
-  const whole = sequence(body, signatureAlgorithm(), primitive(Type.BITSTRING, Buffer.concat([Buffer.of(0), signature])));
-  const lines =
-    der(whole)
-      .toString("base64")
-      .match(/.{1,64}/gu) ?? [];
-  return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
+  return pem(der(sequence(body, signatureAlgorithm(), bits(0, signature))), label);
 }
 
-function der(node: Node): Buffer {
-  return Buffer.from(asn1.toDer(node).getBytes(), "binary");
+function authorityExtensions(own: Buffer, issuers: Buffer, pathLength?: number): Node[] {
+  const constraints = pathLength === undefined ? sequence(boolean(true)) : sequence(boolean(true), integer(pathLength.toString(16)));
+  return [
+    extension(oid.basicConstraints, true, constraints),
+    // keyCertSign and cRLSign: bits 5 and 6.
+    extension(oid.keyUsage, true, bits(1, Buffer.of(0x06))),
+    extension(oid.subjectKeyIdentifier, false, octets(own)),
+    extension(oid.authorityKeyIdentifier, false, sequence(implicit(0, issuers))),
+  ];
 }
 
 /** 16 random bytes, positive (RFC 5280 allows 20). */
@@ -138,8 +221,7 @@ function newSerial(): string {
 }
 
 function name({ commonName, organizationalUnit }: Subject): Node {
-  const part = (type: string, text: string): Node =>
-    asn1.create(Class.UNIVERSAL, Type.SET, true, [sequence(objectId(type), primitive(Type.UTF8, Buffer.from(text, "utf8")))]);
+  const part = (type: string, value: string): Node => set(sequence(objectId(type), text(value)));
   return sequence(
     ...(organizationalUnit === undefined ? [] : [part(oid.organizationalUnit, organizationalUnit)]),
     part(oid.commonName, commonName),
@@ -147,33 +229,28 @@ function name({ commonName, organizationalUnit }: Subject): Node {
 }
 
 /** The subject of a certificate exactly as it was encoded: an issuer's name must be the same bytes. */
-function subjectOf({ raw }: X509Certificate): Node {
-  const body = children(children(asn1.fromDer(forge.util.createBuffer(raw.toString("binary"))))[0]);
-  const subject = body[5];
+function subjectOf(certificate: X509Certificate): Node {
+  const subject = bodyOf(certificate)[5];
   if (subject === undefined) throw new Error("the issuer's certificate has no subject");
   return subject;
 }
 
-function children(node: Node | undefined): Node[] {
-  if (node === undefined || !Array.isArray(node.value)) throw new Error("not a constructed DER value");
-  return node.value;
+/** The parts of a certificate that are signed; the version comes first. */
+function bodyOf({ raw }: X509Certificate): Node[] {
+  return children(children(fromDer(raw))[0]);
+}
+
+/** How a CA's certificate names its key, which another CA may have chosen in its own way. */
+function identifierOf(certificate: X509Certificate): Buffer {
+  const extensions = children(children(bodyOf(certificate).at(-1))[0]);
+  const found = extensions.map(children).find(([id]) => idOf(id) === oid.subjectKeyIdentifier);
+  return found === undefined ? keyIdentifier(certificate.publicKey) : bytesOf(fromDer(bytesOf(found.at(-1))));
 }
 
 /** SHA-1 of the public key's bits (RFC 5280 §4.2.1.2, method 1): a name for the key, not a protection. */
 function keyIdentifier(publicKey: KeyObject): Buffer {
-  const spki = publicKey.export({ type: "spki", format: "der" });
-  // An uncompressed P-256 point is the last 65 bytes.
-  return createHash("sha1").update(spki.subarray(-65)).digest();
-}
-
-function authorityKey(publicKey: KeyObject): Node {
-  return sequence(asn1.create(Class.CONTEXT_SPECIFIC, 0 as forge.asn1.Type, false, keyIdentifier(publicKey).toString("binary"))); // a context tag, which the types do not know
-}
-
-function alternativeName(text: string): Node {
-  const family = isIP(text);
-  const [tag, bytes] = family === 0 ? [2, Buffer.from(text, "ascii")] : [7, Buffer.from(bytesFromIP(text), "binary")];
-  return asn1.create(Class.CONTEXT_SPECIFIC, tag as forge.asn1.Type, false, bytes.toString("binary")); // a context tag, which the types do not know
+  const bitString = children(fromDer(publicKey.export({ type: "spki", format: "der" })))[1];
+  return createHash("sha1").update(bytesOf(bitString).subarray(1)).digest();
 }
 
 function extension(id: string, critical: boolean, value: Node): Node {
@@ -184,47 +261,6 @@ function signatureAlgorithm(): Node {
   return sequence(objectId(oid.ecdsaWithSha256));
 }
 
-/** UTCTime until 2049, GeneralizedTime from 2050 on (RFC 5280 §4.1.2.5). */
-function time(date: Date): Node {
-  return date.getUTCFullYear() < 2050
-    ? primitive(Type.UTCTIME, Buffer.from(asn1.dateToUtcTime(date) as string)) // the types say Date and mean a string
-    : primitive(Type.GENERALIZEDTIME, Buffer.from(asn1.dateToGeneralizedTime(date) as string)); // as above
-}
-
-function sequence(...items: Node[]): Node {
-  return asn1.create(Class.UNIVERSAL, Type.SEQUENCE, true, items);
-}
-
-function explicit(tag: number, item: Node): Node {
-  return asn1.create(Class.CONTEXT_SPECIFIC, tag as forge.asn1.Type, true, [item]); // a context tag, which the types do not know
-}
-
-function primitive(type: forge.asn1.Type, bytes: Buffer): Node {
-  return asn1.create(Class.UNIVERSAL, type, false, bytes.toString("binary"));
-}
-
-function objectId(id: string): Node {
-  return asn1.create(Class.UNIVERSAL, Type.OID, false, asn1.oidToDer(id).getBytes());
-}
-
-function octets(bytes: Buffer): Node {
-  return primitive(Type.OCTETSTRING, bytes);
-}
-
-function boolean(value: boolean): Node {
-  return primitive(Type.BOOLEAN, Buffer.of(value ? 0xff : 0));
-}
-
-function bits(unused: number, byte: number): Node {
-  return primitive(Type.BITSTRING, Buffer.of(unused, byte));
-}
-
-/** A non-negative integer from hexadecimal digits. */
-function integer(digits: string): Node {
-  const bytes = Buffer.from(digits.length % 2 === 0 ? digits : `0${digits}`, "hex");
-  return primitive(Type.INTEGER, (bytes[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), bytes]) : bytes);
-}
-
-function hex(value: number): string {
-  return value.toString(16);
+function bytesOfPem(text: string): Buffer {
+  return Buffer.from(text.replace(/-----[^-]*-----|\s/gu, ""), "base64");
 }

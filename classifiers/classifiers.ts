@@ -1,5 +1,6 @@
 import { ByOrigin } from "./by-origin.ts";
-import { type Model, readModel } from "./onnx/model.ts";
+import { Embedder } from "./embedding/embedder.ts";
+import { type Model, readEmbeddingModel, readModel } from "./onnx/model.ts";
 import { Pool, type PoolSettings } from "./onnx/pool.ts";
 import { PiiClassifier } from "./pii/pii-classifier.ts";
 import { type Reading, TextClassifier } from "./text-classifier.ts";
@@ -13,6 +14,7 @@ export interface Classifiers extends AsyncDisposable {
   readonly injection: Classifier<TextVerdict>;
   readonly delicate: Classifier<TextVerdict>;
   readonly pii: Classifier<EntityVerdict>;
+  readonly embedding: Embedder;
   /** The same models on texts as they stand, disguises and all: to see what taking them off is worth. */
   readonly asTheyStand: { readonly injection: Classifier<TextVerdict>; readonly delicate: Classifier<TextVerdict> };
 }
@@ -23,10 +25,16 @@ export interface Classifiers extends AsyncDisposable {
  */
 export async function openClassifiers(settings: PoolSettings = {}, folder = new URL("./", import.meta.url)): Promise<Classifiers> {
   const read = (name: Task | "planted"): Promise<Model> => readModel(new URL(`${name}/`, folder));
-  const [typed, planted, delicate, pii] = await Promise.all([read("injection"), read("planted"), read("delicate"), read("pii")]);
+  const [typed, planted, delicate, pii, embedding] = await Promise.all([
+    read("injection"),
+    read("planted"),
+    read("delicate"),
+    read("pii"),
+    readEmbeddingModel(new URL("embedding/", folder)),
+  ]);
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
-    await Promise.all([typed, planted, delicate, pii].map(({ file }) => pool.open(file)));
+    await Promise.all([typed, planted, delicate, pii, embedding].map(({ file }) => pool.open(file)));
     const injection = (options: { viewed: boolean }): Classifier<TextVerdict> => {
       const [one, other] = [typed, planted].map((model) => {
         return new TextClassifier(model, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / model.temperature) }), options);
@@ -38,6 +46,7 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
       injection: injection({ viewed: true }),
       delicate: judgesDelicate,
       pii: new PiiClassifier(pii, pool),
+      embedding: new Embedder(embedding, pool),
       asTheyStand: { injection: injection({ viewed: false }), delicate: judgesDelicate },
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     };
@@ -50,7 +59,7 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
 /** Why the classifiers must not be relied on: the first self-test that failed; none when all are sound. */
 export async function selfTest(classifiers: Classifiers): Promise<string | undefined> {
   try {
-    await Promise.all(tasks.map((task) => classifiers[task].selfTest()));
+    await Promise.all([...tasks.map((task) => classifiers[task]), classifiers.embedding].map((one) => one.selfTest()));
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

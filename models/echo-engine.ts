@@ -2,7 +2,7 @@ import type { Engine, EngineEvent, Generation, Model } from "./engine.ts";
 import { CallReader } from "./tool-calls.ts";
 
 /**
- * Answers with the last user message, word by word: for drills and tests that need an exact answer. A token is a word with the space after it. Where tools
+ * Answers with the last user message, or the text it is to go on with, word by word: for drills and tests that need an exact answer. A token is a word with the space after it. Where tools
  * are offered, a call that is written in the message is made: the most obedient of all models.
  */
 export class EchoEngine implements Engine {
@@ -18,8 +18,9 @@ export class EchoEngine implements Engine {
 
   async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const tokensOf = (text: string): string[] => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/gu) ?? [];
-    yield { type: "prompt", tokens: generation.turns.reduce((sum, turn) => sum + tokensOf(turn.text).length, 0) };
-    const words = tokensOf(generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
+    const texts = generation.text === undefined ? generation.turns.map(({ text }) => text) : [generation.text];
+    yield { type: "prompt", tokens: texts.reduce((sum, text) => sum + tokensOf(text).length, 0), cached: 0 };
+    const words = tokensOf(generation.text ?? generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
     const tokensMax = generation.tokensMax ?? words.length;
     const reader = generation.tools && new CallReader(generation.tools);
     for (const text of words.slice(0, tokensMax)) {

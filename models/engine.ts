@@ -35,9 +35,13 @@ export interface Tools {
 /** What to generate. Sampling values that are absent are the model's own defaults. */
 export interface Generation {
   readonly turns: readonly Turn[];
+  /** Whose call it is. What an engine keeps of a call is never used for another identity, and places are shared out between identities. */
+  readonly identity: string;
   readonly tools?: Tools;
   /** The answer is JSON that fits this. */
   readonly schema?: JsonSchema;
+  /** In place of turns: a text to go on with, as it stands and without the model's template. */
+  readonly text?: string;
   /** Most tokens to generate; absent means as many as the context leaves. */
   readonly tokensMax?: number;
   readonly temperature?: number;
@@ -45,9 +49,12 @@ export interface Generation {
   readonly seed?: number;
 }
 
-/** In this order: `prompt` once (before the prompt is evaluated), `text` and `call` any number of times, `end` once. A call is told whole. */
+/**
+ * In this order: `prompt` once (before the prompt is evaluated; `cached` of its tokens needn't be, they were left by an earlier call of the same
+ * identity), `text` and `call` any number of times, `end` once. A call is told whole.
+ */
 export type EngineEvent =
-  | { readonly type: "prompt"; readonly tokens: number }
+  | { readonly type: "prompt"; readonly tokens: number; readonly cached: number }
   | { readonly type: "text"; readonly text: string; readonly tokens: number }
   | { readonly type: "call"; readonly call: ToolCall; readonly tokens: number }
   | { readonly type: "end"; readonly reason: "stop" | "length" };
@@ -68,6 +75,8 @@ export interface Engine extends AsyncDisposable {
   readonly model: Model;
   /** Undefined when a call would be answered now, otherwise a sentence that says why not. */
   readonly notReady: string | undefined;
+  /** Tells when the engine's process died. Absent: it has none of its own. */
+  onDeath?(told: (because: string) => void): void;
   /** Throws `EngineFault`; throws the signal's reason when aborted. */
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
@@ -77,9 +86,17 @@ export type EngineFaultCode = "schema_unsupported" | "context_length_exceeded" |
 /** The engine can't answer this call; the message says why, in words fit for the caller. */
 export class EngineFault extends Error {
   readonly code: EngineFaultCode;
+  readonly queue: QueueState | undefined;
 
-  constructor(code: EngineFaultCode, message: string) {
+  constructor(code: EngineFaultCode, message: string, queue?: QueueState) {
     super(message);
     this.code = code;
+    this.queue = queue;
   }
+}
+
+/** Of a call that found the queue full: the place it would have had, and when that comes up if calls take as long as the last ones did. */
+export interface QueueState {
+  readonly position: number;
+  readonly retryAfterMs: number;
 }

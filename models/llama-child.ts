@@ -4,7 +4,10 @@ import {
   type ChatHistoryItem,
   type ChatWrapper,
   chatWrappers,
+  type EvaluationPriority,
+  type GgufFileInfo,
   getLlama,
+  type Llama,
   type LlamaContext,
   type LlamaContextSequence,
   type LlamaGrammar,
@@ -12,17 +15,18 @@ import {
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
+  readGgufFileInfo,
   resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { Lockstep } from "./lockstep.ts";
+import { type Place, Sequences } from "./sequences.ts";
+import { SpareCores } from "./spare-cores.ts";
 import { CallReader, callOpens, withTools } from "./tool-calls.ts";
 import { verifyFile } from "./verify-file.ts";
-
-/** A prompt is evaluated in pieces of this many tokens, so that running answers go on between them and a cancel is heard. */
-const prefillTokens = 64;
 
 /** How far back a penalty on repetition looks, in tokens of the answer. */
 const recentTokens = 64;
@@ -30,6 +34,22 @@ const recentTokens = 64;
 const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
 const nativeErrors: string[] = [];
 const running = new Map<number, AbortController>();
+const threadsMax = settings.threads || availableParallelism();
+const cores = new SpareCores(threadsMax);
+let llama: Llama | undefined;
+const steps = new Lockstep({
+  begun: () => useThreads(cores.begin()),
+  stepped: () => {
+    useThreads(cores.next());
+    if (performance.now() - toldMs > settings.stallMs / 8) {
+      toldMs = performance.now();
+      send({ type: "progress" });
+    }
+  },
+});
+let toldMs = 0;
+/** Prompts take turns, a piece of one of them in each step. */
+let lastPiece: Promise<unknown> = Promise.resolve();
 
 // Ctrl-C and service stops reach the whole process group; the parent decides when the engine ends.
 process.on("SIGINT", () => {});
@@ -40,7 +60,9 @@ process.on("disconnect", () => process.exit(0));
 try {
   await verifyFile(settings.file, settings);
   const { model, context, chat } = await load();
-  const sequences = Array.from({ length: settings.parallel }, () => context.getSequence());
+  const all = Array.from({ length: settings.parallel }, () => context.getSequence());
+  const contextTokens = all[0]?.contextSize ?? 0;
+  const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(model.fileInfo)));
   const stopTokens = new Set<Token>();
   const stops: string[] = [];
   for (const trigger of chat.generateContextState({ chatHistory: history([]) }).stopGenerationTriggers) {
@@ -50,9 +72,9 @@ try {
   }
   process.on("message", (message: ToChild) => {
     if (message.type === "cancel") running.get(message.call)?.abort();
-    else void serve(message.call, message, { model, chat, sequences, stopTokens });
+    else void serve(message.call, message, { model, chat, sequences, contextTokens, stopTokens });
   });
-  send({ type: "ready", contextTokens: sequences[0]?.contextSize ?? 0, stops, facts: factsOf(model, chat) });
+  send({ type: "ready", contextTokens, stops, facts: factsOf(model, chat) });
 } catch (error) {
   send({ type: "unfit", message: error instanceof Error ? error.message : String(error) });
   process.disconnect();
@@ -67,6 +89,7 @@ async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat:
   try {
     return await loadWithLlama(type);
   } catch (error) {
+    if (error instanceof EngineFault) throw error;
     // llama.cpp's own words come through its logger, a moment later.
     await new Promise((resolve) => setTimeout(resolve, 100));
     const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
@@ -77,25 +100,54 @@ async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat:
 async function loadWithLlama(
   type: (typeof resolvableChatWrapperTypeNames)[number],
 ): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  const llama = await getLlama({
+  llama = await getLlama({
     gpu: false,
     build: "never",
     skipDownload: true,
     // More threads than cores wait for each other in turns: by default it would take four.
-    maxThreads: settings.threads || availableParallelism(),
+    maxThreads: threadsMax,
     logLevel: LlamaLogLevel.error,
     logger: (_level, message) => {
       if (nativeErrors.length < 100) nativeErrors.push(message.trim());
     },
   });
+  checkMemory(await readGgufFileInfo(settings.file, { readTensorInfo: false, sourceType: "filesystem", logWarnings: false }));
   const model = await llama.loadModel({ modelPath: settings.file });
   const context = await model.createContext({
     contextSize: settings.contextTokens,
     sequences: settings.parallel,
-    threads: settings.threads || availableParallelism(),
+    threads: threadsMax,
+    // Neighbours in the order of their sequences share a computation; whatever is asked for fits, since prompts come in pieces.
+    batching: {
+      itemPrioritizationStrategy: ({ items }) =>
+        items.toSorted((a, b) => a.evaluationPriority - b.evaluationPriority).map((item) => ({ item, processAmount: item.tokens.length })),
+    },
   });
   nativeErrors.length = 0;
   return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
+}
+
+/** Throws `EngineFault` when the weights, and the keys and values of as many calls as may run, need more memory than is free. */
+function checkMemory(info: GgufFileInfo): void {
+  const calls = bytesPerToken(info) * settings.contextTokens * settings.parallel;
+  const free = process.availableMemory();
+  if (settings.bytes + calls <= free) return;
+  const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(1);
+  throw new EngineFault(
+    "engine_unavailable",
+    `${settings.file} would need ${gigabytes(settings.bytes + calls)} GB of memory, ${gigabytes(settings.bytes)} for itself and ${gigabytes(calls)} for ` +
+      `${settings.parallel} calls of ${settings.contextTokens} tokens, and ${gigabytes(free)} GB are free. Lower engine.parallel or engine.context_tokens, or serve a smaller model.`,
+  );
+}
+
+/** Of keys and values, 16 bits each. */
+function bytesPerToken(info: GgufFileInfo): number {
+  const { block_count: blocks = 0, embedding_length: width = 0, attention } = info.architectureMetadata;
+  const ofBlock = (list: number | readonly number[] | undefined): number =>
+    typeof list === "number" ? list * blocks : (list ?? []).reduce((sum, one) => sum + one, 0);
+  const heads = attention?.head_count;
+  const headWidth = width / (typeof heads === "number" ? heads : (heads?.[0] ?? 1));
+  return 2 * ofBlock(attention?.head_count_kv ?? heads) * ((attention?.key_length ?? headWidth) + (attention?.value_length ?? headWidth));
 }
 
 function factsOf(model: LlamaModel, chat: ChatWrapper): GgufFacts {
@@ -107,8 +159,13 @@ function factsOf(model: LlamaModel, chat: ChatWrapper): GgufFacts {
 interface Loaded {
   readonly model: LlamaModel;
   readonly chat: ChatWrapper;
-  readonly sequences: LlamaContextSequence[];
+  readonly sequences: Sequences<Token, LlamaContextSequence>;
+  readonly contextTokens: number;
   readonly stopTokens: ReadonlySet<Token>;
+}
+
+function useThreads(count: number): void {
+  if (llama !== undefined) llama.maxThreads = count;
 }
 
 interface Asked {
@@ -119,11 +176,8 @@ interface Asked {
 async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> {
   const cancel = new AbortController();
   running.set(call, cancel);
-  // The parent never has more calls running than there are sequences.
-  const sequence = loaded.sequences.pop();
   try {
-    if (sequence === undefined) throw new Error("no sequence left");
-    await generate(call, asked, loaded, sequence, cancel.signal);
+    await generate(call, asked, loaded, cancel.signal);
   } catch (error) {
     if (error instanceof EngineFault) send({ type: "fault", call, code: error.code, message: error.message });
     else if (!cancel.signal.aborted) {
@@ -131,42 +185,82 @@ async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> 
     }
   } finally {
     running.delete(call);
-    if (sequence !== undefined) {
-      // One caller's cached state is never there for the next one.
-      await sequence.clearHistory();
-      loaded.sequences.push(sequence);
-    }
     send({ type: "free", call });
   }
 }
 
-async function generate(
-  call: number,
-  { generation, grammars }: Asked,
-  loaded: Loaded,
-  sequence: LlamaContextSequence,
-  signal: AbortSignal,
-): Promise<void> {
-  const { model, chat, stopTokens } = loaded;
+async function generate(call: number, { generation, grammars }: Asked, loaded: Loaded, signal: AbortSignal): Promise<void> {
+  const { model, chat, sequences, contextTokens } = loaded;
   const turns = withTools(generation.turns, generation.tools);
   const begun = generation.tools?.required === true ? callOpens : "";
-  const prompt = chat.generateContextState({ chatHistory: history(turns, begun) }).contextText.tokenize(model.tokenizer);
-  const tokensMax = generation.tokensMax ?? Math.max(1, sequence.contextSize - prompt.length);
-  if (prompt.length + tokensMax > sequence.contextSize) {
+  const prompt =
+    generation.text === undefined
+      ? chat.generateContextState({ chatHistory: history(turns, begun) }).contextText.tokenize(model.tokenizer)
+      : textTokens(generation.text, model);
+  const tokensMax = generation.tokensMax ?? Math.max(1, contextTokens - prompt.length);
+  if (prompt.length + tokensMax > contextTokens) {
     throw new EngineFault(
       "context_length_exceeded",
-      `This model's context is ${sequence.contextSize} tokens; the messages take ${prompt.length} and the answer may take ${tokensMax}, ` +
+      `This model's context is ${contextTokens} tokens; the messages take ${prompt.length} and the answer may take ${tokensMax}, ` +
         `${prompt.length + tokensMax} together. Shorten the messages or the answer.`,
     );
   }
-  send({ type: "event", call, event: { type: "prompt", tokens: prompt.length } });
-  const last = prompt.length - 1;
-  for (let at = 0; at < last; at += prefillTokens) {
-    await sequence.evaluateWithoutGeneratingNewTokens(prompt.slice(at, Math.min(at + prefillTokens, last)));
-    if (signal.aborted) return;
-  }
-  const text = new TokenText(model, prompt);
   const [answerGrammar, callGrammar] = [await grammarFor(model, grammars.answer), await grammarFor(model, grammars.call)];
+  const place = await sequences.take(generation.identity, prompt);
+  try {
+    send({ type: "event", call, event: { type: "prompt", tokens: prompt.length, cached: place.sequence.nextTokenIndex } });
+    await prefill(prompt, place, signal);
+    steps.join();
+    try {
+      await decode(call, generation, loaded, { prompt, tokensMax, place, begun, answerGrammar, callGrammar }, signal);
+    } finally {
+      steps.leave();
+    }
+  } finally {
+    await sequences.give(place);
+  }
+}
+
+/** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */
+async function prefill(prompt: Token[], { sequence, index }: Place<LlamaContextSequence>, signal: AbortSignal): Promise<void> {
+  while (sequence.nextTokenIndex < prompt.length - 1 && !signal.aborted) {
+    lastPiece = lastPiece.then(async () => {
+      if (signal.aborted) return;
+      const at = sequence.nextTokenIndex;
+      const piece = prompt.slice(at, Math.min(at + settings.prefillTokens, prompt.length - 1));
+      steps.join();
+      try {
+        await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
+        await steps.wait();
+      } finally {
+        steps.leave();
+      }
+    });
+    const turn = lastPiece;
+    lastPiece = turn.catch(() => {}); // it is its own call that fails
+    await turn;
+  }
+}
+
+interface Decoding {
+  readonly prompt: Token[];
+  readonly tokensMax: number;
+  readonly place: Place<LlamaContextSequence>;
+  /** The beginning of the answer, which the prompt ends with. */
+  readonly begun: string;
+  readonly answerGrammar: (() => LlamaGrammarEvaluationState) | undefined;
+  readonly callGrammar: (() => LlamaGrammarEvaluationState) | undefined;
+}
+
+async function decode(
+  call: number,
+  generation: Generation,
+  { model, stopTokens }: Loaded,
+  { prompt, tokensMax, place: { sequence, index }, begun, answerGrammar, callGrammar }: Decoding,
+  signal: AbortSignal,
+): Promise<void> {
+  if (signal.aborted) return;
+  const text = new TokenText(model, prompt);
   const reader = generation.tools && new CallReader(generation.tools);
   reader?.add(begun, 0);
   let limit = answerGrammar?.();
@@ -183,7 +277,8 @@ async function generate(
   tell([]);
   const recent: Token[] = [];
   const { defaults } = settings;
-  const tokens = sequence.evaluate(prompt.slice(last), {
+  const tokens = sequence.evaluate(prompt.slice(-1), {
+    evaluationPriority: index as EvaluationPriority, // any number will do: it is only read above
     temperature: generation.temperature ?? defaults.temperature ?? 1,
     topP: generation.topP ?? defaults.topP ?? 1,
     ...(defaults.topK === undefined ? {} : { topK: defaults.topK }),
@@ -196,7 +291,7 @@ async function generate(
   let reason: "stop" | "length" = "stop";
   for await (const token of tokens) {
     if (signal.aborted) return;
-    if (stopTokens.has(token)) break;
+    if (stopTokens.has(token) || model.isEogToken(token)) break;
     count += 1;
     if (recent.push(token) > recentTokens) recent.shift();
     text.add(token, emit);
@@ -205,6 +300,7 @@ async function generate(
       reason = "length";
       break;
     }
+    await steps.wait();
   }
   text.flush(emit);
   tell(reader?.end() ?? []);
@@ -231,6 +327,12 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
   }
   const read = grammar;
   return () => new LlamaGrammarEvaluationState({ model, grammar: read });
+}
+
+/** Text stays text: what looks like a special token is none. */
+function textTokens(text: string, model: LlamaModel): Token[] {
+  const { bos, shouldPrependBosToken } = model.tokens;
+  return [...(shouldPrependBosToken && bos !== null ? [bos] : []), ...model.tokenize(text)];
 }
 
 type Emit = (text: string, tokens: number) => void;

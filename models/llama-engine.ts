@@ -18,26 +18,34 @@ type State = { readonly is: "ready" } | { readonly is: "starting" | "unfit" | "c
 export class LlamaEngine implements Engine {
   readonly #settings: LlamaSettings;
   readonly #slots: Slots;
-  readonly #calls = new Map<number, EventEmitter>();
+  readonly #calls = new Map<number, { readonly events: EventEmitter; readonly give: () => void }>();
+  readonly #stopped: (how: string) => void;
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #child: ChildProcess | undefined;
   #model: Model;
   #facts: GgufFacts | undefined;
   #state: State;
   #restart: NodeJS.Timeout | undefined;
+  #watchdog: NodeJS.Timeout | undefined;
+  #stalled = false;
   #deaths = 0;
   #callsEver = 0;
+  #heardMs = 0;
 
-  private constructor(settings: LlamaSettings, queueMax: number) {
+  private constructor(settings: LlamaSettings, queueMax: number, stopped: (how: string) => void) {
     this.#settings = settings;
+    this.#stopped = stopped;
     this.#slots = new Slots(settings.parallel, queueMax);
     this.#model = { id: settings.id, contextTokens: settings.contextTokens, sha256: settings.sha256, stops: [] };
     this.#state = { is: "starting", because: "The model is loading." };
   }
 
-  /** Loads the model; throws `EngineFault` with a sentence when the file is missing, altered, damaged or unknown to llama.cpp. */
-  static async start(settings: LlamaSettings, queueMax: number): Promise<LlamaEngine> {
-    const engine = new LlamaEngine(settings, queueMax);
+  /**
+   * Loads the model; throws `EngineFault` with a sentence when the file is missing, altered, damaged, unknown to llama.cpp or too large for this host.
+   * `stopped` is called whenever the child has ended by itself or had to be ended.
+   */
+  static async start(settings: LlamaSettings, queueMax: number, stopped: (how: string) => void = () => {}): Promise<LlamaEngine> {
+    const engine = new LlamaEngine(settings, queueMax, stopped);
     engine.#spawn();
     await once(engine.#changes, "change");
     const because = engine.notReady;
@@ -54,6 +62,10 @@ export class LlamaEngine implements Engine {
     return this.#state.is === "ready" ? undefined : this.#state.because;
   }
 
+  onDeath(told: (because: string) => void): void {
+    this.#changes.on("death", told);
+  }
+
   /** What the file says about itself; undefined until it was loaded. */
   get facts(): GgufFacts | undefined {
     return this.#facts;
@@ -66,14 +78,15 @@ export class LlamaEngine implements Engine {
 
   async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     const grammars = grammarsOf(generation);
-    await this.#slots.take(signal);
+    const give = await this.#slots.take(generation.identity, signal);
     const call = ++this.#callsEver;
     let sent = false;
     try {
       while (this.#state.is === "starting") await once(this.#changes, "change", { signal });
       if (this.#state.is !== "ready") throw new EngineFault("engine_unavailable", this.#state.because);
       const events = new EventEmitter();
-      this.#calls.set(call, events);
+      if (this.#calls.size === 0) this.#heardMs = performance.now();
+      this.#calls.set(call, { events, give });
       const incoming = on(events, "event", { signal });
       this.#send({ type: "generate", call, generation, grammars });
       sent = true;
@@ -89,13 +102,14 @@ export class LlamaEngine implements Engine {
       throw signal.aborted ? signal.reason : error;
     } finally {
       // The slot of a call that reached the child is given back when the child says that its sequence is free.
-      if (!sent) this.#slots.give();
+      if (!sent) give();
       else if (this.#calls.has(call)) this.#send({ type: "cancel", call });
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#change({ is: "closed", because: "The service is shutting down." });
+    clearInterval(this.#watchdog);
     clearTimeout(this.#restart);
     const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
@@ -115,7 +129,16 @@ export class LlamaEngine implements Engine {
     });
     this.#child = child;
     child.on("message", (message: FromChild) => this.#receive(message));
-    child.once("exit", (code, signal) => this.#died(child, signal ?? `status ${code}`));
+    clearInterval(this.#watchdog);
+    this.#stalled = false;
+    this.#watchdog = setInterval(() => {
+      if (this.#calls.size === 0 || performance.now() - this.#heardMs < this.#settings.stallMs) return;
+      this.#stalled = true;
+      child.kill("SIGKILL");
+    }, this.#settings.stallMs / 4).unref();
+    child.once("exit", (code, signal) =>
+      this.#died(child, this.#stalled ? `no progress for ${this.#settings.stallMs / 1000} s` : (signal ?? `status ${code}`)),
+    );
     // It could not be started, or a message did not reach it any more; where it ran, `exit` follows.
     child.on("error", (error) => {
       if (child.pid === undefined) this.#died(child, error.message);
@@ -123,6 +146,7 @@ export class LlamaEngine implements Engine {
   }
 
   #receive(message: FromChild): void {
+    this.#heardMs = performance.now();
     if (message.type === "ready") {
       this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops };
       this.#facts = message.facts;
@@ -130,10 +154,12 @@ export class LlamaEngine implements Engine {
     } else if (message.type === "unfit") {
       this.#change({ is: "unfit", because: message.message });
     } else if (message.type === "free") {
-      if (this.#calls.delete(message.call)) this.#slots.give();
+      const { give } = this.#calls.get(message.call) ?? {};
+      this.#calls.delete(message.call);
+      give?.();
     } else if (message.type === "event") {
-      this.#calls.get(message.call)?.emit("event", message.event);
-    } else {
+      this.#calls.get(message.call)?.events.emit("event", message.event);
+    } else if (message.type === "fault") {
       this.#fail(message.call, new EngineFault(message.code, message.message));
     }
   }
@@ -141,15 +167,17 @@ export class LlamaEngine implements Engine {
   #died(child: ChildProcess, how: string): void {
     if (this.#child !== child) return;
     this.#child = undefined;
-    for (const call of [...this.#calls.keys()]) {
+    if (this.#state.is === "ready" || this.#state.is === "starting") this.#stopped(how);
+    for (const [call, { give }] of [...this.#calls]) {
       this.#fail(
         call,
         new EngineFault("engine_died", "The engine stopped while it answered. It is being started again: send the call once more."),
       );
       this.#calls.delete(call);
-      this.#slots.give();
+      give();
     }
     if (this.#state.is === "closed") return;
+    this.#changes.emit("death", how);
     if (this.#state.is !== "unfit") this.#change({ is: "starting", because: `The engine stopped (${how}) and is being started again.` });
     const waitMs = restartMs[Math.min(this.#deaths, restartMs.length - 1)];
     this.#deaths += 1;
@@ -157,7 +185,7 @@ export class LlamaEngine implements Engine {
   }
 
   #fail(call: number, fault: EngineFault): void {
-    const events = this.#calls.get(call);
+    const { events } = this.#calls.get(call) ?? {};
     if (events !== undefined && events.listenerCount("error") > 0) events.emit("error", fault);
   }
 

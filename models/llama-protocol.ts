@@ -9,8 +9,14 @@ export interface LlamaSettings extends PinnedFile {
   readonly contextTokens: number;
   /** Calls that decode side by side; each has a context of its own. */
   readonly parallel: number;
-  /** Threads that compute; 0 means one a core. */
+  /** Threads that compute, if no other program needs the cores; 0 means one a core. */
   readonly threads: number;
+  /** Most tokens of waiting prompts that one step takes in. */
+  readonly prefillTokens: number;
+  /** Of keys and values that are kept of ended calls, for the next call of the same identity. */
+  readonly cacheBytesMax: number;
+  /** A child that computes and gets no further for so long is ended and started again. */
+  readonly stallMs: number;
   /** A chat template's name in node-llama-cpp; absent: the one inside the file. */
   readonly template?: string;
   /** Sampling for calls that say nothing. */
@@ -47,4 +53,6 @@ export type FromChild =
   | { readonly type: "unfit"; readonly message: string }
   | { readonly type: "event"; readonly call: number; readonly event: EngineEvent }
   | { readonly type: "fault"; readonly call: number; readonly code: EngineFaultCode; readonly message: string }
-  | { readonly type: "free"; readonly call: number };
+  | { readonly type: "free"; readonly call: number }
+  /** Now and then while something is computed. */
+  | { readonly type: "progress" };

@@ -1,22 +1,31 @@
-import type { IncomingMessage } from "node:http";
-import { Agent, request } from "node:https";
+import * as http from "node:http";
+import * as https from "node:https";
 import { join } from "node:path";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { brokenOff, type Connection, issueAgain, unanswered } from "./broken-connection.ts";
 import { CommandError } from "./command.ts";
 import { readKeyPair, readPem } from "./key-pair.ts";
 
-/** A client of the appliance, with a certificate of this installation. What goes wrong is a `CommandError`, or the signal's reason. */
+/** A client of an OpenAI-compatible server, over https or http as its URL says. What goes wrong is a `CommandError`, or the signal's reason. */
 export class ApiClient {
   readonly #connection: Connection;
-  readonly #agent: Agent;
+  readonly #agent: http.Agent;
+  readonly #request: typeof http.request;
 
-  /** `url`: base URL without a path. `name`: whose certificate, of those under `certs/clients`. */
-  constructor(url: string, certsDir: string, name: string) {
-    this.#connection = { url, caFile: join(certsDir, "ca.pem"), name };
-    const ca = readPem(this.#connection.caFile, "Make what is missing with `npx sallyport setup`, or set SALLYPORT_DATA.");
+  constructor(connection: Connection, credentials: { readonly ca?: string; readonly cert?: string; readonly key?: string }) {
+    this.#connection = connection;
+    const encrypted = connection.url.startsWith("https:");
+    // Other servers end a connection after so many calls, without a word; a new one costs nothing where nothing is encrypted.
+    this.#agent = encrypted ? new https.Agent({ ...credentials, keepAlive: true }) : new http.Agent({ keepAlive: false });
+    this.#request = encrypted ? https.request : http.request;
+  }
+
+  /** Of the appliance, with a certificate of this installation. `url`: base URL without a path. `name`: whose certificate, of those under `certs/clients`. */
+  static installed(url: string, certsDir: string, name: string): ApiClient {
+    const caFile = join(certsDir, "ca.pem");
+    const ca = readPem(caFile, "Make what is missing with `npx sallyport setup`, or set SALLYPORT_DATA.");
     const { cert, key } = readKeyPair(join(certsDir, "clients", name), issueAgain(name));
-    this.#agent = new Agent({ ca, cert, key, keepAlive: true });
+    return new ApiClient({ url, caFile, name }, { ca, cert, key });
   }
 
   /** Status and body of an answer that is not a stream. */
@@ -32,7 +41,7 @@ export class ApiClient {
     const bytes = ReadableStream.from(this.#pieces(response, signal));
     for await (const { data } of bytes.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream())) {
       if (data === "[DONE]") return;
-      const chunk = JSON.parse(data) as Chunk | ErrorBody; // the shape of our own API
+      const chunk = JSON.parse(data) as Chunk | ErrorBody; // the shape of OpenAI's API
       if ("error" in chunk) throw refusal(chunk);
       yield chunk;
     }
@@ -43,9 +52,9 @@ export class ApiClient {
     this.#agent.destroy();
   }
 
-  async #send(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<IncomingMessage> {
-    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const sent = request(
+  async #send(method: string, path: string, body: unknown, signal?: AbortSignal): Promise<http.IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>();
+    const sent = this.#request(
       `${this.#connection.url}${path}`,
       { method, agent: this.#agent, headers: { "Content-Type": "application/json" }, ...(signal ? { signal } : {}) },
       resolve,
@@ -55,7 +64,7 @@ export class ApiClient {
     return await promise;
   }
 
-  async *#pieces(response: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  async *#pieces(response: http.IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     try {
       yield* response;
     } catch {
@@ -63,7 +72,7 @@ export class ApiClient {
     }
   }
 
-  async #whole(response: IncomingMessage, signal?: AbortSignal): Promise<unknown> {
+  async #whole(response: http.IncomingMessage, signal?: AbortSignal): Promise<unknown> {
     const text = Buffer.concat(await Array.fromAsync(this.#pieces(response, signal))).toString("utf8");
     try {
       return JSON.parse(text);
@@ -84,6 +93,6 @@ interface ErrorBody {
 }
 
 function refusal(body: unknown): CommandError {
-  const { error } = body as ErrorBody; // the shape of our own API
-  return new CommandError(`${error.message} (${error.code})`);
+  const { error } = body as Partial<ErrorBody>; // the shape of OpenAI's API
+  return new CommandError(`${error?.message ?? "It refuses, and does not say why"} (${error?.code})`);
 }

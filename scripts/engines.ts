@@ -5,6 +5,7 @@ import { EchoEngine } from "../models/echo-engine.ts";
 import type { Engine } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import type { Config } from "../server/config.ts";
+import { Events } from "../server/events.ts";
 
 /** The classifiers that the configuration asks for. */
 export function openConfiguredClassifiers({ classifiers: { device, workers, queue_max } }: Config): Promise<Classifiers> {
@@ -12,10 +13,10 @@ export function openConfiguredClassifiers({ classifiers: { device, workers, queu
 }
 
 /** Loads every configured model, one after the other. Throws with a sentence when one can't be loaded; what was loaded is ended then. */
-export async function openEngines(config: Config, signal: AbortSignal): Promise<Engine[]> {
+export async function openEngines(config: Config, signal: AbortSignal, events = new Events()): Promise<Engine[]> {
   const engines: Engine[] = [];
   try {
-    for (const model of config.models) engines.push(await unlessStopped(open(model, config), signal));
+    for (const model of config.models) engines.push(await unlessStopped(open(model, config, events), signal));
     return engines;
   } catch (error) {
     await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
@@ -42,7 +43,11 @@ export async function unlessStopped<T extends Engine>(loading: Promise<T>, signa
   }
 }
 
-async function open({ id, engine: kind, token_delay_ms: tokenDelayMs = 0 }: Config["models"][number], config: Config): Promise<Engine> {
+async function open(
+  { id, engine: kind, token_delay_ms: tokenDelayMs = 0 }: Config["models"][number],
+  config: Config,
+  events: Events,
+): Promise<Engine> {
   if (kind === "echo") return new EchoEngine(id, { tokenDelayMs });
   const { modelsDir, engine } = config;
   const entry = entryOf(readCatalogue(modelsDir), id);
@@ -53,6 +58,9 @@ async function open({ id, engine: kind, token_delay_ms: tokenDelayMs = 0 }: Conf
     contextTokens: Math.min(engine.context_tokens, entry.context_tokens),
     parallel: engine.parallel,
     threads: engine.threads,
+    prefillTokens: engine.prefill_tokens_max,
+    cacheBytesMax: engine.cache_bytes_max,
+    stallMs: engine.stall_timeout_ms,
     ...(entry.template === undefined ? {} : { template: entry.template }),
     defaults: {
       ...(temperature === undefined ? {} : { temperature }),
@@ -62,5 +70,5 @@ async function open({ id, engine: kind, token_delay_ms: tokenDelayMs = 0 }: Conf
       ...(repeatPenalty === undefined ? {} : { repeatPenalty }),
     },
   };
-  return await LlamaEngine.start(settings, engine.queue_max);
+  return await LlamaEngine.start(settings, engine.queue_max, (how) => events.engineStopped({ model: id, how }));
 }

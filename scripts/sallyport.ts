@@ -1,8 +1,8 @@
 /** The `sallyport` command line. */
-import { readFileSync } from "node:fs";
 import { type Command, UsageError } from "./command.ts";
 import { told } from "./failure.ts";
 import { Stopped } from "./stop-signal.ts";
+import { version } from "./version.ts";
 
 /** Loaded when asked for, so that each command starts fast and needs only what it uses. */
 const commands: Record<string, () => Promise<Command>> = {
@@ -13,6 +13,9 @@ const commands: Record<string, () => Promise<Command>> = {
   models: async () => (await import("./commands/models.ts")).models,
   certs: async () => (await import("./commands/certs.ts")).certs,
   audit: async () => (await import("./commands/audit.ts")).audit,
+  backup: async () => (await import("./commands/backup.ts")).backup,
+  restore: async () => (await import("./commands/restore.ts")).restore,
+  attest: async () => (await import("./commands/attest.ts")).attest,
   classify: async () => (await import("./commands/classify.ts")).classify,
   bundle: async () => (await import("./commands/bundle.ts")).bundle,
   bench: async () => (await import("./commands/bench.ts")).bench,
@@ -25,7 +28,7 @@ process.exitCode = await main();
 
 async function main(): Promise<number> {
   if (name === "--version" || name === "-v") {
-    console.log(JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")).version);
+    console.log(version());
     return 0;
   }
   if (name === undefined || name === "--help" || name === "-h" || name === "help") {

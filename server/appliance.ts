@@ -11,6 +11,7 @@ import { Events } from "./events.ts";
 import { createApp } from "./http/app.ts";
 import { Listener } from "./http/listener.ts";
 import { RunningCalls } from "./http/running-calls.ts";
+import { MeteredEngine } from "./metered-engine.ts";
 import { Policies } from "./policy/policies.ts";
 
 export interface Appliance extends AsyncDisposable {
@@ -46,7 +47,7 @@ export async function startAppliance(
   const running = new RunningCalls(config.limits.answer_timeout_ms);
   const app = createApp({
     limits: config.limits,
-    engines: new Map(engines.map((engine) => [engine.model.id, engine])),
+    engines: new Map(engines.map((engine) => [engine.model.id, new MeteredEngine(engine, events)])),
     classifiers,
     classifiersNotReady: await selfTest(classifiers),
     egress,
@@ -55,10 +56,10 @@ export async function startAppliance(
     running,
     events,
     startedAt: Date.now(),
-    isRevoked: (serial) => listener.isRevoked(serial),
+    identityOf: (socket) => listener.identityOf(socket),
   });
   const listener = new Listener(
-    { certsDir: join(config.dataDir, "certs"), versionMin: config.tls.version_min, connectionsMax: config.limits.connections_max },
+    { certsDir: join(config.dataDir, "certs"), tls: config.tls, connectionsMax: config.limits.connections_max },
     events,
     app,
   );

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { roles } from "../certs/identity.ts";
 import { ConfigError, checkedYaml, readText } from "./checked-yaml.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -22,6 +23,24 @@ const modelSchema = z
     error: "goes with `engine: echo` only",
   });
 
+const identitySchema = z
+  .strictObject({
+    san: z.string().min(3).max(300).optional(),
+    subject: z.string().min(3).max(300).optional(),
+    role: z.enum(roles),
+    /** `*`: what `*` stands for in the pattern. */
+    name: z.string().min(1).max(100).default("*"),
+  })
+  .refine(({ san, subject }) => (san === undefined) !== (subject === undefined), {
+    path: ["san"],
+    error: "give `san` or `subject`, one of them",
+  })
+  .refine(({ san = "", subject = "" }) => (san + subject).split("*").length <= 2, { path: ["san"], error: "has more than one `*`" })
+  .refine(({ san = "", subject = "", name }) => !name.includes("*") || (san + subject).includes("*"), {
+    path: ["name"],
+    error: "needs a text of its own, since the pattern has no `*`",
+  });
+
 /** The shape of `sallyport.yaml`; the file in the repository documents every key. */
 export const configSchema = z.strictObject({
   listen: z.strictObject({ host: z.string().default("127.0.0.1"), port: z.int().min(0).max(65_535).default(8443) }).prefault({}),
@@ -29,6 +48,9 @@ export const configSchema = z.strictObject({
     .strictObject({
       version_min: z.enum(["TLSv1.3", "TLSv1.2"]).default("TLSv1.3"),
       names: z.array(z.string().min(1)).default(["localhost", "127.0.0.1", "::1"]),
+      /** Who the certificates of other CAs (`certs/trust/`) name. */
+      identities: z.array(identitySchema).max(100).default([]),
+      expired_streams: z.enum(["finish", "end"]).default("finish"),
     })
     .prefault({}),
   data: z.string().min(1).optional(),
@@ -44,6 +66,9 @@ export const configSchema = z.strictObject({
       context_tokens: count(1_048_576).default(4096),
       threads: z.int().min(0).max(512).default(0),
       queue_max: z.int().min(0).max(10_000).default(64),
+      prefill_tokens_max: count(512).default(64),
+      stall_timeout_ms: z.int().min(1_000).max(3_600_000).default(60_000),
+      cache_bytes_max: z.int().min(0).default(268_435_456),
     })
     .prefault({}),
   classifiers: z

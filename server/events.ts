@@ -1,8 +1,10 @@
 import { type Logger, pino } from "pino";
+import { Metrics } from "./metrics.ts";
 
-/** What the service says about itself, one function an event. Takes named fields only: no text of a prompt or an answer can get in by accident. */
+/** What the service says about itself, in its log and its metrics, one function an event. Takes named fields only: no text of a prompt or an answer can get in by accident. */
 export class Events {
   readonly #log: Logger;
+  readonly #metrics = new Metrics();
 
   /** JSON lines on standard error. */
   constructor(level: string = process.env.LOG_LEVEL ?? "info") {
@@ -39,6 +41,52 @@ export class Events {
     readonly ms: number;
   }): void {
     this.#log.info(fields, "call");
+    const { path, status, code, ms } = fields;
+    this.#metrics.requests.observe({ path, status }, ms / 1000);
+    if (code !== undefined) this.#metrics.refusals.inc({ code });
+  }
+
+  /** An answer was cut short by a guard: its caller has a part of it, and no error. */
+  answerCut({ code }: { readonly code: string }): void {
+    this.#metrics.refusals.inc({ code });
+  }
+
+  /** Text passed both gates for the first time. */
+  firstText({ model, ms }: { readonly model: string; readonly ms: number }): void {
+    this.#metrics.firstText.observe({ model }, ms / 1000);
+  }
+
+  /** The engine began with a prompt. */
+  promptTaken({ model, tokens, queuedMs }: { readonly model: string; readonly tokens: number; readonly queuedMs: number }): void {
+    this.#metrics.queued.observe({ model }, queuedMs / 1000);
+    this.#metrics.tokens.inc({ model, kind: "prompt" }, tokens);
+  }
+
+  /** `first`: `ms` is what the prompt took; otherwise it is the time since the last token. */
+  tokensCame({
+    model,
+    tokens,
+    first,
+    ms,
+  }: {
+    readonly model: string;
+    readonly tokens: number;
+    readonly first: boolean;
+    readonly ms: number;
+  }): void {
+    this.#metrics[first ? "prefill" : "interToken"].observe({ model }, ms / 1000);
+    this.#metrics.tokens.inc({ model, kind: "completion" }, tokens);
+  }
+
+  /** An engine's process died, and is started again. */
+  engineDied(fields: { readonly model: string; readonly because: string }): void {
+    this.#log.error(fields, "engine died");
+    this.#metrics.restarts.inc({ model: fields.model });
+  }
+
+  /** In Prometheus' text format. */
+  async metrics(): Promise<string> {
+    return await this.#metrics.text();
   }
 
   /** A fault of ours, with its cause; or a bug, whole. */
@@ -54,6 +102,11 @@ export class Events {
   /** The policy at work stays. */
   policyRefused(fields: { readonly message: string }): void {
     this.#log.error(fields, "policy refused");
+  }
+
+  /** It ended by itself, or was ended because it got no further; it is started again. */
+  engineStopped(fields: { readonly model: string; readonly how: string }): void {
+    this.#log.error(fields, "engine stopped");
   }
 
   tlsChanged(): void {

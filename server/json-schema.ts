@@ -12,7 +12,7 @@ const charsMax = 32_768;
 const checksKept = 200;
 const checks = new Map<string, Misfit>();
 
-/** The check that a schema asks for (draft 2020-12). Its patterns are read by RE2, in linear time. Throws `SchemaError`. */
+/** The check that a schema asks for, read as draft 2020-12 whatever it names. Its patterns are read by RE2, in linear time. Throws `SchemaError`. */
 export function misfitOf(schema: JsonSchema): Misfit {
   const text = JSON.stringify(schema);
   const known = checks.get(text);
@@ -24,17 +24,6 @@ export function misfitOf(schema: JsonSchema): Misfit {
   return made;
 }
 
-function compile(schema: JsonSchema): Misfit {
-  const ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false, addUsedSchema: false, code: { regExp: linear } });
-  try {
-    const { $schema: _, ...rest } = schema; // most drafts are close enough, and naming one that is not known would fail
-    const fits = ajv.compile(rest);
-    return (value) => (fits(value) ? undefined : ajv.errorsText(fits.errors, { dataVar: "" }));
-  } catch (cause) {
-    throw new SchemaError(`is not a JSON Schema: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
-}
-
 const linear = Object.assign(
   (pattern: string): { test(text: string): boolean; toString(): string } => {
     const compiled = RE2JS.compile(pattern);
@@ -43,3 +32,16 @@ const linear = Object.assign(
   },
   { code: "linear" },
 );
+
+const ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false, addUsedSchema: false, code: { regExp: linear } });
+
+function compile({ $schema: _, $id: __, ...schema }: JsonSchema): Misfit {
+  try {
+    const fits = ajv.compile(schema);
+    return (value) => (fits(value) ? undefined : ajv.errorsText(fits.errors, { dataVar: "" }));
+  } catch (cause) {
+    throw new SchemaError(`is not a JSON Schema: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  } finally {
+    ajv.removeSchema(schema); // Ajv would keep it for good
+  }
+}

@@ -94,7 +94,7 @@ class ScriptedEngine implements Engine {
 
   async *generate(): AsyncGenerator<EngineEvent> {
     this.asked = true;
-    yield { type: "prompt", tokens: 1 };
+    yield { type: "prompt", tokens: 1, cached: 0 };
     for (const text of this.#texts) yield { type: "text", text, tokens: 1 };
     this.#end();
     yield { type: "end", reason: "stop" };

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
-import { eventsOf, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+import { eventsOf, prose, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
 
 const chat = "/v1/chat/completions";
 
@@ -30,7 +31,12 @@ describe("the API", () => {
     expect(body.choices).to.deep.equal([
       { index: 0, message: { role: "assistant", content: "one two three", refusal: null }, logprobs: null, finish_reason: "stop" },
     ]);
-    expect(body.usage).to.deep.equal({ prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 });
+    expect(body.usage).to.deep.equal({
+      prompt_tokens: 3,
+      completion_tokens: 3,
+      total_tokens: 6,
+      prompt_tokens_details: { cached_tokens: 0 },
+    });
   });
 
   it("streams the same answer in OpenAI's chunks, with usage when asked", async () => {
@@ -45,8 +51,29 @@ describe("the API", () => {
     expect(chunks[0].choices[0].delta).to.deep.equal({ role: "assistant", content: "", refusal: null });
     expect(chunks.map((one) => one.choices[0]?.delta.content ?? "").join("")).to.equal("one two three");
     expect(chunks.at(-2).choices[0].finish_reason).to.equal("stop");
-    expect(chunks.at(-1)).to.deep.include({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6 } });
+    expect(chunks.at(-1)).to.deep.include({
+      choices: [],
+      usage: { prompt_tokens: 3, completion_tokens: 3, total_tokens: 6, prompt_tokens_details: { cached_tokens: 0 } },
+    });
     expect(new Set(chunks.map((one) => one.id)).size).to.equal(1);
+  });
+
+  it("lets a text go on in OpenAI's older shape, through both gates", async () => {
+    const prompt = "My card is 4111 1111 1111 1111";
+    const { body } = await appliance.call("POST", "/v1/completions", { prompt, seed: 3 });
+    expect(body).to.include({ object: "text_completion", model: "echo" });
+    expect(body.choices).to.deep.equal([{ index: 0, text: prompt, logprobs: null, finish_reason: "stop" }]);
+    const { text } = await appliance.call("POST", "/v1/completions", { prompt, stream: true, stream_options: { include_usage: true } });
+    const chunks = eventsOf(text);
+    expect(chunks.map((one) => one.choices[0]?.text ?? "").join("")).to.equal(prompt);
+    expect(chunks.at(-1).usage).to.include({ prompt_tokens: 4, completion_tokens: 4 });
+    expect(text).to.match(/data: \[DONE\]\n\n$/u);
+    const long = await appliance.call("POST", "/v1/completions", { prompt: prose(40) });
+    expect([long.body.usage.completion_tokens, long.body.choices[0].finish_reason]).to.deep.equal([16, "length"]);
+    const blocked = await appliance.call("POST", "/v1/completions", { prompt: "\b".repeat(50), stream: true });
+    expect([blocked.status, blocked.body.error.code]).to.deep.equal([400, "control_characters"]);
+    const records = entriesOf(appliance.config.dataDir).filter((one) => one.kind === "received");
+    expect(records.at(-1)?.body).to.deep.include({ endpoint: "completions", decision: "block" });
   });
 
   it("ends at a stop text, at either limit of tokens, and joins text parts", async () => {
@@ -90,7 +117,9 @@ describe("the API", () => {
     }
     await using listening = await startTestAppliance({ engines: [new Listening("echo")] });
     await listening.call("POST", chat, { ...userSays("I am bob@example.org, ok"), seed: 3, user: "bob", stop: "bob" });
-    expect(JSON.stringify(shown)).to.match(/^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"seed":3\}\]$/u);
+    expect(JSON.stringify(shown)).to.match(
+      /^\[\{"turns":\[\{"role":"user","text":"I am <EMAIL_1_\w{6}>, ok"\}\],"identity":"app","seed":3\}\]$/u,
+    );
   });
 
   it("looks for stop texts in the answer as its caller reads it, not in placeholders", async () => {

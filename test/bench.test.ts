@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { measureRound } from "../bench/answer.ts";
 import { ApiClient } from "../scripts/api-client.ts";
+import { guardsOff } from "../scripts/bench-appliance.ts";
 import { root, startTestAppliance } from "./support/appliance.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -64,6 +65,38 @@ describe("sallyport bench", () => {
     expect(wrong.status).to.equal(2);
   });
 
+  it("measures this service and another one in turns, over https with a client certificate, and writes ratios", async () => {
+    await using other = await startTestAppliance({ policy: guardsOff }); // random words look like an attack
+    const out = join(scratchDir(), "serve.json");
+    const certs = join(other.certsDir, "clients", "app");
+    const { status, stdout, stderr } = await sallyport(
+      ["bench", "serve", "--against", other.url, "--ca", join(other.certsDir, "ca.pem"), "--cert", join(certs, "cert.pem")].concat(
+        ["--key", join(certs, "key.pem")],
+        ["--quick", "--out", out],
+      ),
+      { SALLYPORT_CONFIG: echoConfig(1) },
+    );
+    expect([status, stderr]).to.deep.equal([0, stderr]);
+    expect(stdout).to.match(/streams +ours tokens\/s +theirs +ratio[\s\S]*gap p99 ms[\s\S]*serve\.json\n$/u);
+    const { rounds, summary, load } = JSON.parse(readFileSync(out, "utf8"));
+    expect(rounds.map(({ streams, whose }: { streams: number; whose: string }) => `${streams} ${whose}`)).to.deep.equal([
+      "1 ours",
+      "1 theirs",
+      "4 ours",
+      "4 theirs",
+    ]);
+    for (const { ours, theirs, ratio } of summary) {
+      for (const one of [ours, theirs]) expect(one.tokensPerSecond).to.be.above(0);
+      expect(ratio).to.be.closeTo(ours.tokensPerSecond / theirs.tokensPerSecond, 0.02 * ratio);
+    }
+    for (const one of [load.ours, load.theirs]) {
+      expect(one.p99).to.be.at.least(one.p50);
+      expect(one.promptTokens).to.equal(301);
+    }
+    for (const wrong of [["serve"], ["serve", "--against", "nowhere"], ["--against", other.url]])
+      expect((await sallyport(["bench", ...wrong])).status, wrong.join(" ")).to.equal(2);
+  }).timeout(60_000);
+
   it("disguises attacks and harmless twins, and finds the attacks and not the twins", async () => {
     const out = join(scratchDir(), "adversarial.json");
     const { status, stdout } = await sallyport(["bench", "adversarial", "--quick", "--out", out], { SALLYPORT_CONFIG: echoConfig(1) });
@@ -104,7 +137,7 @@ describe("sallyport bench", () => {
 
   it("asks for no more health once a stream has failed", async () => {
     const appliance = await startTestAppliance();
-    const client = new ApiClient(appliance.url, appliance.certsDir, "app");
+    const client = ApiClient.installed(appliance.url, appliance.certsDir, "app");
     const round = measureRound(client, 2, 1, new AbortController().signal); // one token can't be measured
     expect(await round.catch((error: Error) => error.message)).to.match(/less than two tokens/u);
     client.close();

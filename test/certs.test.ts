@@ -7,9 +7,11 @@ import { join } from "node:path";
 import { connect, createServer } from "node:tls";
 import { promisify } from "node:util";
 import { expect } from "chai";
+import { issuerOf, newest } from "../certs/authorities.ts";
 import { initAuthority, issueClient, revoke, rotateServer } from "../certs/authority.ts";
 import { identityOf, roleFrom } from "../certs/identity.ts";
 import { listIssued } from "../certs/register.ts";
+import { rotateIssuing } from "../certs/rotation.ts";
 import { readTlsMaterial } from "../certs/tls-material.ts";
 import { buildCertificate, newKey } from "../certs/x509.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -40,7 +42,7 @@ const pem = (key: KeyObject): string => String(key.export({ type: "pkcs8", forma
 /** A client certificate with a life of its own choosing, signed by the CA of `dir`. */
 function forgedLife(dir: string, fromMs: number, toMs: number): Shown {
   const key = newKey();
-  const issuer = { certificate: new X509Certificate(readFileSync(join(dir, "ca.pem"))), key: keyOf(dir) };
+  const issuer = issuerOf(newest(dir, "issuing"));
   const life = { notBefore: new Date(Date.now() + fromMs), notAfter: new Date(Date.now() + toMs) };
   return {
     cert: buildCertificate({ commonName: "x", organizationalUnit: "app" }, createPublicKey(key), life, { kind: "client" }, issuer),
@@ -48,17 +50,15 @@ function forgedLife(dir: string, fromMs: number, toMs: number): Shown {
   };
 }
 
-function keyOf(dir: string): KeyObject {
-  const { createPrivateKey } = process.getBuiltinModule("node:crypto");
-  return createPrivateKey(readFileSync(join(dir, "ca.key.pem")));
-}
-
 /** Shakes hands with a server of `dir`: who it saw, or why there was no handshake. OpenSSL judges. */
 async function handshake(dir: string, shown: Partial<Shown>, version: "TLSv1.2" | "TLSv1.3" = "TLSv1.3"): Promise<string> {
   const { ca, crl, cert, key } = readTlsMaterial(dir);
-  const server = createServer({ ca, crl, cert, key, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" }, (socket) => {
-    socket.end(JSON.stringify(identityOf(socket.getPeerCertificate())));
-  }).listen(0, "127.0.0.1");
+  const server = createServer(
+    { ca, crl: [...crl], cert, key, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" },
+    (socket) => {
+      socket.end(JSON.stringify(identityOf(socket.getPeerX509Certificate() ?? expect.fail())));
+    },
+  ).listen(0, "127.0.0.1");
   await once(server, "listening");
   const socket = connect({ ...shown, ca, port: (server.address() as AddressInfo).port, host: "127.0.0.1", maxVersion: version });
   try {
@@ -128,11 +128,21 @@ describe("certificates", () => {
         purpose,
         "-CAfile",
         join(dir, "ca.pem"),
+        "-untrusted",
+        join(dir, "issuing", "1", "cert.pem"),
         join(dir, file),
       ]);
     expect((await verify("sslclient", "clients/app/cert.pem")).stdout).to.match(/OK/u);
     expect((await verify("sslserver", "server/cert.pem")).stdout).to.match(/OK/u);
-    const list = await run("openssl", ["crl", "-in", join(dir, "crl.pem"), "-CAfile", join(dir, "ca.pem"), "-noout", "-text"]);
+    const list = await run("openssl", [
+      "crl",
+      "-in",
+      join(dir, "crl.pem"),
+      "-CAfile",
+      join(dir, "issuing", "1", "cert.pem"),
+      "-noout",
+      "-text",
+    ]);
     expect(list.stdout + list.stderr).to.match(/verify OK[\s\S]*No Revoked Certificates|No Revoked Certificates[\s\S]*verify OK/u);
   });
 
@@ -159,7 +169,7 @@ describe("certificates", () => {
   it("keep private keys and the register to their owner", () => {
     const dir = newAuthority();
     client(dir);
-    for (const file of ["ca.key.pem", "server/key.pem", "clients/app/key.pem"])
+    for (const file of ["roots/1/key.pem", "issuing/1/key.pem", "server/key.pem", "clients/app/key.pem"])
       expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o600);
     for (const file of ["server", "clients/app", "issued"]) expect(statSync(join(dir, file)).mode & 0o777, file).to.equal(0o700);
   });
@@ -188,30 +198,43 @@ describe("certificates", () => {
     // A minute and a half from now, and backdated by five: nearly over.
     const { serial } = rotateServer(dir, names, { lifeDays: 0.001 });
     const serialNow = (): string => new X509Certificate(readFileSync(join(dir, "server", "cert.pem"))).serialNumber;
-    renameSync(join(dir, "ca.key.pem"), join(dir, "away"));
+    const keyFile = join(dir, "issuing", "1", "key.pem");
+    renameSync(keyFile, join(dir, "away"));
     expect(initAuthority(dir, names)).to.deep.equal([]);
     expect(serialNow()).to.equal(serial);
-    renameSync(join(dir, "away"), join(dir, "ca.key.pem"));
+    renameSync(join(dir, "away"), keyFile);
     expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);
     expect(serialNow()).to.not.equal(serial);
     expect(initAuthority(dir, names)).to.deep.equal([]);
   });
 
-  it("stay good when the CA's certificate was lost and its key was not", async () => {
+  it("stay good when ca.pem was lost", async () => {
     const dir = newAuthority();
     const app = client(dir);
-    const key = readFileSync(join(dir, "ca.key.pem"), "utf8");
+    const before = readFileSync(join(dir, "ca.pem"), "utf8");
     rmSync(join(dir, "ca.pem"));
     expect(initAuthority(dir, names)).to.deep.equal(["ca.pem"]);
-    expect(readFileSync(join(dir, "ca.key.pem"), "utf8")).to.equal(key);
+    expect(readFileSync(join(dir, "ca.pem"), "utf8")).to.equal(before);
     expect(JSON.parse(await handshake(dir, app))).to.include({ name: "app" });
   });
 
-  it("need the CA's key to be issued, but not to serve", () => {
+  it("need the issuing CA's key to be issued and the root's to rotate, but none of them to serve", () => {
     const dir = newAuthority();
-    rmSync(join(dir, "ca.key.pem"));
+    rmSync(join(dir, "roots", "1", "key.pem"));
     expect(initAuthority(dir, names)).to.deep.equal([]);
-    expect(() => issueClient(dir, "app", "app")).to.throw(/ca\.key\.pem is missing, and nothing can be issued/u);
+    issueClient(dir, "app", "app");
+    revoke(dir, "app");
+    expect(() => rotateIssuing(dir, names)).to.throw(/roots\/1\/key\.pem is missing: without the key of the root/u);
+    rmSync(join(dir, "issuing", "1", "key.pem"));
+    expect(initAuthority(dir, names)).to.deep.equal([]);
+    expect(() => issueClient(dir, "app", "app")).to.throw(/issuing\/1\/key\.pem is missing/u);
+    readTlsMaterial(dir);
+  });
+
+  it("of an earlier version, whose CA can sign no other, are refused with what to do", () => {
+    const dir = scratchDir();
+    writeFileSync(join(dir, "ca.key.pem"), "");
+    expect(() => initAuthority(dir, names)).to.throw(/earlier version.*Move it away/u);
   });
 
   it("name the file of the register that is damaged", () => {

@@ -41,7 +41,7 @@ describe("the documentation", () => {
   });
 
   it("names only files that are there", () => {
-    for (const file of ["README.md", "docs/DESIGN.md", "docs/api.md", "docs/install.md", "NOTICE"]) {
+    for (const file of ["README.md", "docs/DESIGN.md", "docs/api.md", "docs/compatibility.md", "docs/install.md", "NOTICE"]) {
       const named = [...read(file).matchAll(/`((?:server|models|classifiers|certs|scripts|test|bench|policies|docs)\/[\w./-]*)`/gu)].map(
         ([, path]) => path ?? "",
       );
@@ -55,7 +55,21 @@ describe("the documentation", () => {
   it("names every command, and each has help that says how it is used", async () => {
     const { stdout } = await sallyport(["--help"]);
     const commands = [...stdout.matchAll(/^ {2}(\w+) /gmu)].map(([, name]) => name ?? "");
-    expect(commands).to.deep.equal(["setup", "serve", "call", "doctor", "models", "certs", "audit", "classify", "bundle", "bench"]);
+    expect(commands).to.deep.equal([
+      "setup",
+      "serve",
+      "call",
+      "doctor",
+      "models",
+      "certs",
+      "audit",
+      "backup",
+      "restore",
+      "attest",
+      "classify",
+      "bundle",
+      "bench",
+    ]);
     for (const name of commands) {
       expect(read("README.md")).to.include(`\`${name}`);
       const help = await sallyport([name, "--help"]);

@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { issueClient, revoke } from "../certs/authority.ts";
 import type { Check } from "../scripts/doctor/check.ts";
+import { AuditLog } from "../server/audit/audit-log.ts";
+import { openAuditDatabase } from "../server/audit/database.ts";
+import { readAuditKeys } from "../server/audit/keys.ts";
 import { prepareData, root } from "./support/appliance.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -22,7 +25,7 @@ async function doctor(dataDir: string, config = echo, env: Record<string, string
   const file = join(scratchDir(), "sallyport.yaml");
   writeFileSync(file, config);
   const { status, stdout, stderr } = await sallyport(["doctor", "--json"], { SALLYPORT_CONFIG: file, SALLYPORT_DATA: dataDir, ...env });
-  expect(stderr).to.equal("");
+  expect(stderr.replaceAll(/^Checking.*\n/gmu, "")).to.equal("");
   const { fit, checks } = JSON.parse(stdout) as { fit: boolean; checks: Check[] };
   expect(fit).to.equal(status === 0);
   const of = (name: string, state: string) => checks.filter((one) => one.name === name && one.state === state).map(({ detail }) => detail);
@@ -46,6 +49,10 @@ describe("sallyport doctor", () => {
     expect(filesIn(dataDir)).to.deep.equal(before);
     const names = [
       "runtime",
+      "cpu",
+      "gpu",
+      "ulimits",
+      "cgroup",
       "egress",
       "configuration",
       "policy",
@@ -53,6 +60,8 @@ describe("sallyport doctor", () => {
       "classifiers",
       "memory",
       "disk",
+      "clock",
+      "file modes",
       "certificates",
       "certificate",
       "keys",
@@ -126,11 +135,35 @@ describe("sallyport doctor", () => {
 
   it("warns when the CA's key is kept elsewhere, and when the server's names are not those of the configuration", async () => {
     const dataDir = prepareData();
-    rmSync(join(dataDir, "certs", "ca.key.pem"));
+    rmSync(join(dataDir, "certs", "issuing", "1", "key.pem"));
     const { status, of } = await doctor(dataDir, `${echo}tls: { names: [localhost, 127.0.0.1, "::1", models.bank.example] }\n`);
     expect(status).to.equal(0);
-    expect(of("certificates", "warn")[0]).to.match(/ca\.key\.pem is not here: fine when it is kept elsewhere/u);
+    expect(of("certificates", "warn")[0]).to.match(/issuing\/1\/key\.pem is not here: fine when it is kept elsewhere/u);
     expect(of("certificate", "warn")[0]).to.match(/differ in models\.bank\.example: npx sallyport certs rotate/u);
+  });
+
+  it("says what to do about limits, a clock that went back, and a data directory that others may change", async () => {
+    const dataDir = prepareData();
+    const limited = spawnSync(
+      "bash",
+      ["-c", 'ulimit -n 300; ulimit -c 0; exec "$@"', "bash", process.execPath, join(root, "scripts/sallyport.ts"), "doctor", "--json"],
+      {
+        env: { ...process.env, SALLYPORT_DATA: dataDir },
+        encoding: "utf8",
+      },
+    );
+    const ulimits = (JSON.parse(limited.stdout) as { checks: Check[] }).checks.find((one) => one.name === "ulimits");
+    expect(ulimits?.state).to.equal("warn");
+    expect(ulimits?.detail).to.match(/open files 300, .*core dumps 0: raise open files \(ulimit -n, LimitNOFILE=\) to 4096 or more$/u);
+    const log = AuditLog.open(dataDir, {});
+    log.close();
+    const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database);
+    database.exec("UPDATE entries SET at = '2999-01-01T00:00:00.000Z' WHERE seq = 2");
+    database.close();
+    chmodSync(join(dataDir, "keys"), 0o777);
+    const { of } = await doctor(dataDir);
+    expect(of("clock", "fail")[0]).to.match(/is before the last entry of the audit log \(2999.*set the clock/u);
+    expect(of("file modes", "fail")[0]).to.match(/keys can be changed by other users: chmod go-w /u);
   });
 
   it("reports a configuration that is a directory", async () => {

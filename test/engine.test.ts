@@ -21,7 +21,7 @@ import { pause, until } from "./support/until.ts";
 
 const never = new AbortController().signal;
 
-const says = (text: string, more: Partial<Generation> = {}): Generation => ({ turns: [{ role: "user", text }], ...more });
+const says = (text: string, more: Partial<Generation> = {}): Generation => ({ turns: [{ role: "user", text }], identity: "app", ...more });
 
 async function answerOf(
   engine: Engine,

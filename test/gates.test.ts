@@ -37,7 +37,7 @@ class Scripted implements Engine {
     const next = this.#answers[Math.min(this.asked.length, this.#answers.length - 1)] ?? "";
     const answer = typeof next === "string" ? next : next(generation);
     this.asked.push(generation);
-    yield { type: "prompt", tokens: 1 };
+    yield { type: "prompt", tokens: 1, cached: 0 };
     for (const text of answer.split(/(?<= )/u)) yield { type: "text", text, tokens: 1 };
     yield { type: "end", reason: "stop" };
   }

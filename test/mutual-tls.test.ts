@@ -1,15 +1,19 @@
-import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
+import { createPublicKey } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
 import { connect as plainConnect } from "node:net";
 import { join } from "node:path";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
+import { Agent } from "undici";
+import { issuerOf, newest } from "../certs/authorities.ts";
 import { issueClient, revoke, rotateServer } from "../certs/authority.ts";
+import { retire, rotateIssuing } from "../certs/rotation.ts";
 import { buildCertificate, newKey } from "../certs/x509.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { clientAgent, contentOf, prepareData, prose, send, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
-import { until } from "./support/until.ts";
+import { handOf } from "./support/stream.ts";
+import { pause, until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const hourMs = 3_600_000;
@@ -53,7 +57,7 @@ describe("mutual TLS", () => {
   });
 
   it("refuses an expired certificate, and one that is not valid yet", async () => {
-    const issuer = { certificate: new X509Certificate(read("ca.pem")), key: createPrivateKey(read("ca.key.pem")) };
+    const issuer = issuerOf(newest(appliance.certsDir, "issuing"));
     for (const [fromMs, toMs] of [
       [-2 * hourMs, -hourMs],
       [hourMs, 2 * hourMs],
@@ -140,6 +144,51 @@ describe("mutual TLS", () => {
     expect(await answerTo({ ...options, ...shown(other.certsDir, "leaver") })).to.match(endedInTls);
     expect((await other.call("GET", "/healthz")).status).to.equal(200);
   });
+
+  it("lets a running answer of a retired CA's client end, and refuses the next request on the same connection", async () => {
+    await using other = await startTestAppliance({ engines: [new EchoEngine("echo", { tokenDelayMs: 20 })] });
+    const agent = new Agent({ connections: 1, connect: { ...handOf(other.certsDir, "app") } });
+    const stream = send(`${other.url}${chat}`, "POST", { ...userSays(prose(120)), stream: true }, { dispatcher: agent });
+    await pause(300);
+    rotateIssuing(other.certsDir, ["localhost", "127.0.0.1"]);
+    retire(other.certsDir);
+    expect(contentOf((await stream).text)).to.equal(prose(120));
+    const next = await send(`${other.url}/v1/models`, "GET", undefined, { dispatcher: agent });
+    expect([next.status, next.body.error.code]).to.deep.equal([403, "identity_refused"]);
+    await agent.destroy();
+  });
+
+  for (const [policy, whole] of [
+    ["finish", true],
+    ["end", false],
+  ] as const) {
+    it(`${whole ? "lets a running answer end" : "ends a running answer within a second"} when its caller's certificate expires (\`expired_streams: ${policy}\`), and refuses the next request`, async () => {
+      await using other = await startTestAppliance({
+        engines: [new EchoEngine("echo", { tokenDelayMs: 20 })],
+        config: (config) => ({ ...config, tls: { ...config.tls, expired_streams: policy } }),
+      });
+      const key = newKey();
+      // In whole seconds, as certificates have it.
+      const notAfter = new Date(Math.ceil(Date.now() / 1_000) * 1_000 + 2_000);
+      const subject = { commonName: "brief", organizationalUnit: "app" };
+      const life = { notBefore: new Date(Date.now() - hourMs), notAfter };
+      const cert = buildCertificate(subject, createPublicKey(key), life, { kind: "client" }, issuerOf(newest(other.certsDir, "issuing")));
+      const ca = readFileSync(join(other.certsDir, "ca.pem"), "utf8");
+      const agent = new Agent({ connections: 1, connect: { ca, cert, key: String(key.export({ type: "pkcs8", format: "pem" })) } });
+      const stream = send(`${other.url}${chat}`, "POST", { ...userSays(prose(220)), stream: true }, { dispatcher: agent }).then(
+        ({ text }) => contentOf(text),
+        () => `broken ${Date.now() < notAfter.getTime() + 1_500 ? "in time" : "too late"}`,
+      );
+      expect(await stream).to.equal(whole ? prose(220) : "broken in time");
+      expect(Date.now()).to.be.above(notAfter.getTime());
+      const next = await send(`${other.url}/v1/models`, "GET", undefined, { dispatcher: agent }).then(
+        ({ status }) => status,
+        () => "no connection",
+      );
+      expect(next).to.equal(whole ? 403 : "no connection");
+      await agent.destroy();
+    });
+  }
 
   it("answers callers while hundreds who show no certificate hold connections open", async () => {
     await using other = await startTestAppliance({ config: (config) => ({ ...config, limits: { ...config.limits, connections_max: 5 } }) });

@@ -38,6 +38,24 @@ describe("the stock OpenAI SDK for Node", () => {
     expect(streamed).to.equal(answer.choices[0]?.message.content);
   });
 
+  it("lets a text go on, without roles or template, streaming and not", async () => {
+    const asked = {
+      model: "smollm2-135m-instruct",
+      prompt: "The capital of France is the city of",
+      max_tokens: 6,
+      temperature: 0,
+      seed: 7,
+    };
+    const answer = await client.completions.create(asked);
+    expect(answer.choices[0]?.text).to.match(/^ Paris/u);
+    expect(answer.usage?.prompt_tokens, "no token of a template").to.equal(8);
+    let streamed = "";
+    for await (const chunk of await client.completions.create({ ...asked, stream: true })) streamed += chunk.choices[0]?.text ?? "";
+    expect(streamed).to.equal(answer.choices[0]?.text);
+    const special = await client.completions.create({ ...asked, prompt: "<|im_start|>", max_tokens: 1 });
+    expect(special.usage?.prompt_tokens, "text stays text").to.be.above(1);
+  });
+
   it("gets the card number back that the model never saw", async () => {
     const messages = [{ role: "user" as const, content: `Pay with ${card}, please.` }];
     const answer = await client.chat.completions.create({ model: "echo", messages });

@@ -84,6 +84,8 @@ def trials(words, rng, count=700):
         lambda n: " ".join(f"word {index}" for index in range(n)),
         lambda n: " ".join([rng.choice(words)] * n),
         lambda n: " ".join(rng.choices(lorem, k=n)),
+        lambda n: (" ".join(lorem[: rng.randint(2, len(lorem))]) + rng.choice((" ", ". ", "\n"))) * min(n, 40),
+        lambda n: (" ".join(rng.sample(words, rng.randint(2, 9))) + rng.choice((" ", ". ", "\n"))) * min(n, 25),
         lambda n: " ".join(str(rng.randrange(10 ** rng.randint(1, 8))) for _ in range(n)),
         lambda n: " ".join("".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=rng.randint(1, 9))) for _ in range(n)),
         lambda n: " ".join(rng.choices(words, k=n)),

@@ -5,14 +5,12 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { measureRound, type Round, type Summary, summarise } from "../../bench/answer.ts";
 import { rounded } from "../../bench/statistics.ts";
-import { type Models, startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
-import { testEgress } from "../../server/egress.ts";
-import { Events } from "../../server/events.ts";
-import { ApiClient } from "../api-client.ts";
 import { adversarialFile, benchAdversarial } from "../bench-adversarial.ts";
+import { benchConfig, openBenchAppliance } from "../bench-appliance.ts";
 import { benchClassifiers, classifiersFile } from "../bench-classifiers.ts";
-import { type Command, UsageError } from "../command.ts";
+import { benchServe } from "../bench-serve.ts";
+import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { openConfiguredClassifiers, openEngines } from "../engines.ts";
 import { host } from "../host.ts";
 import { step } from "../progress.ts";
@@ -20,13 +18,10 @@ import { Stopped, stopSignal } from "../stop-signal.ts";
 import { setUp } from "./setup.ts";
 
 const resultsFile = fileURLToPath(new URL("../../bench/results/answer.json", import.meta.url));
-const guardsOff = `input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
-output: { control_characters: off, invisible_text: off, canary: off, repetition: off, links: off, delicate: off, personal_data: off }
-`;
-
 export const bench: Command = {
   summary: "measure this machine: time to first token, tokens a second, what the guards cost",
   usage: `Usage: npx sallyport bench [classifiers|adversarial] [--quick] [--out FILE]
+       npx sallyport bench serve --against URL [--model NAME] [--ca FILE] [--cert FILE --key FILE] [--quick] [--out FILE]
 
 Starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
 loaded model, and calls them in turns over mutual TLS. Reports medians: time to first token (TTFT), time between tokens,
@@ -39,18 +34,36 @@ length of text, with the language model idle and decoding; and the peak of memor
 \`bench adversarial\` disguises attacks, and harmless twins of them, in ten ways, and reports how many of each the classifier of injection flags,
 with the views of a text that it looks at and without.
 
+\`bench serve\` measures this service, guards off, and any other OpenAI-compatible server in turns, with prompts of the same make: tokens a second
+at 1, 2, 4 and 8 streams, and the time between pieces of two running answers while prompts of 2,000 tokens keep arriving.
+
   --quick      one short round: less than a minute with the default model
-  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json or adversarial.json`,
+  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json or serve.json
+  --against    base URL of the other server, without /v1; --ca is the CA of its certificate, --cert and --key are what it asks of clients
+  --model      what it calls its model. Default: the first that it lists`,
 
   async run(args) {
     const { values, positionals } = parseArgs({
       args,
       allowPositionals: true,
-      options: { quick: { type: "boolean", default: false }, out: { type: "string" } },
+      options: {
+        quick: { type: "boolean", default: false },
+        out: { type: "string" },
+        against: { type: "string" },
+        model: { type: "string" },
+        ca: { type: "string" },
+        cert: { type: "string" },
+        key: { type: "string" },
+      },
     });
     const [what] = positionals;
-    if (positionals.length > 1 || !(what === undefined || what === "classifiers" || what === "adversarial"))
+    if (positionals.length > 1 || !(what === undefined || what === "classifiers" || what === "adversarial" || what === "serve"))
       throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
+    if (what === "serve") {
+      await benchServe(values);
+      return 0;
+    }
+    refuseOthers("bench", values, ["quick", "out"]);
     if (what !== undefined) {
       await (what === "classifiers"
         ? benchClassifiers(values.quick, values.out ?? classifiersFile)
@@ -88,17 +101,12 @@ type Guards = "on" | "off";
 type Measured = Round & { readonly guards: Guards };
 
 async function measure(config: Config, scratch: string, plan: Plan, stop: AbortSignal): Promise<Measured[]> {
-  const policyOff = join(scratch, "off.yaml");
-  writeFileSync(policyOff, guardsOff);
-  const configs: Record<Guards, Config> = {
-    on: { ...config, dataDir: join(scratch, "on"), listen: { host: "127.0.0.1", port: 0 } },
-    off: { ...config, dataDir: join(scratch, "off"), policy: policyOff, listen: { host: "127.0.0.1", port: 0 } },
-  };
+  const configs = { on: benchConfig(config, scratch, "on"), off: benchConfig(config, scratch, "off") };
   for (const one of Object.values(configs)) await setUp(one, stop);
   await using classifiers = await openConfiguredClassifiers(config);
   const engines = await step("Loading the models", () => openEngines(config, stop));
-  await using on = await open(configs.on, { engines, classifiers });
-  await using off = await open(configs.off, { engines, classifiers });
+  await using on = await openBenchAppliance(configs.on, { engines, classifiers });
+  await using off = await openBenchAppliance(configs.off, { engines, classifiers });
   const measured: Measured[] = [];
   await step("Measuring", async (progress) => {
     await measureRound(on.client, 1, 8, stop); // what only the first call pays is not measured
@@ -112,18 +120,6 @@ async function measure(config: Config, scratch: string, plan: Plan, stop: AbortS
     }
   });
   return measured;
-}
-
-async function open(config: Config, models: Models): Promise<AsyncDisposable & { client: ApiClient }> {
-  const appliance = await startAppliance(config, models, await testEgress(), new Events("silent"));
-  const client = new ApiClient(appliance.url, join(config.dataDir, "certs"), "app");
-  return {
-    client,
-    async [Symbol.asyncDispose]() {
-      client.close();
-      await appliance[Symbol.asyncDispose]();
-    },
-  };
 }
 
 interface Row {

@@ -53,7 +53,7 @@ Calls the running appliance over mutual TLS, as an application would, and prints
       ...(temperature === undefined ? {} : { temperature: temperatureFrom(temperature) }),
       ...(seed === undefined ? {} : { seed: wholeFrom("--seed", seed, 0) }),
     };
-    const client = new ApiClient(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
+    const client = ApiClient.installed(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
     try {
       return values.ready ? await askReady(client) : await print(client, body, values.json);
     } finally {

@@ -2,7 +2,8 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
-import { type IssuedCertificate, listIssued } from "../../certs/register.ts";
+import { authorities, newest } from "../../certs/authorities.ts";
+import { describe, type IssuedCertificate, listIssued } from "../../certs/register.ts";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
 import { readKeyPair } from "../key-pair.ts";
 import { type Check, examined } from "./check.ts";
@@ -21,9 +22,24 @@ export async function certificates(dir: string, names: readonly string[]): Promi
 function authority(dir: string): Check {
   const name = "certificates";
   readTlsMaterial(dir);
-  const keyFile = join(dir, "ca.key.pem");
-  if (existsSync(keyFile)) return { name, state: "ok", detail: dir };
-  return { name, state: "warn", detail: `${keyFile} is not here: fine when it is kept elsewhere, but issuing and revoking need it` };
+  const due = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].filter(
+    ({ certificate }) => describe(certificate, new Set()).renewAt.getTime() < Date.now(),
+  );
+  if (due.length > 0)
+    return {
+      name,
+      state: "warn",
+      detail: `${due.map(({ kind, number }) => `${kind}/${number}`).join(", ")} in the last third of its life: npx sallyport certs rotate --ca`,
+    };
+  const overlap = authorities(dir, "roots").length + authorities(dir, "issuing").length > 2;
+  const until = overlap ? "; older CAs count still: npx sallyport certs renew, then npx sallyport certs retire" : "";
+  const issuing = join(newest(dir, "issuing").dir, "key.pem");
+  if (existsSync(issuing)) return { name, state: overlap ? "warn" : "ok", detail: `${dir}${until}` };
+  return {
+    name,
+    state: "warn",
+    detail: `${issuing} is not here: fine when it is kept elsewhere, but issuing and revoking need it${until}`,
+  };
 }
 
 function server(dir: string, names: readonly string[]): Check {
@@ -35,8 +51,8 @@ function server(dir: string, names: readonly string[]): Check {
   const how = "npx sallyport certs rotate";
   if (differ.size > 0)
     return { name, state: "warn", detail: `${found}; tls.names and the certificate differ in ${[...differ].join(", ")}: ${how}` };
-  const newest = listIssued(dir).find((one) => one.kind === "server");
-  if (newest !== undefined && newest.renewAt.getTime() < Date.now())
+  const shownNow = listIssued(dir).find((one) => one.kind === "server");
+  if (shownNow !== undefined && shownNow.renewAt.getTime() < Date.now())
     return { name, state: "warn", detail: `${found}; in its last third: ${how}` };
   return { name, state: "ok", detail: found };
 }

@@ -8,6 +8,6 @@ export async function classifiers(config: Config): Promise<Check> {
   await using opened = await openConfiguredClassifiers(config);
   const problem = await selfTest(opened);
   if (problem !== undefined) return { name, state: "fail", detail: `${problem} Restore classifiers/ from the repository or the bundle.` };
-  const ids = [opened.injection, opened.delicate, opened.pii].map(({ model }) => model.id);
+  const ids = [opened.injection, opened.delicate, opened.pii, opened.embedding].map(({ model }) => model.id);
   return { name, state: "ok", detail: `${ids.join(", ")}: SHA-256 as described, self-test passed on ${config.classifiers.device}` };
 }

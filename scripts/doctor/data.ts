@@ -1,6 +1,8 @@
-import { existsSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { authorities } from "../../certs/authorities.ts";
 import { readAuditKeys, secretPath } from "../../server/audit/keys.ts";
+import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { CommandError } from "../command.ts";
 import { shellWord } from "../shell-word.ts";
@@ -8,8 +10,9 @@ import type { Check } from "./check.ts";
 
 export function keys(dataDir: string): Check {
   readAuditKeys(dataDir);
-  for (const file of [secretPath(dataDir), join(dataDir, "certs", "ca.key.pem"), join(dataDir, "certs", "server", "key.pem")])
-    refuseOpenKey(file);
+  const certs = join(dataDir, "certs");
+  const cas = [...authorities(certs, "roots"), ...authorities(certs, "issuing")].map(({ dir }) => join(dir, "key.pem"));
+  for (const file of [secretPath(dataDir), ...cas, join(certs, "server", "key.pem")]) refuseOpenKey(file);
   return { name: "keys", state: "ok", detail: `${secretPath(dataDir)}, for its owner only` };
 }
 
@@ -17,6 +20,43 @@ export function keys(dataDir: string): Check {
 export function refuseOpenKey(file: string): void {
   if (existsSync(file) && (statSync(file).mode & 0o077) !== 0)
     throw new CommandError(`${file} can be read by other users: chmod 600 ${shellWord(file)}`);
+}
+
+/** What others than its owner may see or change of a data directory. */
+export function modes(dataDir: string): Check {
+  const name = "file modes";
+  if (!existsSync(dataDir)) return { name, state: "ok", detail: "no data directory yet" };
+  const own = statSync(dataDir);
+  const user = process.getuid?.();
+  if (user !== undefined && user !== 0 && own.uid !== user)
+    throw new CommandError(`${dataDir} belongs to another user: chown -R ${user} ${shellWord(dataDir)}`);
+  const open = readdirSync(dataDir, { withFileTypes: true })
+    .filter((entry) => !entry.isSymbolicLink() && entry.name !== "certs")
+    .map((entry) => join(dataDir, entry.name))
+    .filter((path) => (statSync(path).mode & 0o022) !== 0);
+  const first = open[0];
+  if (first !== undefined)
+    throw new CommandError(`${open.join(", ")} can be changed by other users: chmod go-w ${open.map(shellWord).join(" ")}`);
+  if ((own.mode & 0o077) !== 0)
+    return { name, state: "warn", detail: `${dataDir} can be looked into by other users: chmod 700 ${shellWord(dataDir)}` };
+  return { name, state: "ok", detail: `${dataDir}, for its owner only` };
+}
+
+/** A clock that is wrong makes certificates fail, and entries of the log lie. */
+export function clock(dataDir: string): Check {
+  const name = "clock";
+  const now = new Date();
+  const detail = now.toISOString();
+  const last = existsSync(join(dataDir, "audit.db")) ? lastAt(dataDir) : undefined;
+  if (last !== undefined && new Date(last).getTime() > now.getTime() + 60_000)
+    throw new CommandError(`${detail} is before the last entry of the audit log (${last}): set the clock`);
+  const synchronised = existsSync("/run/systemd/timesync/synchronized") || existsSync("/run/chrony") || existsSync("/var/run/ntpd.pid");
+  if (synchronised) return { name, state: "ok", detail: `${detail}, kept by a time service` };
+  return {
+    name,
+    state: "warn",
+    detail: `${detail}; no time service is known here: see that something sets the clock (chrony, systemd-timesyncd, the host)`,
+  };
 }
 
 export function auditLog(dataDir: string): Check {

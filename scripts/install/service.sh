@@ -80,7 +80,7 @@ say_what_next() {
 Sallyport $(sed -n 's/^version //p' "$slot/BUNDLE") is installed and was ready. $how
   First call:    $prefix/sallyport call "Say hello."
   For clients:   $certs/ca.pem, and a certificate each: $prefix/sallyport certs issue NAME
-  Keep apart:    a backup of $data/keys/audit.key and $certs/ca.key.pem
+  Keep apart:    backups ($prefix/sallyport backup --help), and the root's key, $certs/roots/1/key.pem
   Configuration: $config/sallyport.yaml
   What to do when: $current/docs/install.md
 END

@@ -1,10 +1,12 @@
 import { createCipheriv, createHash, createHmac, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import Database from "better-sqlite3";
 import { type AuditDatabase, type Entry, type EntryKind, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
 import { genesisHead, HeadFile, readHead, standsBeside } from "./head.ts";
 import { type AuditKeys, readAuditKeys } from "./keys.ts";
+import { lockData } from "./lock.ts";
+import { finishKeyRotation } from "./rotate-key.ts";
+import { Usage } from "./usage.ts";
 
 /** With less room than this, in bytes, the next entry may fail. */
 const roomMin = 1 << 20;
@@ -12,18 +14,20 @@ const roomMin = 1 << 20;
 /** Writes the log. What `append` returns from is durable; what it throws on was not acknowledged to anybody. */
 export class AuditLog {
   readonly path: string;
+  readonly usage: Usage;
   readonly #keys: AuditKeys;
   readonly #database: AuditDatabase;
   readonly #head: HeadFile;
-  readonly #lock: Database.Database;
+  readonly #lock: Disposable;
   readonly #files: ReadonlyMap<string, number>;
   readonly #append: (kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => Entry;
 
-  private constructor(path: string, keys: AuditKeys, lock: Database.Database, database: AuditDatabase) {
+  private constructor(path: string, keys: AuditKeys, lock: Disposable, database: AuditDatabase) {
     this.path = path;
     this.#keys = keys;
     this.#lock = lock;
     this.#database = database;
+    this.usage = new Usage(database);
     const last = this.#database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
     const insert = this.#database.prepare<Entry>("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)");
     const store = this.#database.prepare<[string, Buffer]>("INSERT OR IGNORE INTO texts VALUES (?, ?)");
@@ -43,7 +47,8 @@ export class AuditLog {
   static open(dataDir: string, about: object): AuditLog {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     using opened = new DisposableStack();
-    const lock = opened.adopt(lockData(dataDir), (one) => one.close());
+    const lock = opened.use(lockData(dataDir));
+    finishKeyRotation(dataDir);
     const keys = readAuditKeys(dataDir);
     const path = join(dataDir, "audit.db");
     const database = opened.adopt(openAuditDatabase(path, keys.database), (one) => one.close());
@@ -95,7 +100,7 @@ export class AuditLog {
     } finally {
       this.#head.close();
       this.#database.close();
-      this.#lock.close();
+      this.#lock[Symbol.dispose]();
     }
   }
 
@@ -132,23 +137,6 @@ export class AuditLog {
       )
       .all();
     for (const { call } of open) this.append("settled", call, { outcome: "interrupted" });
-  }
-}
-
-/** A second service on the same data would settle the first one's calls. SQLite's file lock ends with the process, however it ends. */
-function lockData(dataDir: string): Database.Database {
-  const lock = new Database(join(dataDir, "service.lock"), { timeout: 0 });
-  try {
-    lock.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS held (x); COMMIT; BEGIN EXCLUSIVE");
-    return lock;
-  } catch (cause) {
-    lock.close();
-    const { code, message } = cause as { code?: string; message: string }; // SQLite's errors
-    if (code === "SQLITE_BUSY")
-      throw new Error(`Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`, { cause });
-    throw new Error(`${dataDir} can't be written (${message}). Make room, or give this user the right to write there.`, {
-      cause,
-    });
   }
 }
 

@@ -6,13 +6,25 @@ import type { Prompt } from "../pipeline/guard.ts";
 import type { Inspection } from "../pipeline/inspect.ts";
 import { Refusal } from "../pipeline/refusal.ts";
 import type { AuditLog } from "./audit-log.ts";
+import type { Quota, Reservation } from "./usage.ts";
+
+/** Room for what is put around a caller's texts: marks, the template, the operator's words. */
+const overheadTokens = 256;
 
 /** What is fixed before a call comes in. */
 export interface RecordContext {
   readonly policy: { readonly name: string; readonly sha256: string };
   /** Whether prompt and answer are stored, encrypted; otherwise only their keyed hashes are. */
   readonly storesText: boolean;
+  readonly quota?: Quota | undefined;
+  /** Models that the caller may ask; none named: all. */
+  readonly models?: readonly string[] | undefined;
+  /** How often an answer may be generated. */
+  readonly attemptsMax?: number;
 }
+
+/** A model that is asked; one that writes nothing has no context. */
+type Asked = Pick<Model, "id" | "sha256"> & Partial<Pick<Model, "contextTokens">>;
 
 export interface Settlement {
   readonly outcome: "answered" | "refused" | "failed" | "cancelled";
@@ -31,14 +43,23 @@ export class CallRecord {
   #answer = "";
   #firstTextMs: number | undefined;
   #call: string | undefined;
+  #reservation: Reservation | undefined;
 
   constructor(log: AuditLog, context: RecordContext) {
     this.#log = log;
     this.#context = context;
   }
 
-  received(call: Call, model: Model | undefined, asked: Inspection<Prompt>): void {
+  /** Throws a `Fault` when the caller may not ask this model or has used up its quota; then nothing is recorded. */
+  received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
     const { id, caller, endpoint, messages, endUser, stops, tokensMax, temperature, topP, seed } = call;
+    const { quota, models = [] } = this.#context;
+    if (model !== undefined && models.length > 0 && !models.includes(model.id))
+      throw new Fault("model_not_allowed", undefined, { param: "model" });
+    const reserved = this.#mostTokens(call, model);
+    const { usage } = this.#log;
+    if (quota === undefined) usage.uncounted(caller.name);
+    const reservation = quota && usage.reserve(caller.name, quota, reserved);
     const texts: Buffer[] = [];
     const body = {
       endpoint,
@@ -50,9 +71,16 @@ export class CallRecord {
       messages: messages.map(({ role, origin, passage }) => ({ role, origin, ...this.#keep(passage.text, texts) })),
       decision: asked.action,
       ...told(asked.findings),
+      reserved,
     };
-    this.#write(() => this.#log.append("received", id, body, texts));
+    try {
+      this.#write(() => this.#log.append("received", id, body, texts));
+    } catch (error) {
+      if (reservation !== undefined) usage.settle(reservation, 0, false);
+      throw error;
+    }
     this.#call = id;
+    this.#reservation = reservation;
   }
 
   judged(findings: readonly Finding[]): void {
@@ -83,7 +111,19 @@ export class CallRecord {
       firstTextMs: this.#firstTextMs && Math.round(this.#firstTextMs - this.#startedMs),
       totalMs: Math.round(performance.now() - this.#startedMs),
     };
+    if (this.#reservation !== undefined)
+      this.#log.usage.settle(this.#reservation, usage.promptTokens + usage.completionTokens, outcome !== "failed");
     this.#write(() => this.#log.append("settled", id, body, texts));
+  }
+
+  /** What a call may take at most: no tokenizer makes more tokens of a text than it has bytes. */
+  #mostTokens({ messages, tools, tokensMax }: Call, model: Asked | undefined): number {
+    if (model === undefined) return 0;
+    const texts = [...messages.map(({ passage }) => passage.text), tools === undefined ? "" : JSON.stringify(tools)];
+    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), overheadTokens);
+    if (model.contextTokens === undefined) return bytes;
+    const answer = Math.min(tokensMax ?? model.contextTokens, model.contextTokens);
+    return Math.min(bytes, model.contextTokens) + answer * (this.#context.attemptsMax ?? 1);
   }
 
   #keep(text: string, texts: Buffer[]): { chars: number; hmac: string; stored?: string } {

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { chmodSync } from "node:fs";
 import Database from "better-sqlite3";
 
-export type EntryKind = "started" | "received" | "settled" | "stopped";
+export type EntryKind = "started" | "received" | "settled" | "stopped" | "restored" | "rekeyed";
 
 /** One row of the log. `hash` covers every other column and the hash of the row before. */
 export interface Entry {
@@ -55,6 +55,8 @@ function prepare(database: AuditDatabase, path: string): void {
     CREATE TABLE IF NOT EXISTS entries (
       seq INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, call TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL
     ) STRICT;
+    CREATE INDEX IF NOT EXISTS entries_at ON entries (at);
+    CREATE INDEX IF NOT EXISTS entries_call ON entries (call);
     CREATE TABLE IF NOT EXISTS texts (sha256 TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
   `);
   for (const file of [path, `${path}-wal`, `${path}-shm`]) chmodSync(file, 0o600);

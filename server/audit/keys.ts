@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from "node:crypto";
+import { createHmac, createPrivateKey, type KeyObject, randomBytes } from "node:crypto";
 import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
@@ -12,7 +12,12 @@ export interface AuditKeys {
   readonly digest: Buffer;
   /** Authenticates the head of the chain, which is kept outside the database. */
   readonly head: Buffer;
+  /** Signs checkpoints and attestations (Ed25519), for those who shall check them without holding a secret. */
+  readonly signing: KeyObject;
 }
+
+/** What stands before 32 bytes of seed in an Ed25519 private key (RFC 8410 §7, PKCS #8). */
+const ed25519Prefix = Buffer.from("302e020100300506032b657004220420", "hex");
 
 /** Path of the secret inside a data directory. */
 export function secretPath(dataDir: string): string {
@@ -36,11 +41,20 @@ export function createAuditSecret(dataDir: string): void {
 export function readAuditKeys(dataDir: string): AuditKeys {
   const path = secretPath(dataDir);
   if (!existsSync(path)) throw new Error(missing(dataDir));
+  return deriveKeys(readSecret(path));
+}
+
+/** Throws a sentence when the file holds no secret. */
+export function readSecret(path: string): Buffer {
   const text = readFileSync(path, "utf8").trim();
   if (!/^[0-9a-f]{64}$/u.test(text)) throw new Error(`${path} is not a key of 64 hexadecimal digits. Restore it from a backup.`);
-  const secret = Buffer.from(text, "hex");
+  return Buffer.from(text, "hex");
+}
+
+export function deriveKeys(secret: Buffer): AuditKeys {
   const derive = (purpose: string): Buffer => createHmac("sha256", secret).update(`sallyport audit ${purpose}`).digest();
-  return { database: derive("database"), text: derive("text"), digest: derive("digest"), head: derive("head") };
+  const signing = createPrivateKey({ key: Buffer.concat([ed25519Prefix, derive("signing")]), type: "pkcs8", format: "der" });
+  return { database: derive("database"), text: derive("text"), digest: derive("digest"), head: derive("head"), signing };
 }
 
 function missing(dataDir: string): string {

@@ -3,6 +3,7 @@ import type { Gates } from "../pipeline/answer.ts";
 import type { Guard, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { waitForEnd } from "../pipeline/segment.ts";
 import type { PolicyRules } from "../policy/policy.ts";
+import { activeContentInAnswer } from "./active-content.ts";
 import { canaryDetector, newCanary, waitForCanary } from "./canary.ts";
 import { controlCharacters } from "./control-characters.ts";
 import { delicateInAnswer, delicateInPrompt } from "./delicate.ts";
@@ -12,6 +13,7 @@ import { invisibleText, openSequence } from "./invisible-text.ts";
 import { lengthOfPrompt } from "./length.ts";
 import { carryingLinks, waitForLink } from "./links.ts";
 import { loopInAnswer } from "./loop.ts";
+import { patternsInAnswer, topicPatterns } from "./patterns.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "./personal-data.ts";
 import { repetition } from "./repetition.ts";
 import { toolGate } from "./tool-calls.ts";
@@ -44,6 +46,7 @@ function atInput({ input }: PolicyRules, { injection, delicate, pii }: Classifie
     guards.push(promptGuard("repetition", "repetition", repetition({ repeatsMax: input.repetition.repeats_max })));
   }
   if (input.topics.length > 0) guards.push(promptGuard("topics", "topic", topicWords(input.topics)));
+  if (hasPatterns(input.topics)) guards.push(promptGuard("topics", "topic", topicPatterns(input.topics)));
   if (input.delicate !== "off") guards.push(delicateInPrompt(delicate, input.delicate));
   if (input.personal_data !== "off") guards.push(personalDataInPrompt(pii, input.personal_data));
   return guards;
@@ -59,8 +62,14 @@ function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canar
   if (canary !== undefined) guards.push(segmentGuard("canary", "canary", canaryDetector(canary), waitForCanary(canary)));
   if (output.repetition !== "off") guards.push(loopInAnswer({ repeatsMax: output.repetition.repeats_max }));
   if (output.topics.length > 0) guards.push(segmentGuard("topics", "topic", topicWords(output.topics), waitForWords(output.topics)));
+  if (hasPatterns(output.topics)) guards.push(patternsInAnswer(output.topics.filter(({ patterns }) => patterns.length > 0)));
+  if (output.active_content !== "off") guards.push(activeContentInAnswer(output.active_content));
   if (output.links !== "off") guards.push(segmentGuard("links", "links", carryingLinks(output.links), waitForLink));
   if (output.delicate !== "off") guards.push(delicateInAnswer(delicate, output.delicate));
   if (output.personal_data !== "off") guards.push(personalDataInAnswer(pii, output.personal_data));
   return guards;
+}
+
+function hasPatterns(topics: readonly { readonly patterns: readonly string[] }[]): boolean {
+  return topics.some(({ patterns }) => patterns.length > 0);
 }

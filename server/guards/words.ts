@@ -12,7 +12,8 @@ export interface Topic {
 const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
 
 /** Finds the words of topics, whole words only. */
-export function topicWords(topics: readonly Topic[]): Detector {
+export function topicWords(all: readonly Topic[]): Detector {
+  const topics = all.filter(({ words }) => words.length > 0);
   const expressions = topics.map(
     ({ words }) => new RegExp(`(?<![\\p{L}\\p{N}])(?:${words.map(expressionOf).join("|")})(?![\\p{L}\\p{N}])`, "giu"),
   );

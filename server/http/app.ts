@@ -1,6 +1,8 @@
 import { randomUUID } from "node:crypto";
+import type { TLSSocket } from "node:tls";
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from "express";
 import helmet from "helmet";
+import type { Identity } from "../../certs/identity.ts";
 import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
@@ -12,11 +14,8 @@ import type { Policies } from "../policy/policies.ts";
 import { allow, identify } from "./caller.ts";
 import { replyTo } from "./error-body.ts";
 import { jsonBody } from "./json-body.ts";
-import { chatCompletions } from "./routes/chat-completions.ts";
-import { guardCheck } from "./routes/guard-check.ts";
-import { alive, ready } from "./routes/health.ts";
-import { listModels, oneModel } from "./routes/models.ts";
-import { moderations } from "./routes/moderations.ts";
+import type { Operation } from "./operation.ts";
+import { operationsOf } from "./operations.ts";
 import { ClientGone, type RunningCalls } from "./running-calls.ts";
 
 /** What the routes need; made once by `startAppliance`. */
@@ -33,22 +32,16 @@ export interface Service {
   readonly running: RunningCalls;
   readonly events: Events;
   readonly startedAt: number;
-  readonly isRevoked: (serial: string) => boolean;
+  readonly identityOf: (socket: TLSSocket) => Identity;
 }
 
 export function createApp(service: Service): Express {
   const app = express();
   app.disable("x-powered-by").disable("etag").set("query parser", false).enable("case sensitive routing");
-  app.use(helmet(), observe(service.events), identify(service.isRevoked));
-  const body = jsonBody({ bytesMax: service.limits.body_bytes_max, depthMax: service.limits.json_depth_max });
-
-  route(app, "/healthz", { GET: [alive] });
-  route(app, "/readyz", { GET: [ready(service)] });
-  route(app, "/v1/models", { GET: [allow("app", "operator"), listModels(service)] });
-  route(app, "/v1/models/:id", { GET: [allow("app", "operator"), oneModel(service)] });
-  route(app, "/v1/chat/completions", { POST: [allow("app", "operator"), ...body, chatCompletions(service)] });
-  route(app, "/v1/moderations", { POST: [allow("app", "operator"), ...body, moderations(service)] });
-  route(app, "/v1/guard/check", { POST: [allow("app", "operator"), ...body, guardCheck(service)] });
+  app.use(helmet(), observe(service.events), identify(service.identityOf));
+  const readBody = jsonBody({ bytesMax: service.limits.body_bytes_max, depthMax: service.limits.json_depth_max });
+  const byPath = Object.entries(Object.groupBy(operationsOf(service), ({ path }) => path));
+  for (const [path, operations = []] of byPath) mount(app, path, operations, readBody);
 
   app.use(() => {
     throw new Fault("not_found");
@@ -57,11 +50,15 @@ export function createApp(service: Service): Express {
   return app;
 }
 
-function route(app: Express, path: string, methods: { GET?: RequestHandler[]; POST?: RequestHandler[] }): void {
-  if (methods.GET) app.get(path, ...methods.GET);
-  if (methods.POST) app.post(path, ...methods.POST);
-  const allowed = [...(methods.GET ? ["GET", "HEAD"] : []), ...(methods.POST ? ["POST"] : [])].join(", ");
-  app.all(path, () => {
+function mount(app: Express, path: string, operations: readonly Operation[], readBody: readonly RequestHandler[]): void {
+  const route = app.route(path.replaceAll(/\{(\w+)\}/gu, ":$1"));
+  for (const { method, roles, body, handle } of operations) {
+    const handlers = [...(roles === undefined ? [] : [allow(...roles)]), ...(body === undefined ? [] : readBody), handle];
+    if (method === "GET") route.get(...handlers);
+    else route.post(...handlers);
+  }
+  const allowed = operations.map(({ method }) => (method === "GET" ? "GET, HEAD" : method)).join(", ");
+  route.all(() => {
     throw new Fault("method_not_allowed", undefined, { headers: { Allow: allowed } });
   });
 }

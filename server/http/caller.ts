@@ -1,15 +1,13 @@
 import type { TLSSocket } from "node:tls";
 import type { NextFunction, Request, RequestHandler, Response } from "express";
-import { identityOf, type Role } from "../../certs/identity.ts";
+import type { Identity, Role } from "../../certs/identity.ts";
 import { Fault } from "../fault.ts";
 import type { Caller } from "../pipeline/call.ts";
 
 /** Who calls, from the certificate alone: no header is believed. Checked on every request, since a connection outlives what was true when it began. */
-export function identify(isRevoked: (serial: string) => boolean): RequestHandler {
+export function identify(identityOf: (socket: TLSSocket) => Identity): RequestHandler {
   return (request: Request, response: Response, next: NextFunction) => {
-    const { name, role, serial, notAfter } = identity(request.socket as TLSSocket); // an https server has no other sockets
-    if (isRevoked(serial) || notAfter.getTime() < Date.now()) throw new Fault("identity_refused");
-    response.locals.caller = { name, role, serial } satisfies Caller;
+    response.locals.caller = callerBy(identityOf, request.socket as TLSSocket); // an https server has no other sockets
     next();
   };
 }
@@ -26,9 +24,10 @@ export function allow(...roles: readonly Role[]): RequestHandler {
   };
 }
 
-function identity(socket: TLSSocket): ReturnType<typeof identityOf> {
+function callerBy(identityOf: (socket: TLSSocket) => Identity, socket: TLSSocket): Caller {
   try {
-    return identityOf(socket.getPeerCertificate());
+    const { name, role, serial } = identityOf(socket);
+    return { name, role, serial };
   } catch (cause) {
     throw new Fault("identity_refused", undefined, { cause });
   }

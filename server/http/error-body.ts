@@ -28,7 +28,9 @@ export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } 
   if (error instanceof EngineFault && error.code === "engine_unavailable")
     return { ...fault(error.code, faults[error.code][2]), bug: true };
   if (error instanceof EngineFault) {
-    return fault(error.code, error.message, paramOf[error.code], error.code === "queue_full" ? { "Retry-After": "5" } : {});
+    const { queue } = error;
+    const headers = queue && { "Retry-After": String(Math.ceil(queue.retryAfterMs / 1000)), "X-Queue-Position": String(queue.position) };
+    return fault(error.code, error.message, paramOf[error.code], headers);
   }
   if (isRefusedByExpress(error)) return fault("not_found", faults.not_found[2]);
   return { ...fault("internal_error", faults.internal_error[2]), bug: true };

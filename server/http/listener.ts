@@ -1,9 +1,12 @@
+import type { X509Certificate } from "node:crypto";
 import type { RequestListener } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
+import { type Identity, identityByRule, identityOf } from "../../certs/identity.ts";
 import { revokedSerials } from "../../certs/register.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
+import type { Config } from "../config.ts";
 import type { Events } from "../events.ts";
 
 const checkEveryMs = 500;
@@ -13,7 +16,7 @@ const handshakesMax = 256;
 
 interface ListenerSettings {
   readonly certsDir: string;
-  readonly versionMin: "TLSv1.2" | "TLSv1.3";
+  readonly tls: Config["tls"];
   readonly connectionsMax: number;
 }
 
@@ -25,11 +28,12 @@ export class Listener {
   readonly server: Server;
   readonly #settings: ListenerSettings;
   readonly #events: Events;
-  readonly #sockets = new Set<TLSSocket>();
+  readonly #sockets = new Map<TLSSocket, X509Certificate>();
   /** Connections that have not ended their handshake, by whom they come from. */
   readonly #shakingHands = new Map<string, Socket>();
   readonly #check: NodeJS.Timeout;
   #material: TlsMaterial;
+  #issuers = new WeakMap<X509Certificate, "ours" | "foreign" | "unknown">();
   #revoked: ReadonlySet<string>;
   #complaint = "";
 
@@ -56,7 +60,13 @@ export class Listener {
     });
     this.server.on("secureConnection", (socket: TLSSocket) => this.#connected(socket));
     this.server.on("tlsClientError", (error: NodeJS.ErrnoException) => events.tlsRefused({ code: error.code ?? "unknown" }));
-    this.#check = setInterval(() => this.#reload(), checkEveryMs).unref();
+    this.#check = setInterval(() => this.#look(), checkEveryMs).unref();
+  }
+
+  /** Takes up changed files, and looks at the clock. */
+  #look(): void {
+    this.#reload();
+    if (this.#settings.tls.expired_streams === "end") this.#endExpired();
   }
 
   /** Takes up changed certificate files. Files that do not fit together are refused, and the old ones stay; revocations count all the same. */
@@ -68,6 +78,7 @@ export class Listener {
       if (material.fingerprint === this.#material.fingerprint) return;
       this.server.setSecureContext(contextOf(material, this.#settings));
       this.#material = material;
+      this.#issuers = new WeakMap();
       this.#events.tlsChanged();
     } catch (error) {
       const complaint = (error as Error).message;
@@ -76,8 +87,11 @@ export class Listener {
     }
   }
 
-  isRevoked(serial: string): boolean {
-    return this.#revoked.has(serial);
+  /** Who is at the other end, asked at every request: a connection outlives what was true when it began. Throws when it is nobody who may call now. */
+  identityOf(socket: TLSSocket): Identity {
+    const certificate = this.#sockets.get(socket) ?? socket.getPeerX509Certificate();
+    if (certificate === undefined || this.#refuses(certificate)) throw new Error("The certificate does not count any more.");
+    return this.#issuerOf(certificate) === "ours" ? identityOf(certificate) : identityByRule(certificate, this.#settings.tls.identities);
   }
 
   async close(): Promise<void> {
@@ -96,32 +110,55 @@ export class Listener {
     const revoked = revokedSerials(this.#settings.certsDir);
     if (revoked.size === this.#revoked.size && revoked.isSubsetOf(this.#revoked)) return;
     this.#revoked = revoked;
-    const ended = [...this.#sockets].filter((socket) => this.#refuses(socket));
-    for (const socket of ended) socket.destroy();
+    const ended = [...this.#sockets].filter(([, { serialNumber }]) => revoked.has(serialNumber));
+    for (const [socket] of ended) socket.destroy();
     this.#events.revocationsChanged({ revoked: revoked.size, ended: ended.length });
+  }
+
+  #endExpired(): void {
+    for (const [socket, certificate] of this.#sockets) if (isExpired(certificate)) socket.destroy();
   }
 
   #connected(socket: TLSSocket): void {
     this.#shakingHands.delete(originOf(socket));
-    // A resumed session skips the checks against the revocation list and the clock.
-    if (this.#refuses(socket) || this.#sockets.size >= this.#settings.connectionsMax) {
+    const certificate = socket.getPeerX509Certificate();
+    // A resumed session skips the checks against the revocation lists and the clock.
+    if (certificate === undefined || this.#refuses(certificate) || this.#sockets.size >= this.#settings.connectionsMax) {
       socket.destroy();
       return;
     }
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, certificate);
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
-  #refuses(socket: TLSSocket): boolean {
-    const { serialNumber, valid_to: validTo } = socket.getPeerCertificate();
-    return this.isRevoked(serialNumber) || new Date(validTo).getTime() < Date.now();
+  /** Revoked, expired, or issued by a CA that was retired since. */
+  #refuses(certificate: X509Certificate): boolean {
+    return this.#issuerOf(certificate) === "unknown" || this.#revoked.has(certificate.serialNumber) || isExpired(certificate);
   }
+
+  /** Verified once for each certificate and set of files. */
+  #issuerOf(certificate: X509Certificate): "ours" | "foreign" | "unknown" {
+    const known = this.#issuers.get(certificate);
+    if (known !== undefined) return known;
+    const { issuing, foreign } = this.#material;
+    const found = isIssuedBy(issuing, certificate) ? "ours" : isIssuedBy(foreign, certificate) ? "foreign" : "unknown";
+    this.#issuers.set(certificate, found);
+    return found;
+  }
+}
+
+function isIssuedBy(issuers: readonly X509Certificate[], certificate: X509Certificate): boolean {
+  return issuers.some((one) => certificate.checkIssued(one) && certificate.verify(one.publicKey));
+}
+
+function isExpired({ validTo }: X509Certificate): boolean {
+  return new Date(validTo).getTime() < Date.now();
 }
 
 function originOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort}`;
 }
 
-function contextOf({ ca, crl, cert, key }: TlsMaterial, { versionMin }: ListenerSettings) {
-  return { ca, crl, cert, key, minVersion: versionMin };
+function contextOf({ ca, crl, cert, key }: TlsMaterial, { tls }: ListenerSettings) {
+  return { ca, crl: [...crl], cert, key, minVersion: tls.version_min };
 }

@@ -14,7 +14,7 @@ export interface Caller {
 export interface Call {
   readonly id: string;
   readonly caller: Caller;
-  readonly endpoint: "chat.completions" | "guard.check";
+  readonly endpoint: "chat.completions" | "completions" | "embeddings" | "guard.check";
   readonly messages: readonly Message[];
   readonly stops: readonly string[];
   /** Functions that the answer may call. */
@@ -33,6 +33,8 @@ export interface Call {
 
 export interface Usage {
   readonly promptTokens: number;
+  /** Of the prompt's, those that were not computed again. */
+  readonly cachedTokens: number;
   readonly completionTokens: number;
 }
 

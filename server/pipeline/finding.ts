@@ -1,5 +1,5 @@
 import type { Origin } from "./guard.ts";
-import type { Span } from "./passage.ts";
+import type { OriginalSpan } from "./passage.ts";
 
 /** What a guard found. Never holds the matched text. */
 export interface Finding {
@@ -9,7 +9,7 @@ export interface Finding {
   readonly score: number;
   readonly threshold: number;
   /** In the original text of the message, or of the answer. */
-  readonly span: Span;
+  readonly span: OriginalSpan;
   /** Index of the message; absent for an answer. */
   readonly message?: number;
   /** Where the message comes from; absent for an answer. */

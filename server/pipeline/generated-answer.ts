@@ -75,11 +75,12 @@ function fits(text: string, schema: JsonSchema): boolean {
 export class Meter {
   reason: FinishReason = "stop";
   #promptTokens = 0;
+  #cachedTokens = 0;
   #completionTokens = 0;
   #calls: ToolCall[] = [];
 
   get usage(): Usage {
-    return { promptTokens: this.#promptTokens, completionTokens: this.#completionTokens };
+    return { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: this.#completionTokens };
   }
 
   /** The calls of the answer whose text was read last. */
@@ -90,8 +91,10 @@ export class Meter {
   async *texts(events: AsyncIterable<EngineEvent>): AsyncGenerator<string> {
     this.#calls = [];
     for await (const event of events) {
-      if (event.type === "prompt") this.#promptTokens = event.tokens;
-      else if (event.type === "end") this.reason = event.reason;
+      if (event.type === "prompt") {
+        this.#promptTokens = event.tokens;
+        this.#cachedTokens = event.cached;
+      } else if (event.type === "end") this.reason = event.reason;
       else {
         this.#completionTokens += event.tokens;
         if (event.type === "call") this.#calls.push(event.call);
@@ -101,14 +104,15 @@ export class Meter {
   }
 }
 
-/** What the engine needs, and nothing else of the call: no text from before the gate, no name. */
+/** What the engine needs, and nothing else of the call: no text from before the gate. */
 function generationOf(
-  { call: { tokensMax, temperature, topP, seed: first, tools, schema }, gates, prompt }: Judging,
+  { call: { endpoint, caller, tokensMax, temperature, topP, seed: first, tools, schema }, gates, prompt }: Judging,
   { attempt, refusal }: { attempt: number; refusal: Refusal | undefined },
 ): Generation {
   const seed = first === undefined ? undefined : first + attempt - 1;
   return {
-    turns: turnsOf(prompt, gates, refusal),
+    ...(endpoint === "completions" ? { turns: [], text: textOf(prompt) } : { turns: turnsOf(prompt, gates, refusal) }),
+    identity: caller.name,
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(tokensMax === undefined ? {} : { tokensMax }),
@@ -116,4 +120,9 @@ function generationOf(
     ...(topP === undefined ? {} : { topP }),
     ...(seed === undefined ? {} : { seed }),
   };
+}
+
+/** A text to go on with has no place for a note or a mark of ours. */
+function textOf({ messages }: Judging["prompt"]): string {
+  return messages.map(({ passage }) => passage.text).join("");
 }

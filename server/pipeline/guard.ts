@@ -16,6 +16,8 @@ export interface Message {
   readonly passage: Passage;
   /** Name of the function whose arguments the text is. */
   readonly called?: string;
+  /** Parts of a file that are no text, and are neither judged nor read by the model. */
+  readonly unread?: readonly string[];
 }
 
 /** Whether a message is data from outside, which gives no orders. */

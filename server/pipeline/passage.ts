@@ -10,12 +10,18 @@ export interface Edit {
   readonly replacement: string;
 }
 
-/** A stretch of the text: `length` units at `start`, which stood in the original at `originalStart`, `originalLength` units long. */
+/** A span of an original. `part`: of what it counts the offsets, and what stood there, where that is not the text of the message itself. */
+export interface OriginalSpan extends Span {
+  readonly part?: string;
+}
+
+/** A stretch of the text: `length` units at `start`, which stood in the original, or a part of it, at `originalStart`, `originalLength` units long. */
 interface Run {
   readonly start: number;
   readonly length: number;
   readonly originalStart: number;
   readonly originalLength: number;
+  readonly part?: string;
 }
 
 /** A text that remembers where each of its characters stood before the guards rewrote it. */
@@ -27,6 +33,34 @@ export interface Passage {
 /** `offset`: where `text` begins in the original, when it is a part of something longer. */
 export function passage(text: string, offset = 0): Passage {
   return { text, runs: [{ start: 0, length: text.length, originalStart: offset, originalLength: text.length }] };
+}
+
+/** One text of several, with `separator` between them. */
+export function joined(passages: readonly Passage[], separator: string): Passage {
+  let text = "";
+  const runs: Run[] = [];
+  for (const one of passages) {
+    const first = one.runs[0];
+    if (runs.length > 0 && separator !== "") {
+      const { originalStart, part } = first ?? { originalStart: 0 };
+      runs.push({
+        start: text.length,
+        length: separator.length,
+        originalStart,
+        originalLength: 0,
+        ...(part === undefined ? {} : { part }),
+      });
+      text += separator;
+    }
+    for (const run of one.runs) runs.push({ ...run, start: run.start + text.length });
+    text += one.text;
+  }
+  return { text, runs };
+}
+
+/** A passage whose offsets count in `part`; a part that it names itself stands behind. */
+export function within(part: string, { text, runs }: Passage): Passage {
+  return { text, runs: runs.map((run) => ({ ...run, part: run.part === undefined ? part : `${part}, ${run.part}` })) };
 }
 
 /** Applies `edits`, which must not overlap. One pass over text and runs. */
@@ -53,6 +87,7 @@ export function rewrite(source: Passage, edits: readonly Edit[]): Passage {
       length: replacement.length,
       originalStart: original.start,
       originalLength: original.end - original.start,
+      ...(original.part === undefined ? {} : { part: original.part }),
     });
     text += replacement;
     taken = span.end;
@@ -61,19 +96,29 @@ export function rewrite(source: Passage, edits: readonly Edit[]): Passage {
   return { text, runs };
 }
 
-/** Where `span` of the rewritten text stood in the original; a replacement stands for the whole of what it replaced. */
-export function spanInOriginal(source: Passage, span: Span): Span {
+/**
+ * Where `span` of the rewritten text stood in the original; a replacement stands for the whole of what it replaced. Of several parts it is the one in which
+ * it begins; what was read in another order stands for all between.
+ */
+export function spanInOriginal(source: Passage, span: Span): OriginalSpan {
   const { runs } = source;
   const from = runAt(runs, span.start);
-  const [first, last] = [runs[from], runs[runAt(runs, span.end - 1)] ?? runs.at(-1)];
-  if (first === undefined || last === undefined || first.start >= span.end) {
-    const before = runs[from - 1];
-    const at = before === undefined ? (runs[0]?.originalStart ?? 0) : before.originalStart + before.originalLength;
-    return { start: at, end: at };
+  const first = runs[from];
+  if (first === undefined || first.start >= span.end) {
+    const { part, ...before } = runs[from - 1] ?? { originalStart: runs[0]?.originalStart ?? 0, originalLength: 0, part: runs[0]?.part };
+    const at = before.originalStart + before.originalLength;
+    return { start: at, end: at, ...(part === undefined ? {} : { part }) };
   }
-  const head = originalOf(first, Math.max(first.start, span.start), first.start + first.length);
-  const tail = originalOf(last, last.start, Math.min(last.start + last.length, span.end));
-  return { start: head.originalStart, end: tail.originalStart + tail.originalLength };
+  let [start, end] = [Number.POSITIVE_INFINITY, 0];
+  for (let index = from; index < runs.length; index += 1) {
+    const run = runs[index];
+    if (run === undefined || run.start >= span.end) break;
+    if (run.part !== first.part) continue;
+    const stood = originalOf(run, Math.max(run.start, span.start), Math.min(run.start + run.length, span.end));
+    start = Math.min(start, stood.originalStart);
+    end = Math.max(end, stood.originalStart + stood.originalLength);
+  }
+  return { start, end, ...(first.part === undefined ? {} : { part: first.part }) };
 }
 
 /** Index of the first run that ends after `offset`; the number of runs when none does. Runs are in order, without gaps. */
@@ -89,9 +134,12 @@ function runAt(runs: readonly Run[], offset: number): number {
   return low;
 }
 
-function originalOf(run: Run, start: number, end: number): { originalStart: number; originalLength: number } {
+function originalOf({ part, ...run }: Run, start: number, end: number): Pick<Run, "originalStart" | "originalLength" | "part"> {
   const replaced = run.length !== run.originalLength;
-  return replaced
-    ? { originalStart: run.originalStart, originalLength: run.originalLength }
-    : { originalStart: run.originalStart + start - run.start, originalLength: end - start };
+  return {
+    ...(part === undefined ? {} : { part }),
+    ...(replaced
+      ? { originalStart: run.originalStart, originalLength: run.originalLength }
+      : { originalStart: run.originalStart + start - run.start, originalLength: end - start }),
+  };
 }

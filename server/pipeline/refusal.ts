@@ -14,6 +14,7 @@ export const refusals = {
   tool_call: "The answer called a function in a way that this service's policy, or the function's own schema, does not allow.",
   tool_confirmation: "The answer calls a function that acts, after text from outside was read. Confirm the call, or leave it.",
   schema: "The answer did not fit the schema that was asked for.",
+  active_content: "The answer held code that would run where it is shown.",
   personal_data: "The text holds personal data that this service's policy does not let pass. Remove it.",
 } as const;
 

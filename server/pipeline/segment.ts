@@ -1,5 +1,5 @@
 import type { Segment } from "./guard.ts";
-import { passage } from "./passage.ts";
+import { passage, type Span } from "./passage.ts";
 
 /** From which index of `text` on it must wait, because with more text it may become part of something that is judged whole. */
 export type Wait = (text: string) => number;
@@ -95,6 +95,17 @@ function firstSentence(text: string): number | undefined {
   if (text.length <= sentenceCharsMax) return undefined;
   const space = text.lastIndexOf(" ", sentenceCharsMax - 1);
   return space <= 0 ? sentenceCharsMax : space + 1;
+}
+
+/** The sentences of a text, as an answer is cut into them. */
+export function sentencesOf(text: string): Span[] {
+  const spans: Span[] = [];
+  for (let start = 0; start < text.length; ) {
+    const end = start + (firstSentence(text.slice(start, start + sentenceCharsMax + 1)) ?? text.length - start);
+    spans.push({ start, end });
+    start = end;
+  }
+  return spans;
 }
 
 /** Where the first of `stops` begins. */

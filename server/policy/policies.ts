@@ -73,7 +73,12 @@ class PolicySet {
   constructor(path: string, classifiers: Classifiers) {
     const judging = (policy: Policy): Judging => ({
       gates: gatesOf(policy, classifiers),
-      recordContext: { policy: { name: policy.name, sha256: policy.sha256 }, storesText: policy.audit.text === "encrypted" },
+      recordContext: {
+        policy: { name: policy.name, sha256: policy.sha256 },
+        storesText: policy.audit.text === "encrypted",
+        attemptsMax: policy.attempts_max,
+        ...(policy.quota === "off" ? {} : { quota: policy.quota, models: policy.quota.models }),
+      },
     });
     this.main = this.#read(path);
     this.#default = judging(this.main);

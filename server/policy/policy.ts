@@ -4,6 +4,7 @@ import { z } from "zod";
 import { labels, patternLabels } from "../../classifiers/classifier.ts";
 import type { JsonSchema } from "../../models/engine.ts";
 import { checkedYaml, readText } from "../checked-yaml.ts";
+import { wrongWith } from "../guards/patterns.ts";
 import { misfitOf, SchemaError } from "../json-schema.ts";
 import { refusalCodes } from "../pipeline/refusal.ts";
 
@@ -27,21 +28,44 @@ const injection = z.union([
   }),
 ]);
 const delicate = z.union([off, z.strictObject({ action: z.enum(["block", "shadow"]).default("shadow"), threshold: share.optional() })]);
+const pattern = z
+  .string()
+  .min(1)
+  .max(500)
+  .superRefine((source, context) => {
+    const wrong = wrongWith(source);
+    if (wrong !== undefined) context.addIssue({ code: "custom", message: wrong });
+  });
 const topics = z
   .array(
-    z.strictObject({
-      label: z.string().regex(/^[A-Z][A-Z0-9_]{0,39}$/u, "is not a label: capitals, digits and underscores"),
-      words: z.array(z.string().trim().min(2).max(100)).min(1).max(1_000),
-      action: z.enum(["block", "mask", "shadow"]).default("block"),
-    }),
+    z
+      .strictObject({
+        label: z.string().regex(/^[A-Z][A-Z0-9_]{0,39}$/u, "is not a label: capitals, digits and underscores"),
+        words: z.array(z.string().trim().min(2).max(100)).max(1_000).default([]),
+        patterns: z.array(pattern).max(100).default([]),
+        action: z.enum(["block", "mask", "shadow"]).default("block"),
+      })
+      .refine(({ words, patterns }) => words.length + patterns.length > 0, "has neither `words` nor `patterns`"),
   )
   .max(100)
   .default([]);
+const activeContent = z.union([off, z.strictObject({ action: z.enum(["mask", "block", "shadow"]).default("mask") })]);
 const links = z.union([
   off,
   z.strictObject({
     action: z.enum(["mask", "block", "shadow"]).default("mask"),
     hosts: z.array(z.string().regex(/^(?:\*\.)?[a-z0-9.-]{1,253}$/u, "is not a host name")).default([]),
+  }),
+]);
+
+const quota = z.union([
+  off,
+  z.strictObject({
+    window: z.enum(["hour", "day", "month"]).default("day"),
+    requests_max: z.int().min(1).optional(),
+    tokens_max: z.int().min(1).optional(),
+    streams_max: z.int().min(1).optional(),
+    models: z.array(z.string().min(1)).min(1).optional(),
   }),
 ]);
 
@@ -60,6 +84,8 @@ export const policySchema = z.strictObject({
     .array(z.strictObject({ names: z.array(z.string().min(1).max(100)).min(1), policy: z.string().min(1) }))
     .max(100)
     .default([]),
+  /** What each caller under this policy may use. */
+  quota: quota.default("off"),
   attempts_max: z.int().min(1).max(5).default(2),
   input: z
     .strictObject({
@@ -82,6 +108,7 @@ export const policySchema = z.strictObject({
       canary: z.union([off, z.strictObject({})]).prefault({}),
       repetition: z.union([off, z.strictObject({ repeats_max: z.int().min(2).default(20) })]).prefault({}),
       topics,
+      active_content: activeContent.prefault({}),
       links: links.prefault({}),
       delicate: delicate.prefault({}),
       personal_data: personalData.prefault({}),

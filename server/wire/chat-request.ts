@@ -5,6 +5,7 @@ import { misfitOf, SchemaError } from "../json-schema.ts";
 import type { Call } from "../pipeline/call.ts";
 import { Refusal } from "../pipeline/refusal.ts";
 import { documentsSchema, functionName, messageSchema, messagesOf } from "./messages.ts";
+import { samplingOf, samplingShape, streamShape } from "./sampling.ts";
 
 export const jsonSchema = z.record(z.string(), z.unknown());
 const toolSchema = z.strictObject({
@@ -23,12 +24,8 @@ export const chatRequestSchema = z.strictObject({
   messages: z.array(messageSchema).min(1),
   /** Ours: texts from outside that the answer is to be found in. */
   documents: documentsSchema.optional(),
-  stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
-  stop: z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)]).nullish(),
-  seed: z.int().nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
+  ...streamShape,
+  ...samplingShape,
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   user: z.string().max(512).optional(),
@@ -61,17 +58,18 @@ export const chatRequestSchema = z.strictObject({
     ])
     .nullish(),
   // Honoured in the one way that asks for nothing.
-  n: z.literal(1, "only one answer a call is supported").nullish(),
-  presence_penalty: z.literal(0, "penalties are not supported").nullish(),
-  frequency_penalty: z.literal(0, "penalties are not supported").nullish(),
   logprobs: z.literal(false, "log probabilities are not supported").nullish(),
 });
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
 
 /** `offers`: whether the caller's policy lets the model hear of a function. */
-export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "caller">, offers: (tool: string) => boolean): Call {
-  const { stop, seed, temperature, top_p: topP, user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
+export async function callOf(
+  request: ChatRequest,
+  { id, caller }: Pick<Call, "id" | "caller">,
+  offers: (tool: string) => boolean,
+): Promise<Call> {
+  const { user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
@@ -85,15 +83,12 @@ export function callOf(request: ChatRequest, { id, caller }: Pick<Call, "id" | "
     id,
     caller,
     endpoint: "chat.completions",
-    messages: messagesOf(request.messages, request.documents),
-    stops: typeof stop === "string" ? [stop] : (stop ?? []),
+    messages: await messagesOf(request.messages, request.documents),
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(request.tool_confirmations === undefined ? {} : { confirmations: request.tool_confirmations }),
+    ...samplingOf(request),
     ...(tokensMax == null ? {} : { tokensMax }),
-    ...(temperature == null ? {} : { temperature }),
-    ...(topP == null ? {} : { topP }),
-    ...(seed == null ? {} : { seed }),
     ...(endUser === undefined ? {} : { endUser }),
   };
 }

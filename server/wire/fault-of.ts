@@ -3,11 +3,11 @@ import { Fault } from "../fault.ts";
 
 type Issue = z.core.$ZodIssue;
 
-/** Parameters that the vendor documents for chat completions and this service does not honour yet. */
+/** Parameters that vendors document and this service does not honour, at one path at least. */
 const knownParameters = new Set(
   `audio frequency_penalty function_call functions logit_bias logprobs metadata modalities moderation n parallel_tool_calls prediction presence_penalty
   prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier service_tier store tool_choice tools top_logprobs
-  verbosity web_search_options name tool_calls tool_call_id`.split(/\s+/u),
+  verbosity web_search_options include_obfuscation best_of echo suffix dimensions custom name tool_calls tool_call_id`.split(/\s+/u),
 );
 
 /** The first thing that is wrong with a body, named by its parameter; never quotes a value. */

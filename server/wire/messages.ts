@@ -1,22 +1,22 @@
 import { z } from "zod";
+import { UnreadableDocument } from "../documents/document.ts";
+import { readDocument } from "../documents/read-document.ts";
 import { Fault } from "../fault.ts";
 import type { Message, Origin } from "../pipeline/guard.ts";
-import { passage } from "../pipeline/passage.ts";
+import { joined, passage, within } from "../pipeline/passage.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
-/** A text file, as OpenAI's clients send one: `data:text/plain;base64,…`. */
+/** A file, as OpenAI's clients send one: `data:text/html;base64,…`. */
 export const filePart = z.strictObject({
   type: z.literal("file"),
   file: z.strictObject({
     filename: z.string().max(255).optional(),
     file_data: z
       .string()
-      .regex(
-        /^data:(?:text\/[a-z.+-]+|application\/(?:json|xml|yaml))(?:;charset=utf-8)?;base64,/iu,
-        "only text files are supported, as a base64 data URL",
-      ),
+      .regex(/^data:[a-z]+\/[\w.+-]{1,100}(?:;charset=[\w.:-]{1,60})?;base64,/iu, "a file is a base64 data URL with a media type"),
   }),
 });
+type FilePart = z.infer<typeof filePart>;
 const text = z.union([z.string(), z.array(textPart, "only parts of type `text` are supported").min(1)]);
 export const userPart = z.discriminatedUnion("type", [textPart, filePart], "only parts of type `text` and `file` are supported");
 const parts = z.array(userPart).min(1);
@@ -55,20 +55,46 @@ export function checkCount(messages: readonly WireMessage[], messagesMax: number
 }
 
 /** Messages of a request; documents and files become messages of their own, before the one that they go with. `userOrigin`: what the text of a user message is taken for. */
-export function messagesOf(wire: readonly WireMessage[], documents: WireDocuments = [], userOrigin: Origin = "user"): Message[] {
+export async function messagesOf(
+  wire: readonly WireMessage[],
+  documents: WireDocuments = [],
+  { userOrigin = "user", param = "messages" }: { userOrigin?: Origin; param?: string } = {},
+): Promise<Message[]> {
   const asking = wire.findLastIndex(({ role }) => role === "user");
-  return wire.flatMap((message, index) => {
-    const files =
-      message.role === "user" && Array.isArray(message.content)
-        ? message.content.flatMap((part) => (part.type === "file" ? [fileText(part, index)] : []))
-        : [];
-    const outside = [...(index === Math.max(0, asking) ? documents.map(documentText) : []), ...files];
-    return [
-      ...outside.map((one): Message => ({ role: "user", index, origin: "document", passage: passage(one) })),
-      messageOf(message, index, userOrigin),
-      ...callsOf(message, index),
-    ];
-  });
+  const messages: Message[] = [];
+  for (const [index, message] of wire.entries()) {
+    const outside: Pick<Message, "passage" | "unread">[] = [];
+    if (index === Math.max(0, asking)) {
+      outside.push(...documents.map((one, count) => ({ passage: within(`document ${count + 1}`, passage(documentText(one))) })));
+    }
+    const parts = message.role === "user" && Array.isArray(message.content) ? [...message.content.entries()] : [];
+    const files = parts.flatMap(([at, part]) => (part.type === "file" ? [{ at, part }] : []));
+    for (const [count, { at, part }] of files.entries()) {
+      outside.push(await fileOf(part, `file ${count + 1}`, `${param}[${index}].content[${at}].file`));
+    }
+    messages.push(...outside.map((one): Message => ({ role: "user", index, origin: "document", ...one })));
+    messages.push(messageOf(message, index, userOrigin), ...callsOf(message, index));
+  }
+  return messages;
+}
+
+/** Reads a file whole, what a person would not see included. */
+async function fileOf(
+  { file: { filename, file_data } }: FilePart,
+  name: string,
+  param: string,
+): Promise<Pick<Message, "passage" | "unread">> {
+  const [, mediaType = "", charset] = /^data:([^;]+)(?:;charset=([^;]+))?/iu.exec(file_data) ?? [];
+  const bytes = Buffer.from(file_data.slice(file_data.indexOf(",") + 1), "base64");
+  try {
+    const document = { mediaType: mediaType.toLowerCase(), bytes, ...(charset === undefined ? {} : { charset: charset.toLowerCase() }) };
+    const { passage: read, unread } = await readDocument(document);
+    const named = filename === undefined ? [] : [within("name", passage(filename))];
+    return { passage: within(name, joined([...named, read], "\n\n")), unread: unread.map((part) => `${name}, ${part}`) };
+  } catch (error) {
+    if (!(error instanceof UnreadableDocument)) throw error;
+    throw new Fault("invalid_value", `The file can't be read: ${error.message}.`, { param });
+  }
 }
 
 function messageOf(message: WireMessage, index: number, userOrigin: Origin): Message {
@@ -97,16 +123,4 @@ function textOf(content: WireMessage["content"]): string {
 function documentText(document: WireDocuments[number]): string {
   if (typeof document === "string") return document;
   return document.title === undefined ? document.text : `${document.title}\n\n${document.text}`;
-}
-
-const utf8 = new TextDecoder("utf-8", { fatal: true });
-
-function fileText({ file: { filename, file_data } }: z.infer<typeof filePart>, index: number): string {
-  const bytes = Buffer.from(file_data.slice(file_data.indexOf(",") + 1), "base64");
-  try {
-    const read = utf8.decode(bytes);
-    return filename === undefined ? read : `${filename}\n\n${read}`;
-  } catch {
-    throw new Fault("invalid_value", "The file is not UTF-8 text.", { param: `messages[${index}].content` });
-  }
 }

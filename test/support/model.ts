@@ -19,6 +19,9 @@ export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings 
     contextTokens: 1024,
     parallel: 8,
     threads: 0,
+    prefillTokens: 64,
+    cacheBytesMax: 2 ** 28,
+    stallMs: 60_000,
     defaults: { temperature: 0.2 },
     ...more,
   };

@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { Request, RequestHandler, Response } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
-import { CallRecord } from "../../audit/call-record.ts";
-import { answer } from "../../pipeline/answer.ts";
 import type { AnswerEvent, Ending, Usage } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
 import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
 import { checkCount } from "../../wire/messages.ts";
+import { answering } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 import { replyTo } from "../error-body.ts";
@@ -22,15 +21,12 @@ export function chatCompletions(service: Service): RequestHandler {
     checkCount(parsed.data.messages, service.limits.messages_max, "messages");
     const engine = engineFor(service, parsed.data.model);
     const caller = callerOf(response);
-    const { gates, recordContext } = service.policies.for(caller.name);
-    const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => gates.tools.offers(tool));
-    response.locals.callId = call.id;
-    const record = new CallRecord(service.audit, recordContext);
-    await service.running.run(response, async (signal) => {
-      const events = answer(call, gates, engine, record, signal);
-      const head = { id: call.id, created: Math.floor(Date.now() / 1000), model: engine.model.id };
-      await (parsed.data.stream ? stream(events, head, parsed.data, response, signal) : whole(events, head, response));
-    });
+    const { tools } = service.policies.for(caller.name).gates;
+    const call = await callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => tools.offers(tool));
+    const head = { id: call.id, created: Math.floor(Date.now() / 1000), model: engine.model.id };
+    await answering(service, response, call, engine, (events, signal) =>
+      parsed.data.stream ? stream(events, head, parsed.data, response, signal) : whole(events, head, response),
+    );
   };
 }
 
@@ -95,7 +91,7 @@ async function stream(
 }
 
 /** Why the answer ends where it does, beside OpenAI's fields. */
-function refusalOf({ refusal, held = [] }: Partial<Ending>): object {
+export function refusalOf({ refusal, held = [] }: Partial<Ending>): object {
   if (refusal === undefined) return {};
   return { guard: { code: refusal.code, message: refusal.message, ...told(refusal.findings), ...(held.length === 0 ? {} : { held }) } };
 }
@@ -104,6 +100,11 @@ function toolCallOf(call: ToolCall): object {
   return { id: `call_${randomUUID().replaceAll("-", "")}`, type: "function", function: { name: call.name, arguments: call.arguments } };
 }
 
-function usageOf({ promptTokens, completionTokens }: Usage): object {
-  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
+export function usageOf({ promptTokens, cachedTokens, completionTokens }: Usage): object {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+  };
 }

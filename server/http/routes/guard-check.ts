@@ -11,21 +11,21 @@ import { checkCount, messageSchema, messagesOf } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
-const requestSchema = z.strictObject({
+export const checkRequestSchema = z.strictObject({
   input: z.union([z.string(), z.array(messageSchema).min(1)]),
   /** What the text of `input` is: the user's own, or untrusted data. */
   origin: z.enum(["user", "document", "tool"]).default("user"),
 });
 
-/** `POST /v1/guard/check`: what the input gate says about a text, without generating. Recorded like any call. */
+/** `POST /v1/guard/check`: what the input gate says about texts and files, without generating. Recorded like any call. Shadow findings are told, and flag nothing. */
 export function guardCheck(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = requestSchema.safeParse(request.body);
+    const parsed = checkRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
     const { input, origin } = parsed.data;
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
     checkCount(wire, service.limits.messages_max, "input");
-    const messages = messagesOf(wire, [], origin);
+    const messages = await messagesOf(wire, [], { userOrigin: origin, param: "input" });
     const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
     response.locals.callId = call.id;
     const { gates, recordContext } = service.policies.for(call.caller.name);
@@ -33,7 +33,7 @@ export function guardCheck(service: Service): RequestHandler {
     const prompt = { messages, pseudonyms: newPseudonyms(messages, call.caller.name) };
     const asked = await inspect(gates.input, prompt, { caller: call.caller.name });
     record.received(call, undefined, asked);
-    const usage = { promptTokens: 0, completionTokens: 0 };
+    const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
     if (asked.action === "failed") {
       const error = failureOf(asked.cause);
       record.settled({ outcome: "failed", usage, error });
@@ -43,9 +43,10 @@ export function guardCheck(service: Service): RequestHandler {
     response.json({
       id: call.id,
       object: "guard.check",
-      flagged: asked.findings.length > 0,
+      flagged: asked.findings.some(({ action }) => action !== "shadow" && action !== "pass"),
       blocked: asked.action === "block",
       code: asked.action === "block" ? asked.code : null,
+      unread: messages.flatMap(({ index: message, unread = [] }) => unread.map((part) => ({ message, part }))),
       ...told(asked.findings),
     });
   };

@@ -10,7 +10,7 @@ import { callerOf } from "../caller.ts";
 const textsMax = 64;
 const charsMax = 65_536;
 
-const requestSchema = z.strictObject({
+export const moderationRequestSchema = z.strictObject({
   input: z.union([z.string(), z.array(z.string()).min(1).max(textsMax)]),
   model: z.string().optional(),
 });
@@ -18,7 +18,7 @@ const requestSchema = z.strictObject({
 /** OpenAI's `POST /v1/moderations`, answered by the classifier of delicate text; categories that OpenAI has carry its names. Not recorded: nothing is generated and no text is kept. */
 export function moderations({ classifiers }: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = requestSchema.safeParse(request.body);
+    const parsed = moderationRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
     const texts = typeof parsed.data.input === "string" ? [parsed.data.input] : parsed.data.input;
     if (texts.reduce((sum, text) => sum + text.length, 0) > charsMax)
@@ -40,10 +40,14 @@ async function judged({ delicate }: Classifiers, text: string, scope: string): P
   }
 }
 
+/** As OpenAI means it: a text is flagged when one of its categories is, and one always is, the highest, when the text as a whole reaches the threshold. */
 function resultOf({ flagged, score, threshold, categories = {}, tokensTotal, tokensScanned }: TextVerdict): object {
+  const highest = Math.max(...Object.values(categories));
   return {
     flagged,
-    categories: Object.fromEntries(Object.entries(categories).map(([name, one]) => [name, flagged && one >= threshold])),
+    categories: Object.fromEntries(
+      Object.entries(categories).map(([name, one]) => [name, flagged && (one >= threshold || one === highest)]),
+    ),
     category_scores: categories,
     score,
     threshold,

@@ -1,0 +1,52 @@
+import { X509Certificate } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { authorities, hasKey, issuerOf, lifeOf } from "./authorities.ts";
+import { revokedSerials } from "./register.ts";
+import { writeFileWhole } from "./write-file.ts";
+import { buildRevocationList, type Issuer, revocationListIssuer, subjectName } from "./x509.ts";
+
+/**
+ * Writes `crl.pem`: a list of each CA, and of `more`, CAs that are about to count. A list whose CA has its key elsewhere stays as it was. Each holds every
+ * serial that was ever revoked: serials are random, so those of another CA do no harm there.
+ *
+ * A list that ran out would lock everybody out of a host that nobody visits: it is replaced at each revocation, and lasts as long as its CA.
+ */
+export function writeRevocationLists(dir: string, more: readonly Issuer[] = []): void {
+  // That the file is there revokes; its own date is near enough to when.
+  const revoked = [...revokedSerials(dir)].map((serial) => ({ serial, at: statSync(join(dir, "revoked", `${serial}.json`)).mtime }));
+  const known = readLists(dir);
+  const listOf = (issuer: Issuer): string => buildRevocationList(revoked, Date.now(), lifeOf(36_500, issuer.certificate), issuer);
+  const kept = (certificate: X509Certificate): string => {
+    const list = known.find((one) => revocationListIssuer(one).equals(subjectName(certificate)));
+    if (list === undefined)
+      throw new Error(
+        `crl.pem holds no list of ${certificate.subject.replaceAll("\n", ", ")}, whose key is not here to sign one. Put it there, from where it is kept.`,
+      );
+    return list;
+  };
+  const lists = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].flatMap((authority) => {
+    const [own, ...between] = blocks(authority.pem, "CERTIFICATE").map((block) => new X509Certificate(block));
+    return [hasKey(authority) ? listOf(issuerOf(authority)) : kept(own ?? authority.certificate), ...between.map(kept)];
+  });
+  writeFileWhole(join(dir, "crl.pem"), [...new Set([...more.map(listOf), ...lists])].join(""), 0o644);
+}
+
+/** Puts lists that other CAs signed in the place of those that they replace. */
+export function installRevocationLists(dir: string, lists: readonly string[]): void {
+  const replaced = lists.map(revocationListIssuer);
+  const others = readLists(dir).filter((one) => !replaced.some((issuer) => issuer.equals(revocationListIssuer(one))));
+  writeFileWhole(join(dir, "crl.pem"), [...others, ...lists].join(""), 0o644);
+}
+
+function readLists(dir: string): string[] {
+  const file = join(dir, "crl.pem");
+  return existsSync(file) ? blocks(readFileSync(file, "utf8"), "X509 CRL") : [];
+}
+
+/** The PEM blocks of one kind in a text. */
+export function blocks(text: string, label: "CERTIFICATE" | "X509 CRL"): string[] {
+  return [...text.matchAll(new RegExp(`-----BEGIN ${label}-----[^-]+-----END ${label}-----\\n?`, "gu"))].map(([block]) =>
+    block.endsWith("\n") ? block : `${block}\n`,
+  );
+}

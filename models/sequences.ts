@@ -1,0 +1,71 @@
+/** What is needed of a llama.cpp sequence: a place for one call's keys and values. */
+export interface Sequence<Token> {
+  /** How many tokens it holds. */
+  readonly nextTokenIndex: number;
+  compareContextTokens(tokens: Token[]): { firstDifferentIndex: number };
+  /** Keeps what it has in common with `tokens`, or nothing where the model can't go back so far. */
+  adaptStateToTokens(tokens: Token[], allowShift: boolean): Promise<void>;
+  clearHistory(): Promise<void>;
+}
+
+export interface Place<S> {
+  readonly sequence: S;
+  /** Position in llama.cpp's numbering. */
+  readonly index: number;
+  taken: boolean;
+  /** Whose tokens it holds; undefined when it is empty. */
+  owner: string | undefined;
+  leftAt: number;
+}
+
+/** Gives each call a sequence, if possible one that holds the beginning of its prompt from an earlier call of the same identity. */
+export class Sequences<Token, S extends Sequence<Token>> {
+  readonly #places: readonly Place<S>[];
+  readonly #keptTokensMax: number;
+  #leavings = 0;
+
+  /** `keptTokensMax`: how many tokens of calls that have ended are kept, all identities together. */
+  constructor(sequences: readonly S[], keptTokensMax: number) {
+    this.#places = sequences.map((sequence, index) => ({ sequence, index, taken: false, owner: undefined, leftAt: 0 }));
+    this.#keptTokensMax = keptTokensMax;
+  }
+
+  /** Its sequence holds nothing but the first `nextTokenIndex` tokens of the prompt. There must be a free one. */
+  async take(identity: string, prompt: Token[]): Promise<Place<S>> {
+    const place = this.#best(identity, prompt);
+    if (place === undefined) throw new Error("no sequence left");
+    const own = place.owner === identity;
+    place.taken = true;
+    place.owner = identity;
+    // The last token of a prompt is always computed: what comes after it is asked for.
+    if (own) await place.sequence.adaptStateToTokens(prompt.slice(0, -1), false);
+    else await place.sequence.clearHistory();
+    return place;
+  }
+
+  /** Keeps what it holds for the same identity, as far as that and what others left may be kept; the oldest goes first. */
+  async give(place: Place<S>): Promise<void> {
+    place.leftAt = ++this.#leavings;
+    place.taken = false;
+    const idle = this.#places.filter((one) => !one.taken).toSorted((a, b) => a.leftAt - b.leftAt);
+    let kept = idle.reduce((sum, one) => sum + one.sequence.nextTokenIndex, 0);
+    const emptied = idle.filter((one) => {
+      if (kept <= this.#keptTokensMax) return false;
+      kept -= one.sequence.nextTokenIndex;
+      one.owner = undefined;
+      return true;
+    });
+    await Promise.all(emptied.map((one) => one.sequence.clearHistory()));
+  }
+
+  /** The one that saves most, if it saves a quarter of the prompt; otherwise an empty one, or the one that was left first. Low numbers first: neighbours share a batch. */
+  #best(identity: string, prompt: Token[]): Place<S> | undefined {
+    const idle = this.#places.filter((one) => !one.taken);
+    const saving = ({ owner, sequence }: Place<S>): number => {
+      const saved = owner === identity ? sequence.compareContextTokens(prompt).firstDifferentIndex : 0;
+      return saved * 4 >= prompt.length ? saved : 0;
+    };
+    const ranked = idle.map((place) => ({ place, saved: saving(place), leftAt: place.owner === undefined ? 0 : place.leftAt }));
+    return ranked.toSorted((a, b) => b.saved - a.saved || a.leftAt - b.leftAt)[0]?.place;
+  }
+}

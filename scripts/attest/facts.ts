@@ -1,0 +1,132 @@
+import { createHash, getFips, X509Certificate } from "node:crypto";
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { DEFAULT_CIPHERS, getCiphers } from "node:tls";
+import { fileURLToPath } from "node:url";
+import { authorities } from "../../certs/authorities.ts";
+import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { makeCheckpoint } from "../../server/audit/checkpoint.ts";
+import type { Config } from "../../server/config.ts";
+import type { Check } from "../doctor/check.ts";
+import { version } from "../version.ts";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** What a change board asks about an installation. */
+export interface Facts {
+  readonly format: "sallyport attestation 1";
+  readonly made: string;
+  readonly version: string;
+  readonly host: string;
+  /** What failed first, then warnings. */
+  readonly checks: readonly Check[];
+  /** As in the audit log, at this moment. */
+  readonly audit: object | { readonly problem: string };
+  readonly tls: object | { readonly problem: string };
+  readonly openssl: { readonly version: string; readonly fips: boolean; readonly sentence: string };
+  /** SHA-256 of every file of the product and its models, and of the configuration, by path. */
+  readonly files: Readonly<Record<string, string>>;
+  /** By package: SHA-256 over the sums of its files, as `sha256sum` prints them, in order of their paths. */
+  readonly packages: Readonly<Record<string, string>>;
+}
+
+export async function gather(config: Config, checks: readonly Check[], hostname: string, progress: (text: string) => void): Promise<Facts> {
+  const order = { fail: 0, warn: 1, ok: 2 };
+  return {
+    format: "sallyport attestation 1",
+    made: new Date().toISOString(),
+    version: version(),
+    host: hostname,
+    checks: checks.toSorted((a, b) => order[a.state] - order[b.state]),
+    audit: stated(() => makeCheckpoint(config.dataDir)),
+    tls: stated(() => tlsFacts(config)),
+    openssl: {
+      version: process.versions.openssl,
+      fips: getFips() === 1,
+      sentence:
+        getFips() === 1 ? "The FIPS provider is at work." : "The FIPS provider is not at work: this is OpenSSL as Node.js brings it.",
+    },
+    files: await filesOf(config, progress),
+    packages: await packages(progress),
+  };
+}
+
+function tlsFacts({ dataDir, tls }: Config): object {
+  const dir = join(dataDir, "certs");
+  const { cert, foreign } = readTlsMaterial(dir);
+  const of = (certificate: X509Certificate): object => ({
+    subject: certificate.subject.replaceAll("\n", ", "),
+    sha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+    from: new Date(certificate.validFrom).toISOString(),
+    until: new Date(certificate.validTo).toISOString(),
+  });
+  return {
+    versionMin: tls.version_min,
+    cipherSuites: tls.version_min === "TLSv1.3" ? getCiphers().filter((one) => one.startsWith("tls_")) : DEFAULT_CIPHERS.split(":"),
+    clientCertificate: "required",
+    expiredStreams: tls.expired_streams,
+    identities: tls.identities,
+    server: of(new X509Certificate(cert)),
+    roots: authorities(dir, "roots").map((one) => of(one.certificate)),
+    issuing: authorities(dir, "issuing").map((one) => of(one.certificate)),
+    foreign: foreign.map(of),
+  };
+}
+
+/** Of the repository, without what is fetched or made; the models and the configuration by their own paths. */
+async function filesOf({ dataDir, modelsDir, source, policy }: Config, progress: (text: string) => void): Promise<Record<string, string>> {
+  const skipped = new Set(["node_modules", ".git", "data", relative(root, dataDir)]);
+  const own = readdirSync(root).filter((name) => !skipped.has(name));
+  const paths = own.flatMap((name) => (statSync(join(root, name)).isDirectory() ? below(join(root, name)) : [join(root, name)]));
+  const models = existsSync(modelsDir) ? below(modelsDir) : [];
+  const all = [...new Set([...paths, ...models, ...(source === undefined ? [] : [source]), policy])].toSorted();
+  const sums: Record<string, string> = {};
+  for (const [index, path] of all.entries()) {
+    progress(`${index} of ${all.length} files`);
+    const near = relative(root, path);
+    sums[near.startsWith("..") ? path : near] = await sha256Of(path);
+  }
+  return sums;
+}
+
+async function packages(progress: (text: string) => void): Promise<Record<string, string>> {
+  const dir = join(root, "node_modules");
+  if (!existsSync(dir)) return {};
+  const names = readdirSync(dir)
+    .filter((name) => !name.startsWith("."))
+    .flatMap((name) => (name.startsWith("@") ? readdirSync(join(dir, name)).map((inner) => `${name}/${inner}`) : [name]))
+    .filter((name) => existsSync(join(dir, name, "package.json")));
+  const sums: Record<string, string> = {};
+  for (const [index, name] of names.entries()) {
+    progress(`${index} of ${names.length} packages`);
+    const own = join(dir, name);
+    const whole = createHash("sha256");
+    for (const path of below(own)) whole.update(`${await sha256Of(path)}  ${relative(own, path)}\n`);
+    const { version: at } = JSON.parse(readFileSync(join(own, "package.json"), "utf8")) as { version?: string };
+    sums[`${name}@${at}`] = whole.digest("hex");
+  }
+  return sums;
+}
+
+/** Every file below a directory, sorted. Links are not followed. */
+function below(dir: string): string[] {
+  return readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .toSorted();
+}
+
+async function sha256Of(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest("hex");
+}
+
+function stated(look: () => object): object {
+  try {
+    return look();
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
+}

@@ -1,0 +1,66 @@
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { generateX25519Identity, identityToRecipient } from "age-encryption";
+import { publicText } from "../../server/audit/checkpoint.ts";
+import { readAuditKeys } from "../../server/audit/keys.ts";
+import { snapshotAuditLog } from "../../server/audit/snapshot.ts";
+import type { Config } from "../../server/config.ts";
+import { readPolicy } from "../../server/policy/policy.ts";
+import { version } from "../version.ts";
+import { type Manifest, pack, unpack } from "./archive.ts";
+
+/** What a running service writes by itself, or holds open. */
+const left = /^(?:audit\.|service\.lock|\.|replaced-)/u;
+
+/**
+ * Writes a backup of the data directory, configuration and policies, encrypted for `recipient` (age), beside a running service. Proves it before it returns, by
+ * restoring what was written into a scratch directory: a second key, which only this process ever holds, opens it once.
+ */
+export async function createBackup(config: Config, file: string, recipient: string, signal: AbortSignal): Promise<Manifest> {
+  const { dataDir } = config;
+  removeAbandoned(dataDir);
+  // Beside what it is a copy of: on the same disk, and for its owner only.
+  const scratch = mkdtempSync(join(dataDir, ".backup-"));
+  const part = `${file}.part`;
+  try {
+    const staged = join(scratch, "staged");
+    mkdirSync(staged, { mode: 0o700 });
+    const head = snapshotAuditLog(dataDir, staged);
+    for (const name of readdirSync(dataDir).filter((one) => !left.test(one))) {
+      if (statSync(join(dataDir, name)).isDirectory())
+        cpSync(join(dataDir, name), join(staged, name), { recursive: true, preserveTimestamps: true });
+      else cpSync(join(dataDir, name), join(staged, name), { preserveTimestamps: true });
+    }
+    const written = join(staged, "configuration");
+    for (const path of [...(config.source === undefined ? [] : [config.source]), ...policiesOf(config.policy)])
+      cpSync(path, join(written, basename(path)));
+    rmSync(part, { force: true });
+    const once = await generateX25519Identity();
+    const about = { sallyport: version(), made: new Date().toISOString(), head };
+    const { signing } = readAuditKeys(dataDir);
+    await pack(staged, { ...about, key: publicText(signing) }, signing, part, [recipient, await identityToRecipient(once)], signal);
+    const restored = join(scratch, "restored");
+    mkdirSync(restored, { mode: 0o700 });
+    const manifest = await unpack(part, once, restored, signal);
+    renameSync(part, file);
+    return manifest;
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+/** What a backup that was killed has left: a day later none is at work any more. */
+function removeAbandoned(dataDir: string): void {
+  const abandoned = readdirSync(dataDir)
+    .filter((name) => name.startsWith(".backup-"))
+    .map((name) => join(dataDir, name))
+    .filter((path) => Date.now() - statSync(path).mtimeMs > 86_400_000);
+  for (const path of abandoned) rmSync(path, { recursive: true });
+}
+
+function policiesOf(path: string): string[] {
+  return [path, ...readPolicy(path).identities.map(({ policy }) => join(dirname(path), policy))];
+}

@@ -1,0 +1,67 @@
+import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { join } from "node:path";
+import { openAuditDatabase } from "./database.ts";
+import type { Head } from "./head.ts";
+import { readAuditKeys } from "./keys.ts";
+import { hashAt, headOf } from "./snapshot.ts";
+
+/** A signed statement of where the log ended, to be kept elsewhere: what is cut off, replaced or put back later does not hold it. */
+export interface Checkpoint extends Head {
+  readonly format: "sallyport checkpoint 1";
+  /** ISO 8601, UTC. */
+  readonly at: string;
+  /** Ed25519: SPKI, base64. */
+  readonly key: string;
+  /** Base64, over `statement`. */
+  readonly signature: string;
+}
+
+export function makeCheckpoint(dataDir: string): Checkpoint {
+  const { signing } = readAuditKeys(dataDir);
+  const stated = { format: "sallyport checkpoint 1" as const, at: new Date().toISOString(), ...headOf(dataDir), key: publicText(signing) };
+  return { ...stated, signature: sign(null, statement(stated), signing).toString("base64") };
+}
+
+/** What is wrong with a log, by a checkpoint that was kept; undefined when it holds what the checkpoint says. */
+export function againstCheckpoint(dataDir: string, checkpoint: Checkpoint): string | undefined {
+  if (!isSigned(checkpoint)) return "The checkpoint was altered: its signature does not fit.";
+  if (!signingKeys(dataDir).includes(checkpoint.key)) return "The checkpoint is not of this log: another key signed it.";
+  const hash = hashAt(dataDir, checkpoint.seq);
+  if (hash === undefined)
+    return `The log ends before entry ${checkpoint.seq}, which the checkpoint of ${checkpoint.at} has: entries were cut off, or it went back in time.`;
+  return hash === checkpoint.hash
+    ? undefined
+    : `Entry ${checkpoint.seq} is another one than at the checkpoint of ${checkpoint.at}: the log was rewritten.`;
+}
+
+/** Public keys that have signed for this log: today's, and those before a rotation, which the log itself names. SPKI, base64. */
+export function signingKeys(dataDir: string): string[] {
+  const { signing, database: key } = readAuditKeys(dataDir);
+  const database = openAuditDatabase(join(dataDir, "audit.db"), key, { readonly: true });
+  try {
+    const former = database
+      .prepare<[], { key: string }>("SELECT json_extract(body, '$.signedBefore') AS key FROM entries WHERE kind = 'rekeyed'")
+      .all();
+    return [publicText(signing), ...former.map((one) => one.key)];
+  } finally {
+    database.close();
+  }
+}
+
+/** SPKI, base64. */
+export function publicText(key: KeyObject): string {
+  return createPublicKey(key).export({ type: "spki", format: "der" }).toString("base64");
+}
+
+function isSigned(checkpoint: Checkpoint): boolean {
+  try {
+    const key = createPublicKey({ key: Buffer.from(checkpoint.key, "base64"), type: "spki", format: "der" });
+    return verify(null, statement(checkpoint), key, Buffer.from(checkpoint.signature, "base64"));
+  } catch {
+    return false;
+  }
+}
+
+function statement({ format, at, seq, hash }: Pick<Checkpoint, "format" | "at" | "seq" | "hash">): Buffer {
+  return Buffer.from(`${format}\n${at}\n${seq}\n${hash}\n`);
+}

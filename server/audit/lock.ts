@@ -1,0 +1,19 @@
+import { join } from "node:path";
+import Database from "better-sqlite3";
+
+/** A second service on the same data would settle the first one's calls. SQLite's file lock ends with the process, however it ends. */
+export function lockData(dataDir: string): Disposable {
+  const lock = new Database(join(dataDir, "service.lock"), { timeout: 0 });
+  try {
+    lock.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; CREATE TABLE IF NOT EXISTS held (x); COMMIT; BEGIN EXCLUSIVE");
+    return { [Symbol.dispose]: () => lock.close() };
+  } catch (cause) {
+    lock.close();
+    const { code, message } = cause as { code?: string; message: string }; // SQLite's errors
+    if (code === "SQLITE_BUSY")
+      throw new Error(`Another sallyport service uses ${dataDir}. Stop it, or set SALLYPORT_DATA to another directory.`, { cause });
+    throw new Error(`${dataDir} can't be written (${message}). Make room, or give this user the right to write there.`, {
+      cause,
+    });
+  }
+}

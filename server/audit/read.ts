@@ -1,0 +1,73 @@
+import { createDecipheriv, createHmac } from "node:crypto";
+import { join } from "node:path";
+import { type AuditDatabase, type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { deriveKeys, readAuditKeys } from "./keys.ts";
+
+/** An entry with the hash of the one before, so that whoever gets it can check the chain. */
+export interface ReadEntry extends Entry {
+  readonly previous: string;
+}
+
+/** The log of a data directory, for reading, also beside a running service. */
+export class AuditReader implements Disposable {
+  readonly #database: AuditDatabase;
+  /** Today's keys, then those from before each rotation. */
+  readonly #keys: readonly { readonly digest: Buffer; readonly text: Buffer }[];
+
+  constructor(dataDir: string) {
+    const keys = readAuditKeys(dataDir);
+    this.#database = openAuditDatabase(join(dataDir, "audit.db"), keys.database, { readonly: true });
+    this.#keys = [keys, ...formerSecrets(this.#database).map(deriveKeys)];
+  }
+
+  /** In order. Throws a sentence at the first entry that does not follow from the one before. */
+  *entries({ fromSeq = 1 }: { fromSeq?: number } = {}): Generator<ReadEntry> {
+    const before = this.#database.prepare<[number], { hash: string }>("SELECT hash FROM entries WHERE seq = ?");
+    let previous = fromSeq === 1 ? genesisHash : (before.get(fromSeq - 1)?.hash ?? genesisHash);
+    let expected = fromSeq;
+    for (const entry of this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq >= ? ORDER BY seq").iterate(fromSeq)) {
+      if (entry.seq !== expected || entryHash(previous, entry) !== entry.hash)
+        throw new Error(
+          `Entry ${entry.seq} does not follow from the one before: it was altered, moved, or others are missing. See \`npx sallyport audit verify\`.`,
+        );
+      yield { ...entry, previous };
+      previous = entry.hash;
+      expected += 1;
+    }
+  }
+
+  /** Keyed hashes that a text may have in the log: by today's key, and by those before. */
+  digests(text: string): string[] {
+    return this.#keys.map(({ digest }) => createHmac("sha256", digest).update(text).digest("hex"));
+  }
+
+  /** A stored text, decrypted. Undefined when it is not stored. Throws when no key opens it. */
+  text(name: string): string | undefined {
+    const sealed = this.#database.prepare<[string], { sealed: Buffer }>("SELECT sealed FROM texts WHERE sha256 = ?").get(name)?.sealed;
+    if (sealed === undefined) return undefined;
+    for (const { text } of this.#keys) {
+      try {
+        const decipher = createDecipheriv("aes-256-gcm", text, sealed.subarray(0, 12)).setAuthTag(sealed.subarray(-16));
+        return decipher.update(sealed.subarray(12, -16), undefined, "utf8") + decipher.final("utf8");
+      } catch {
+        // Sealed under another key.
+      }
+    }
+    throw new Error(`The stored text ${name} can't be decrypted: it was altered.`);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}
+
+/** Secrets from before a rotation, newest first. They stand in the database, under today's key. */
+function formerSecrets(database: AuditDatabase): Buffer[] {
+  const has = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'former_keys'").get() !== undefined;
+  return has
+    ? database
+        .prepare<[], { secret: Buffer }>("SELECT secret FROM former_keys ORDER BY rowid DESC")
+        .all()
+        .map((row) => row.secret)
+    : [];
+}

@@ -1,0 +1,66 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { type Entry, genesisHash, openAuditDatabase } from "./database.ts";
+import { type Head, HeadFile, readHead } from "./head.ts";
+import { readAuditKeys } from "./keys.ts";
+
+/** The last entry of a log, as its database and its head agree on it. Throws a sentence when they can't be read or do not agree. */
+export function headOf(dataDir: string): Head {
+  const keys = readAuditKeys(dataDir);
+  const head = readHead(join(dataDir, "audit.head"), keys.head);
+  if (head === undefined) throw new Error(`${join(dataDir, "audit.head")} is missing, damaged, or not signed with this log's key.`);
+  const hash = hashAt(dataDir, head.seq);
+  if (hash !== head.hash) throw new Error(`The audit log in ${dataDir} does not hold entry ${head.seq} as audit.head has it.`);
+  return { seq: head.seq, hash: head.hash };
+}
+
+/** Chain hash of an entry; undefined when the log does not reach that far. */
+export function hashAt(dataDir: string, seq: number): string | undefined {
+  if (seq === 0) return genesisHash;
+  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
+  try {
+    return database.prepare<[number], { hash: string }>("SELECT hash FROM entries WHERE seq = ?").get(seq)?.hash;
+  } finally {
+    database.close();
+  }
+}
+
+/** When the last entry was written, ISO 8601; undefined for a log without entries. */
+export function lastAt(dataDir: string): string | undefined {
+  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
+  try {
+    return database.prepare<[], { at: string }>("SELECT at FROM entries ORDER BY seq DESC LIMIT 1").get()?.at;
+  } finally {
+    database.close();
+  }
+}
+
+/**
+ * Copies the log of `dataDir` into the directory `target` as it stands at one moment, also beside a running service, with a head that fits. Throws when
+ * the log ends before the head that stands beside it, so that a copy never makes a shortened log look whole.
+ */
+export function snapshotAuditLog(dataDir: string, target: string): Head {
+  const keys = readAuditKeys(dataDir);
+  const before = existsSync(join(dataDir, "audit.db")) ? headOf(dataDir) : undefined;
+  if (before === undefined) throw new Error(`There is no audit log in ${dataDir}.`);
+  const source = openAuditDatabase(join(dataDir, "audit.db"), keys.database, { readonly: true });
+  const path = join(target, "audit.db");
+  try {
+    source.prepare("VACUUM INTO ?").run(path); // one read transaction, under the same key
+  } finally {
+    source.close();
+  }
+  const copy = openAuditDatabase(path, keys.database);
+  try {
+    const [last, previous] = copy.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 2").all();
+    if (last === undefined || last.seq < before.seq) throw new Error("The audit log became shorter while it was copied.");
+    const head = HeadFile.create(join(target, "audit.head"), keys.head);
+    // Both slots, as after two entries.
+    for (const entry of [previous, last]) if (entry !== undefined) head.write(entry);
+    head.close();
+    copy.pragma("wal_checkpoint(TRUNCATE)");
+    return { seq: last.seq, hash: last.hash };
+  } finally {
+    copy.close();
+  }
+}

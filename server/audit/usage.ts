@@ -1,0 +1,111 @@
+import { Fault } from "../fault.ts";
+import type { AuditDatabase } from "./database.ts";
+
+/** What one caller may use. Absent: no bound. */
+export interface Quota {
+  /** Begins at the full hour, at midnight or on the first day of the month (UTC). */
+  readonly window: "hour" | "day" | "month";
+  readonly requests_max?: number | undefined;
+  /** Of prompts and answers. */
+  readonly tokens_max?: number | undefined;
+  /** Calls that are answered at the same time. */
+  readonly streams_max?: number | undefined;
+}
+
+/** A share of a quota that a running call holds. */
+export interface Reservation {
+  readonly caller: string;
+  readonly window: string;
+  readonly tokens: number;
+}
+
+interface Used {
+  /** The window, as entries of the log begin: `2026-11-28T14`, `2026-11-28` or `2026-11`. */
+  window: string;
+  requests: number;
+  tokens: number;
+}
+
+const windowChars = { hour: 13, day: 10, month: 7 } as const;
+
+/**
+ * What callers have used. The log is the only store: what a caller used before this process began is read from its entries once, so that a crash or a
+ * restart gives nobody more. A call that was received and never settled counts with all that it had reserved; one that failed does not count as a request.
+ */
+export class Usage {
+  readonly #database: AuditDatabase;
+  readonly #used = new Map<string, Used>();
+  readonly #running = new Map<string, number>();
+
+  constructor(database: AuditDatabase) {
+    this.#database = database;
+  }
+
+  /** Takes a request and `tokens` out of the caller's quota. Nothing else runs meanwhile, so a thousand calls at once take no more than there is. Throws a `Fault`. */
+  reserve(caller: string, quota: Quota, tokens: number): Reservation {
+    const used = this.#usedBy(caller, quota);
+    const running = this.#running.get(caller) ?? 0;
+    if (running >= (quota.streams_max ?? Number.POSITIVE_INFINITY)) throw exceeded(`${quota.streams_max} calls at the same time`, 1);
+    const waitS = secondsLeft(quota.window);
+    if (used.requests >= (quota.requests_max ?? Number.POSITIVE_INFINITY))
+      throw exceeded(`${quota.requests_max} requests in one ${quota.window}`, waitS);
+    if (used.tokens + tokens > (quota.tokens_max ?? Number.POSITIVE_INFINITY))
+      throw exceeded(
+        `${quota.tokens_max} tokens in one ${quota.window}, of which ${Math.max(0, (quota.tokens_max ?? 0) - used.tokens)} are left, and this call may take ${tokens}; a smaller max_tokens takes less`,
+        waitS,
+      );
+    used.requests += 1;
+    used.tokens += tokens;
+    this.#running.set(caller, running + 1);
+    return { caller, window: used.window, tokens };
+  }
+
+  /** A call without a quota is not counted here, so that what this caller used is read from the log again when it gets one. */
+  uncounted(caller: string): void {
+    this.#used.delete(caller);
+  }
+
+  /** Gives back what a call did not use. `counts`: whether it was a request. */
+  settle({ caller, window, tokens: reserved }: Reservation, tokens: number, counts: boolean): void {
+    this.#running.set(caller, (this.#running.get(caller) ?? 1) - 1);
+    const used = this.#used.get(caller);
+    if (used?.window !== window) return;
+    used.tokens += tokens - reserved;
+    if (!counts) used.requests -= 1;
+  }
+
+  #usedBy(caller: string, quota: Quota): Used {
+    const window = new Date().toISOString().slice(0, windowChars[quota.window]);
+    const known = this.#used.get(caller);
+    if (known?.window === window) return known;
+    const used = { window, ...this.#recorded(caller, window) };
+    this.#used.set(caller, used);
+    return used;
+  }
+
+  #recorded(caller: string, window: string): { requests: number; tokens: number } {
+    const row = this.#database
+      .prepare<[string, string], { requests: number | null; tokens: number | null }>(
+        `SELECT sum(coalesce(outcome, '') <> 'failed') AS requests,
+                sum(CASE WHEN outcome IS NULL OR outcome = 'interrupted' THEN reserved ELSE spent END) AS tokens
+         FROM (SELECT coalesce(json_extract(r.body, '$.reserved'), 0) AS reserved,
+                      json_extract(s.body, '$.outcome') AS outcome,
+                      coalesce(json_extract(s.body, '$.usage.promptTokens'), 0) + coalesce(json_extract(s.body, '$.usage.completionTokens'), 0) AS spent
+               FROM entries r LEFT JOIN entries s ON s.call = r.call AND s.kind = 'settled'
+               WHERE r.kind = 'received' AND r.at >= ? AND json_extract(r.body, '$.caller.name') = ?)`,
+      )
+      .get(window, caller);
+    return { requests: row?.requests ?? 0, tokens: row?.tokens ?? 0 };
+  }
+}
+
+function exceeded(what: string, waitS: number): Fault {
+  return new Fault("quota_exceeded", `The quota of this caller is used up: ${what}.`, { headers: { "Retry-After": String(waitS) } });
+}
+
+function secondsLeft(window: Quota["window"]): number {
+  const now = new Date();
+  const [year, month, day, hour] = [now.getUTCFullYear(), now.getUTCMonth(), now.getUTCDate(), now.getUTCHours()] as const;
+  const end = { hour: Date.UTC(year, month, day, hour + 1), day: Date.UTC(year, month, day + 1), month: Date.UTC(year, month + 1) }[window];
+  return Math.ceil((end - now.getTime()) / 1_000);
+}

@@ -1,0 +1,111 @@
+import type { SegmentGuard } from "../pipeline/guard.ts";
+import type { Wait } from "../pipeline/segment.ts";
+import { type Detection, segmentGuard } from "./detector.ts";
+import { markdownCode } from "./markdown-code.ts";
+
+export interface ActiveContentSettings {
+  readonly action: "mask" | "block" | "shadow";
+}
+
+const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
+
+/** Longest tag or address that is waited for. */
+const openCharsMax = 1_024;
+
+/** Where something may begin: a tag, a comment, an address between angles, or the address of a Markdown link or definition. */
+const beginnings = /<(?=[a-z/!?])|\](?:\(|:)/giu;
+
+const elements =
+  /^<\/?(?:[\w-]{1,20}:)?(?:script|style|iframe|frame|frameset|object|embed|applet|base|meta|link|portal|fencedframe)(?![\w-])|^<\?xml-stylesheet/iu;
+const handler = /[\s"'/]on[a-z]{2,30}\s{0,9}=/iu;
+const animated = /attributename\s{0,9}=\s{0,9}["']?\s{0,9}(?:on|href|xlink)/iu;
+const styled = /style\s{0,9}=[^>]*?(?:url\s{0,9}\(|@import|expression\s{0,9}\(|-moz-binding|behavior\s{0,9}:)/iu;
+const scheme = /(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/(?:xhtml|xml)|image\/svg)/u;
+const schemes = ["javascript:", "vbscript:", "livescript:", "data:text/html", "data:text/xml", "data:application/x", "data:image/svg"];
+
+const name = "active_content";
+
+/** Output gate: what would run where the answer is shown as HTML or Markdown is taken out, tag by tag; code in Markdown is text, and stays. */
+export function activeContentInAnswer({ action }: ActiveContentSettings): SegmentGuard {
+  return {
+    name,
+    wait: waitForActiveContent,
+    inspect(segment, asking) {
+      const before = segment.released.slice(-openCharsMax);
+      const earlier = segment.released.slice(0, segment.released.length - before.length);
+      const detect = (text: string): Detection[] => detectionsIn(text, earlier, action);
+      return segmentGuard(name, name, detect, waitForActiveContent).inspect({ ...segment, before }, asking);
+    },
+  };
+}
+
+/** `earlier`: what stands before `text`, and decides whether it is code. */
+function detectionsIn(text: string, earlier: string, action: ActiveContentSettings["action"]): Detection[] {
+  const found = piecesOf(text).filter(({ start, end = text.length }) => isActive(text.slice(start, end)));
+  if (found.length === 0) return [];
+  const isCode = markdownCode(earlier + text);
+  let taken = 0;
+  return found.flatMap(({ start, end = text.length }): Detection[] => {
+    if (start < taken || isCode(earlier.length + start)) return [];
+    taken = end;
+    return [{ label: "ACTIVE_CONTENT", span: { start, end }, action: actions[action], replacement: "[active content withheld]" }];
+  });
+}
+
+/** Holds back what may become active, and what is, until the end of its line says whether it is code. */
+const waitForActiveContent: Wait = (text) => {
+  const open = piecesOf(text).find(({ start, end }) =>
+    end === undefined ? mayBecomeActive(text.slice(start)) : isActive(text.slice(start, end)) && !text.includes("\n", end),
+  );
+  return open?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
+};
+
+/** `end`: undefined while more text may decide it. */
+function piecesOf(text: string): { start: number; end: number | undefined }[] {
+  return [...text.matchAll(beginnings)].map(({ index: start }) => ({ start, end: endOf(text, start) }));
+}
+
+/** Where the tag or address that begins at `start` ends; undefined while more text may decide it. */
+function endOf(text: string, start: number): number | undefined {
+  const rest = text.slice(start, start + openCharsMax);
+  const isWhole = rest.length === openCharsMax;
+  if (rest.startsWith("]")) {
+    const end = /[)\n]/u.exec(rest.slice(2));
+    return end === null ? (isWhole ? start + openCharsMax : undefined) : start + 2 + end.index;
+  }
+  const quoted = /^<(?:"[^"]*"|'[^']*'|[^"'>])*>/u.exec(rest);
+  if (quoted !== null) return start + quoted[0].length;
+  // A quotation mark that is never closed quotes nothing.
+  const plain = rest.indexOf(">");
+  return isWhole ? start + (plain < 0 ? openCharsMax : plain + 1) : undefined;
+}
+
+function isActive(piece: string): boolean {
+  if (piece.startsWith("]")) return schemes.some((one) => addressIn(piece).startsWith(one));
+  return elements.test(piece) || handler.test(piece) || animated.test(piece) || styled.test(piece) || scheme.test(plain(piece));
+}
+
+/** A tag may, an address that has begun as a harmless one may not. */
+function mayBecomeActive(piece: string): boolean {
+  // An entity that has only begun may become any character.
+  const address = addressIn(piece.replace(/&[#\w]{0,10}$/u, ""));
+  return piece.startsWith("<") || schemes.some((one) => one.startsWith(address) || address.startsWith(one));
+}
+
+function addressIn(piece: string): string {
+  return plain(piece.slice(2)).replace(/^</u, "");
+}
+
+const named: Readonly<Record<string, string>> = { colon: ":", tab: "", newline: "", lpar: "(", sol: "/", nbsp: "" };
+
+/** As a browser reads an address: entities resolved, white space, control characters and escapes dropped. */
+function plain(piece: string): string {
+  return piece
+    .replaceAll(/&(?:#(?:x([0-9a-f]{1,8})|(\d{1,9}))|([a-z]{2,8}));?/giu, (whole, hex, decimal, name) => {
+      if (name !== undefined) return named[String(name).toLowerCase()] ?? whole;
+      const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
+      return code <= 0x10ffff ? String.fromCodePoint(code) : "";
+    })
+    .replaceAll(/[\s\p{Cc}\p{Cf}\\]/gu, "")
+    .toLowerCase();
+}

@@ -1,0 +1,96 @@
+import { RE2JS } from "re2js";
+import type { Segment, SegmentGuard } from "../pipeline/guard.ts";
+import { sentencesOf } from "../pipeline/segment.ts";
+import { type Detection, type Detector, segmentGuard } from "./detector.ts";
+
+/** What an operator's topic looks for beside its words. */
+export interface PatternTopic {
+  readonly label: string;
+  /** Regular expressions of RE2, in any letter case: no back-references, no look-around, and so linear time. */
+  readonly patterns: readonly string[];
+  readonly action: "block" | "mask" | "shadow";
+}
+
+const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
+
+/** What is wrong with a pattern, as the end of a sentence; undefined when nothing is. */
+export function wrongWith(pattern: string): string | undefined {
+  try {
+    return compiled(pattern).test("") ? "matches the empty text, and so every text" : undefined;
+  } catch (error) {
+    return `is no pattern of RE2: ${(error as Error).message}`;
+  }
+}
+
+/** Finds what patterns match within two sentences; a search is as long as they are, so that no text takes more than linear time. */
+export function topicPatterns(topics: readonly PatternTopic[]): Detector {
+  const look = lookFor(topics);
+  return (text) => {
+    const sentences = sentencesOf(text);
+    const pairs =
+      sentences.length < 2 ? sentences : sentences.slice(1).map(({ end }, index) => ({ start: sentences[index]?.start ?? 0, end }));
+    return apart(pairs.flatMap((piece) => look(text, piece)));
+  };
+}
+
+/** Output gate: an answer leaves sentence by sentence, and a match lies within one. `shadow` alone looks at the finished answer, and holds nothing back. */
+export function patternsInAnswer(topics: readonly PatternTopic[]): SegmentGuard {
+  const look = lookFor(topics);
+  const shadow = topics.every(({ action }) => action === "shadow");
+  const guard = segmentGuard(
+    "topics",
+    "topic",
+    (text) => apart(sentencesOf(text).flatMap((piece) => look(text, piece))),
+    (text) => text.length,
+  );
+  const alone = ({ passage, ...segment }: Segment): Segment => ({ ...segment, passage, before: "", ahead: "" });
+  return {
+    ...guard,
+    bySentence: !shadow,
+    inspect(segment, asking) {
+      if (!shadow) return guard.inspect(alone(segment), asking);
+      if (!segment.last) return { action: "pass", findings: [] };
+      const { released, passage } = segment;
+      const text = released + passage.text;
+      const whole = { text, runs: [{ start: 0, length: text.length, originalStart: 0, originalLength: text.length }] };
+      return guard.inspect(alone({ ...segment, passage: whole }), asking);
+    },
+  };
+}
+
+function compiled(pattern: string): RE2JS {
+  return RE2JS.compile(pattern, RE2JS.CASE_INSENSITIVE);
+}
+
+type Look = (text: string, piece: { readonly start: number; readonly end: number }) => Detection[];
+
+function lookFor(topics: readonly PatternTopic[]): Look {
+  const all = topics.flatMap(({ label, action, patterns }) =>
+    patterns.map((pattern) => ({ label, action, expression: compiled(pattern) })),
+  );
+  return (text, { start, end }) => {
+    const piece = text.slice(start, end);
+    return all.flatMap(({ label, action, expression }) => {
+      const found: Detection[] = [];
+      const matcher = expression.matcher(piece);
+      while (matcher.find()) {
+        if (matcher.end() === matcher.start()) continue;
+        const span = { start: start + matcher.start(), end: start + matcher.end() };
+        found.push({ label, span, action: actions[action], replacement: `[${label}]` });
+      }
+      return found;
+    });
+  };
+}
+
+/** In order, none over another: the first stays, then the longer. */
+function apart(found: readonly Detection[]): Detection[] {
+  let taken = 0;
+  return found
+    .toSorted((a, b) => a.span.start - b.span.start || b.span.end - a.span.end)
+    .filter(({ span }) => {
+      const free = span.start >= taken;
+      if (free) taken = span.end;
+      return free;
+    });
+}

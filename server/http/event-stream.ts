@@ -1,0 +1,44 @@
+import type { Response } from "express";
+import type { AnswerEvent } from "../pipeline/call.ts";
+import { type ErrorReply, replyTo } from "./error-body.ts";
+import { write } from "./running-calls.ts";
+
+type End = Extract<AnswerEvent, { type: "end" }>;
+
+/** How an answer looks as server-sent events. */
+export interface Frames {
+  /** Before everything else. */
+  readonly begin?: string;
+  text(text: string): string;
+  end(end: End): string;
+  /** In place of the end, when text has left already. */
+  failed(body: ErrorReply["body"]): string;
+}
+
+/** Streams what leaves. Until the first event an error has a status of its own, and is thrown. */
+export async function eventStream(
+  events: AsyncIterable<AnswerEvent>,
+  frames: Frames,
+  response: Response,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    for await (const event of events) {
+      if (!response.headersSent) {
+        response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store" });
+        if (frames.begin !== undefined) await write(response, frames.begin, signal);
+      }
+      if (event.type === "text") await write(response, frames.text(event.text), signal);
+      else if (event.type === "end") response.end(frames.end(event));
+    }
+  } catch (error) {
+    if (!response.headersSent) throw error;
+    response.locals.error = error;
+    response.end(frames.failed(replyTo(error).body));
+  }
+}
+
+/** One event that has no name. */
+export function data(value: object): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
+}

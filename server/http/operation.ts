@@ -1,0 +1,22 @@
+import type { RequestHandler } from "express";
+import type { z } from "zod";
+import type { Role } from "../../certs/identity.ts";
+
+/** One method at one path: who may call it, what it takes, what it answers. */
+export interface Operation {
+  readonly method: "GET" | "POST";
+  /** As OpenAPI writes it: `/v1/models/{id}`. */
+  readonly path: string;
+  readonly summary: string;
+  /** Absent: every role. */
+  readonly roles?: readonly Role[];
+  /** Absent: it takes none. */
+  readonly body?: z.ZodType;
+  /** JSON, or plain text where there is none. */
+  readonly reply: z.ZodType | "text";
+  /** Answers of other statuses that are no error. */
+  readonly otherwise?: Readonly<Record<number, z.ZodType>>;
+  /** What each event of a streamed answer holds, where there is such an answer. */
+  readonly event?: z.ZodType;
+  readonly handle: RequestHandler;
+}

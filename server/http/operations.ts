@@ -1,0 +1,121 @@
+import { z } from "zod";
+import type { Role } from "../../certs/identity.ts";
+import { chatRequestSchema } from "../wire/chat-request.ts";
+import { completionRequestSchema } from "../wire/completion-request.ts";
+import {
+  aliveSchema,
+  chatChunkSchema,
+  chatReplySchema,
+  checkReplySchema,
+  completionChunkSchema,
+  completionReplySchema,
+  embeddingReplySchema,
+  modelListSchema,
+  modelSchema,
+  moderationReplySchema,
+  readinessSchema,
+} from "../wire/replies.ts";
+import type { Service } from "./app.ts";
+import { openapiOf } from "./openapi.ts";
+import type { Operation } from "./operation.ts";
+import { chatCompletions } from "./routes/chat-completions.ts";
+import { completions } from "./routes/completions.ts";
+import { embeddingRequestSchema, embeddings } from "./routes/embeddings.ts";
+import { checkRequestSchema, guardCheck } from "./routes/guard-check.ts";
+import { alive, ready } from "./routes/health.ts";
+import { listModels, oneModel } from "./routes/models.ts";
+import { moderationRequestSchema, moderations } from "./routes/moderations.ts";
+
+const callers: readonly Role[] = ["app", "operator"];
+
+/** Everything this service answers. What is not here is `not_found`. */
+export function operationsOf(service: Service): readonly Operation[] {
+  const operations: readonly Operation[] = [
+    {
+      method: "GET",
+      path: "/v1/models",
+      summary: "The configured models, the default first",
+      roles: callers,
+      reply: modelListSchema,
+      handle: listModels(service),
+    },
+    { method: "GET", path: "/v1/models/{id}", summary: "One model", roles: callers, reply: modelSchema, handle: oneModel(service) },
+    {
+      method: "POST",
+      path: "/v1/chat/completions",
+      summary: "An answer to a conversation, whole or streamed",
+      roles: callers,
+      body: chatRequestSchema,
+      reply: chatReplySchema,
+      event: chatChunkSchema,
+      handle: chatCompletions(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/completions",
+      summary: "A text goes on, whole or streamed",
+      roles: callers,
+      body: completionRequestSchema,
+      reply: completionReplySchema,
+      event: completionChunkSchema,
+      handle: completions(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/embeddings",
+      summary: "Texts as vectors",
+      roles: callers,
+      body: embeddingRequestSchema,
+      reply: embeddingReplySchema,
+      handle: embeddings(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/moderations",
+      summary: "Delicate text, in OpenAI's shape",
+      roles: callers,
+      body: moderationRequestSchema,
+      reply: moderationReplySchema,
+      handle: moderations(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/guard/check",
+      summary: "What the input gate finds, without generating",
+      roles: callers,
+      body: checkRequestSchema,
+      reply: checkReplySchema,
+      handle: guardCheck(service),
+    },
+    { method: "GET", path: "/healthz", summary: "The process answers", reply: aliveSchema, handle: alive },
+    {
+      method: "GET",
+      path: "/readyz",
+      summary: "200 when a call would be answered now, otherwise 503; `checks` says what is missing",
+      reply: readinessSchema,
+      otherwise: { 503: readinessSchema },
+      handle: ready(service),
+    },
+    {
+      method: "GET",
+      path: "/metrics",
+      summary: "Counts and times, in Prometheus' text format",
+      roles: ["operator", "auditor"],
+      reply: "text",
+      handle: async (_request, response) => {
+        response.type("text/plain; version=0.0.4; charset=utf-8").send(await service.events.metrics());
+      },
+    },
+    {
+      method: "GET",
+      path: "/openapi.json",
+      summary: "This description",
+      reply: z.looseObject({ openapi: z.string() }),
+      handle: (_request, response) => {
+        response.json(document);
+      },
+    },
+  ];
+  const document = openapiOf(operations);
+  return operations;
+}

@@ -1,0 +1,105 @@
+import { randomUUID } from "node:crypto";
+import type { RequestHandler } from "express";
+import { z } from "zod";
+import { ClassifiersBusyError, type Embedder, type Embedding } from "../../../classifiers/classifier.ts";
+import { CallRecord } from "../../audit/call-record.ts";
+import { Fault } from "../../fault.ts";
+import type { Call } from "../../pipeline/call.ts";
+import type { Message } from "../../pipeline/guard.ts";
+import { failureOf, inspect } from "../../pipeline/inspect.ts";
+import { passage } from "../../pipeline/passage.ts";
+import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
+import { Refusal } from "../../pipeline/refusal.ts";
+import { faultOf } from "../../wire/fault-of.ts";
+import type { Service } from "../app.ts";
+import { callerOf } from "../caller.ts";
+
+const textsMax = 128;
+
+const text = z.string().min(1);
+
+export const embeddingRequestSchema = z.strictObject({
+  input: z.union([text, z.array(text, "only texts are supported, no tokens").min(1).max(textsMax)]),
+  model: z.string().optional(),
+  encoding_format: z.enum(["float", "base64"]).optional(),
+  dimensions: z.literal(384, "the vectors have 384 numbers, and are not cut").optional(),
+  user: z.string().max(512).optional(),
+});
+
+/**
+ * OpenAI's `POST /v1/embeddings`. What the input gate blocks has no vector; what it would rewrite for a model that answers is taken as it stands, since a vector must stand for the text
+ * itself and nobody but its sender gets it. Recorded like any call.
+ */
+export function embeddings(service: Service): RequestHandler {
+  const { embedding: embedder } = service.classifiers;
+  return async (request, response) => {
+    const parsed = embeddingRequestSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    const { input, model = embedder.model.id, encoding_format: format = "float", user } = parsed.data;
+    if (model !== embedder.model.id)
+      throw new Fault("model_not_found", `Embeddings are made by ${embedder.model.id}, and no other model.`, { param: "model" });
+    const texts = typeof input === "string" ? [input] : input;
+    const call = callOf(texts, callerOf(response), user);
+    response.locals.callId = call.id;
+    const embedded = await service.running.run(response, (signal) => recorded(service, call, texts, signal));
+    const tokens = embedded.reduce((sum, one) => sum + one.tokens, 0);
+    response.json({
+      object: "list",
+      model: embedder.model.id,
+      data: embedded.map(({ vector }, index) => ({
+        object: "embedding",
+        index,
+        embedding: format === "float" ? [...vector] : base64(vector),
+      })),
+      usage: { prompt_tokens: tokens, total_tokens: tokens },
+    });
+  };
+}
+
+function callOf(texts: readonly string[], caller: Call["caller"], endUser: string | undefined): Call {
+  const messages = texts.map((one, index): Message => ({ role: "user", index, origin: "document", passage: passage(one) }));
+  return { id: `embd-${randomUUID()}`, caller, endpoint: "embeddings", messages, stops: [], ...(endUser === undefined ? {} : { endUser }) };
+}
+
+async function recorded(
+  { policies, audit, classifiers: { embedding } }: Service,
+  call: Call,
+  texts: readonly string[],
+  signal: AbortSignal,
+): Promise<Embedding[]> {
+  const { gates, recordContext } = policies.for(call.caller.name);
+  const record = new CallRecord(audit, recordContext);
+  const usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
+  try {
+    const asked = await inspect(
+      gates.input,
+      { messages: call.messages, pseudonyms: newPseudonyms(call.messages, call.caller.name) },
+      { caller: call.caller.name, signal },
+    );
+    record.received(call, embedding.model, asked);
+    if (asked.action === "failed") throw failureOf(asked.cause);
+    if (asked.action === "block") throw new Refusal(asked.code, asked.findings);
+    const embedded = await inTurn(embedding, texts, signal);
+    record.settled({ outcome: "answered", usage: { ...usage, promptTokens: embedded.reduce((sum, one) => sum + one.tokens, 0) } });
+    return embedded;
+  } catch (error) {
+    record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage });
+    throw error;
+  }
+}
+
+/** One text after the other, so that a long list lets others by. */
+async function inTurn(embedder: Embedder, texts: readonly string[], signal: AbortSignal): Promise<Embedding[]> {
+  const embedded: Embedding[] = [];
+  try {
+    for (const one of texts) embedded.push(await embedder.embed(one, signal));
+  } catch (error) {
+    if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
+    throw error;
+  }
+  return embedded;
+}
+
+function base64({ buffer, byteOffset, byteLength }: Float32Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("base64");
+}

@@ -1,0 +1,42 @@
+import type { Engine, EngineEvent, Generation, Model } from "../models/engine.ts";
+import type { Events } from "./events.ts";
+
+/** An engine whose work is timed as it passes. */
+export class MeteredEngine implements Engine {
+  readonly #engine: Engine;
+  readonly #events: Events;
+
+  constructor(engine: Engine, events: Events) {
+    this.#engine = engine;
+    this.#events = events;
+    engine.onDeath?.((because) => events.engineDied({ model: engine.model.id, because }));
+  }
+
+  get model(): Model {
+    return this.#engine.model;
+  }
+
+  get notReady(): string | undefined {
+    return this.#engine.notReady;
+  }
+
+  async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    const model = this.model.id;
+    let lastMs = performance.now();
+    let first = true;
+    for await (const event of this.#engine.generate(generation, signal)) {
+      const nowMs = performance.now();
+      if (event.type === "prompt") this.#events.promptTaken({ model, tokens: event.tokens, queuedMs: nowMs - lastMs });
+      if (event.type === "text") {
+        this.#events.tokensCame({ model, tokens: event.tokens, first, ms: nowMs - lastMs });
+        first = false;
+      }
+      lastMs = nowMs;
+      yield event;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#engine[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,39 @@
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+
+/** Seconds; what a person feels lies between the first and the last. */
+const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+/** What is counted and timed. Labels come from closed sets (paths, statuses, codes, configured models): no caller can make one. `docs/api.md` lists them. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly requests: Histogram<"path" | "status">;
+  readonly refusals: Counter<"code">;
+  readonly firstText: Histogram<"model">;
+  readonly queued: Histogram<"model">;
+  readonly prefill: Histogram<"model">;
+  readonly interToken: Histogram<"model">;
+  readonly tokens: Counter<"model" | "kind">;
+  readonly restarts: Counter<"model">;
+
+  constructor() {
+    const registers = [this.#registry];
+    const seconds = <Label extends string>(name: string, help: string, labelNames: Label[]): Histogram<Label> =>
+      new Histogram({ name: `sallyport_${name}_seconds`, help, labelNames, buckets, registers });
+    const count = <Label extends string>(name: string, help: string, labelNames: Label[]): Counter<Label> =>
+      new Counter({ name: `sallyport_${name}_total`, help, labelNames, registers });
+    this.requests = seconds("request_duration", "From the headers of a request to the end of its response.", ["path", "status"]);
+    this.refusals = count("refusals", "Requests that ended with this code, refused by a guard or failed.", ["code"]);
+    this.firstText = seconds("time_to_first_token", "From a checked call to the first text that passed both gates.", ["model"]);
+    this.queued = seconds("queue", "From asking the engine to its beginning.", ["model"]);
+    this.prefill = seconds("prefill", "From the engine's beginning to its first token.", ["model"]);
+    this.interToken = seconds("inter_token", "Between tokens of the engine.", ["model"]);
+    this.tokens = count("tokens", "Tokens of prompts and of answers.", ["model", "kind"]);
+    this.restarts = count("engine_restarts", "Times an engine's process died and was started again.", ["model"]);
+    collectDefaultMetrics({ register: this.#registry });
+  }
+
+  /** In Prometheus' text format. */
+  async text(): Promise<string> {
+    return await this.#registry.metrics();
+  }
+}

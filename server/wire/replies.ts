@@ -1,0 +1,163 @@
+/** The shapes of what this service answers: `/openapi.json` is made from them, and its test holds every answer against them. */
+import { z } from "zod";
+import { faults } from "../fault.ts";
+import { refusals } from "../pipeline/refusal.ts";
+
+const findingSchema = z.object({
+  guard: z.string(),
+  label: z.string(),
+  score: z.number(),
+  threshold: z.number(),
+  span: z.object({ start: z.int(), end: z.int() }).describe("UTF-16 code units of the text as sent"),
+  message: z.int().optional(),
+  origin: z.enum(["operator", "user", "model", "document", "tool"]).optional(),
+  view: z.string().optional(),
+  model: z.string().optional(),
+  action: z.enum(["pass", "shadow", "rewrite", "quarantine", "block"]),
+});
+
+const toldSchema = z.object({ findings: z.array(findingSchema).max(1_000), findings_total: z.int() });
+
+export const errorSchema = z.object({
+  error: z.object({
+    message: z.string(),
+    type: z.string(),
+    param: z.string().nullable(),
+    code: z.enum([...Object.keys(faults), ...Object.keys(refusals)]),
+    ...toldSchema.partial().shape,
+  }),
+});
+
+export const usageSchema = z.object({
+  prompt_tokens: z.int(),
+  completion_tokens: z.int(),
+  total_tokens: z.int(),
+  prompt_tokens_details: z
+    .object({ cached_tokens: z.int() })
+    .optional()
+    .describe("How much of the prompt was read in an earlier call of the same caller"),
+});
+
+/** Beside the vendor's fields: why an answer ends where it does. */
+export const guardSchema = z.object({
+  code: z.enum(Object.keys(refusals)),
+  message: z.string(),
+  ...toldSchema.shape,
+  held: z.array(z.object({ name: z.string(), arguments: z.string(), confirmation: z.string() })).optional(),
+});
+
+export const finishSchema = z.enum(["stop", "length", "tool_calls", "content_filter"]);
+
+const toolCallShape = {
+  id: z.string(),
+  type: z.literal("function"),
+  function: z.object({ name: z.string(), arguments: z.string() }),
+};
+
+/** Common to everything that a model answers. */
+const answerShape = { id: z.string(), created: z.int().describe("Unix seconds"), model: z.string(), guard: guardSchema.optional() };
+
+export const chatReplySchema = z.object({
+  ...answerShape,
+  object: z.literal("chat.completion"),
+  choices: z.array(
+    z.object({
+      index: z.int(),
+      message: z.object({
+        role: z.literal("assistant"),
+        content: z.string().nullable(),
+        refusal: z.null(),
+        tool_calls: z.array(z.object(toolCallShape)).optional(),
+      }),
+      logprobs: z.null(),
+      finish_reason: finishSchema,
+    }),
+  ),
+  usage: usageSchema,
+});
+
+export const chatChunkSchema = z.object({
+  ...answerShape,
+  object: z.literal("chat.completion.chunk"),
+  choices: z.array(
+    z.object({
+      index: z.int(),
+      delta: z.object({
+        role: z.literal("assistant").optional(),
+        content: z.string().nullable().optional(),
+        refusal: z.null().optional(),
+        tool_calls: z.array(z.object({ index: z.int(), ...toolCallShape })).optional(),
+      }),
+      logprobs: z.null(),
+      finish_reason: finishSchema.nullable(),
+    }),
+  ),
+  usage: usageSchema.nullable().optional(),
+});
+
+const completionShape = {
+  ...answerShape,
+  object: z.literal("text_completion"),
+  choices: z.array(z.object({ index: z.int(), text: z.string(), logprobs: z.null(), finish_reason: finishSchema.nullable() })),
+};
+
+export const completionReplySchema = z.object({ ...completionShape, usage: usageSchema });
+
+export const completionChunkSchema = z.object({ ...completionShape, usage: usageSchema.nullable().optional() });
+
+export const embeddingReplySchema = z.object({
+  object: z.literal("list"),
+  model: z.string(),
+  data: z.array(
+    z.object({
+      object: z.literal("embedding"),
+      index: z.int(),
+      embedding: z.union([z.array(z.number()), z.string().describe("float32, little-endian, base64")]),
+    }),
+  ),
+  usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+});
+
+export const checkReplySchema = z.object({
+  id: z.string(),
+  object: z.literal("guard.check"),
+  flagged: z.boolean(),
+  blocked: z.boolean(),
+  code: z.enum(Object.keys(refusals)).nullable(),
+  unread: z.array(z.object({ message: z.int(), part: z.string() })),
+  ...toldSchema.shape,
+});
+
+export const moderationReplySchema = z.object({
+  id: z.string(),
+  model: z.string(),
+  results: z.array(
+    z.object({
+      flagged: z.boolean(),
+      categories: z.record(z.string(), z.boolean()),
+      category_scores: z.record(z.string(), z.number()),
+      score: z.number(),
+      threshold: z.number(),
+      coverage: z.object({ tokens_total: z.int(), tokens_scanned: z.int() }),
+    }),
+  ),
+});
+
+export const modelSchema = z.object({
+  id: z.string(),
+  object: z.literal("model"),
+  created: z.int(),
+  owned_by: z.string(),
+  context_length: z.int(),
+  sha256: z.string().nullable(),
+});
+
+export const modelListSchema = z.object({ object: z.literal("list"), data: z.array(modelSchema) });
+
+export const aliveSchema = z.object({ status: z.literal("ok") });
+
+export const readinessSchema = z.object({
+  status: z.enum(["ready", "not_ready"]),
+  checks: z.array(z.object({ name: z.string(), ok: z.boolean(), problem: z.string().optional() })),
+  egress: z.object({ refused: z.boolean(), ways: z.array(z.string()) }),
+});

@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { readReport, writeReport } from "../scripts/attest/report.ts";
+import { readAuditKeys } from "../server/audit/keys.ts";
+import { prepareData, root } from "./support/appliance.ts";
+import { sallyport } from "./support/sallyport.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { startService } from "./support/service.ts";
+
+describe("sallyport attest", () => {
+  const out = join(scratchDir(), "report.html");
+  let dataDir: string;
+  before(async function () {
+    this.timeout(120_000);
+    dataDir = prepareData();
+    const service = await startService(dataDir);
+    await service.end("SIGTERM");
+    rmSync(join(dataDir, "certs", "clients", "app", "cert.pem"));
+    const { status, stdout, stderr } = await sallyport(["attest", "--out", out], {
+      SALLYPORT_DATA: dataDir,
+      SALLYPORT_CONFIG: join(dataDir, "sallyport.yaml"),
+    });
+    expect([status, stderr.includes("Error")], stdout + stderr).to.deep.equal([1, false]);
+    expect(stdout).to.match(/^fail {2}certificate {2}.*app\/cert\.pem is missing/u);
+  });
+
+  it("says what failed first, and holds sums, TLS, egress, self-tests, the head of the log and the state of FIPS", () => {
+    const { facts } = readReport(readFileSync(out, "utf8"));
+    const order = facts.checks.map(({ state }) => ["fail", "warn", "ok"].indexOf(state));
+    expect(order).to.deep.equal(order.toSorted());
+    expect(facts.checks[0]).to.include({ state: "fail", name: "certificate" });
+    const names = facts.checks.map(({ name }) => name);
+    expect(names).to.include.members(["egress", "classifiers", "cpu", "clock", "audit log"]);
+    expect(facts.files["server/appliance.ts"]).to.equal(
+      createHash("sha256")
+        .update(readFileSync(join(root, "server/appliance.ts")))
+        .digest("hex"),
+    );
+    expect(Object.keys(facts.files)).to.include.members(["models/catalogue.yaml", "classifiers/injection/model.onnx", "package-lock.json"]);
+    expect(Object.keys(facts.packages).some((name) => name.startsWith("express@"))).to.equal(true);
+    expect(facts.openssl.fips).to.equal(false);
+    expect(facts.audit).to.include({ format: "sallyport checkpoint 1", seq: 2 });
+    expect(facts.tls).to.include({ versionMin: "TLSv1.3", clientCertificate: "required" });
+    expect((facts.tls as { cipherSuites: string[] }).cipherSuites).to.include("tls_aes_256_gcm_sha384");
+  });
+
+  it("is refused when a byte of the facts, of the page or of the signature is changed", async () => {
+    const html = readFileSync(out, "utf8");
+    expect(await sallyport(["attest", "--verify", out])).to.include({ status: 0, stderr: "" });
+    const changed = (from: string | RegExp, to: string): string => {
+      const file = join(scratchDir(), "report.html");
+      const text = html.replace(from, to);
+      expect(text).to.not.equal(html);
+      writeFileSync(file, text);
+      return file;
+    };
+    for (const [file, why] of [
+      [changed('"state":"fail"', '"state":"okay"'), /signature does not fit/u],
+      [changed("<td>fail</td>", "<td>ok</td>"), /shows something else than was signed/u],
+      [changed("</h1>", "</h1><p>All is well.</p>"), /shows something else/u],
+      [changed(/data-signature="./u, 'data-signature="!'), /no attestation/u],
+      [changed(/<\/script>\n$/u, ""), /no attestation of Sallyport, or its end is cut off/u],
+    ] as const) {
+      const { status, stderr } = await sallyport(["attest", "--verify", file]);
+      expect([status, stderr]).to.deep.equal([1, stderr]);
+      expect(stderr).to.match(why);
+    }
+  });
+
+  it("is refused when another key signed it than the one that was kept", async () => {
+    const { facts, key } = readReport(readFileSync(out, "utf8"));
+    expect(await sallyport(["attest", "--verify", out, "--key", key])).to.include({ status: 0 });
+    const forged = join(scratchDir(), "forged.html");
+    writeFileSync(forged, writeReport({ ...facts, checks: [] }, readAuditKeys(prepareData()).signing));
+    expect(await sallyport(["attest", "--verify", forged])).to.include({ status: 0 });
+    const { status, stderr } = await sallyport(["attest", "--verify", forged, "--key", key]);
+    expect([status, stderr]).to.deep.equal([1, stderr]);
+    expect(stderr).to.match(/signed with another key/u);
+  });
+});

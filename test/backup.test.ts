@@ -1,0 +1,157 @@
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { filesIn } from "../scripts/backup/archive.ts";
+import { verifyAuditLog } from "../server/audit/verify.ts";
+import { prepareData, userSays } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
+import type { Ran } from "./support/run.ts";
+import { sallyport } from "./support/sallyport.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { startService } from "./support/service.ts";
+
+const chat = "/v1/chat/completions";
+
+interface Keys {
+  readonly file: string;
+  readonly to: string;
+}
+
+async function newKeys(): Promise<Keys> {
+  const file = join(scratchDir(), "backup.key");
+  const { stdout } = await sallyport(["backup", "--new-key", file]);
+  expect(statSync(file).mode & 0o777).to.equal(0o600);
+  return { file, to: stdout.split("\n")[0] ?? "" };
+}
+
+const within = (dataDir: string, args: readonly string[]): Promise<Ran> => {
+  const config = join(dataDir, "sallyport.yaml");
+  return sallyport(args, { SALLYPORT_DATA: dataDir, ...(existsSync(config) ? { SALLYPORT_CONFIG: config } : {}) });
+};
+
+describe("backup and restore", () => {
+  let keys: Keys;
+  before(async () => {
+    keys = await newKeys();
+  });
+
+  /** A data directory whose service has answered some calls and stopped, a backup from when it ran, and how far the log was then. */
+  async function backedUp(): Promise<{ dataDir: string; file: string; seq: number }> {
+    const dataDir = prepareData();
+    const service = await startService(dataDir);
+    await service.call("POST", chat, userSays("before the backup"));
+    const file = join(scratchDir(), "backup.age");
+    const calls = Array.from({ length: 20 }, () => service.call("POST", chat, userSays("while it is made")));
+    const made = await within(dataDir, ["backup", file, "--to", keys.to]);
+    expect([made.status, made.stderr]).to.deep.equal([0, made.stderr]);
+    await Promise.all(calls);
+    await service.call("POST", chat, userSays("after it"));
+    await service.end("SIGTERM");
+    return { dataDir, file, seq: Number(/the log to entry (\d+)/u.exec(made.stdout)?.[1]) };
+  }
+
+  it("brings log, keys, certificates and configuration to another host, where the service goes on", async () => {
+    const { dataDir, file, seq } = await backedUp();
+    const other = join(scratchDir(), "data");
+    const key = JSON.parse((await within(dataDir, ["audit", "checkpoint"])).stdout).key;
+    const another = await within(other, ["restore", file, "--key", keys.file, "--signed-by", `${key.slice(0, -2)}A=`]);
+    expect(another.stderr).to.match(/is signed with another key/u);
+    const restored = await within(other, ["restore", file, "--key", keys.file, "--signed-by", key]);
+    expect([restored.status, restored.stderr]).to.deep.equal([0, ""]);
+    const kept = filesIn(dataDir).filter((path) => /^(?:keys|certs)/u.test(path));
+    for (const path of kept) expect(readFileSync(join(other, path)).equals(readFileSync(join(dataDir, path))), path).to.equal(true);
+    expect(readFileSync(join(other, "configuration", "sallyport.yaml"), "utf8")).to.include("echo");
+    expect(verifyAuditLog(other).problems).to.deep.equal([]);
+    const entries = entriesOf(other);
+    const { kind, body } = entries.find((entry) => entry.kind === "restored") ?? expect.fail();
+    expect([kind, body.head.seq, body.over]).to.deep.equal(["restored", seq, null]);
+    for (const path of filesIn(other).filter((one) => /(?:key|db|head)/u.test(one) && !one.includes("issued")))
+      expect(statSync(join(other, path)).mode & 0o077, path).to.equal(0);
+    const service = await startService(other);
+    expect((await service.call("POST", chat, userSays("on"))).status).to.equal(200);
+    await service.end("SIGTERM");
+    expect(verifyAuditLog(other).problems).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("refuses to take the log back in time unless told, and records what was replaced", async () => {
+    const { dataDir, file, seq } = await backedUp();
+    const before = filesIn(dataDir);
+    const refused = await within(dataDir, ["restore", file, "--key", keys.file]);
+    expect([refused.status, refused.stderr]).to.deep.equal([1, refused.stderr]);
+    expect(refused.stderr).to.match(/goes to entry (\d+), and the backup ends at entry \d+: \d+ entries would be lost.*--back-in-time/u);
+    expect(filesIn(dataDir).filter((path) => !path.startsWith("audit.db-"))).to.deep.equal(
+      before.filter((path) => !path.startsWith("audit.db-")),
+    );
+    const told = await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"]);
+    expect([told.status, told.stderr]).to.deep.equal([0, ""]);
+    const { body } = entriesOf(dataDir).find((entry) => entry.kind === "restored") ?? expect.fail();
+    expect(body.backInTime).to.equal(true);
+    expect(body.over.seq).to.be.above(seq);
+    const aside = readdirSync(dataDir).find((name) => name.startsWith("replaced-")) ?? expect.fail();
+    expect(entriesOf(join(dataDir, aside))).to.have.length(body.over.seq);
+    expect(verifyAuditLog(dataDir).problems).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("refuses a log that can't be read, one of another installation, and a running service", async () => {
+    const { dataDir, file } = await backedUp();
+    writeFileSync(join(dataDir, "audit.db"), "damaged");
+    expect((await within(dataDir, ["restore", file, "--key", keys.file])).stderr).to.match(/can't be read, so entries may be lost/u);
+    const other = prepareData();
+    const service = await startService(other);
+    expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.match(/Another sallyport service uses/u);
+    await service.end("SIGTERM");
+    expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.match(/The backup is not of the log in/u);
+  }).timeout(60_000);
+
+  it("opens with its own key only, and not when one byte is changed or its end is cut off; nothing is written then", async () => {
+    const { file } = await backedUp();
+    const target = join(scratchDir(), "data");
+    mkdirSync(target);
+    const other = await newKeys();
+    expect((await within(target, ["restore", file, "--key", other.file])).stderr).to.match(/is no backup for this key/u);
+    const bytes = readFileSync(file);
+    const damaged = (change: (copy: Buffer) => Buffer): string => {
+      const path = join(scratchDir(), "damaged.age");
+      writeFileSync(path, change(Buffer.from(bytes)));
+      return path;
+    };
+    const flipped = (at: number) => (copy: Buffer) => {
+      copy[at] = (copy[at] ?? 0) ^ 1;
+      return copy;
+    };
+    for (const change of [
+      flipped(bytes.length >> 1),
+      flipped(bytes.length - 5),
+      (copy: Buffer) => copy.subarray(0, -70_000),
+      (copy: Buffer) => copy.subarray(0, -1),
+    ]) {
+      const { status, stderr } = await within(target, ["restore", damaged(change), "--key", keys.file]);
+      expect([status, stderr]).to.deep.equal([1, stderr]);
+      expect(stderr).to.match(/is damaged/u);
+    }
+    expect(readdirSync(target).filter((name) => name !== "service.lock")).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("refuses to back up a log whose end was cut off", async () => {
+    const { dataDir } = await backedUp();
+    const { openAuditDatabase } = await import("../server/audit/database.ts");
+    const { readAuditKeys } = await import("../server/audit/keys.ts");
+    const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database);
+    database.exec("DELETE FROM entries WHERE seq > 5");
+    database.close();
+    const file = join(scratchDir(), "backup.age");
+    const { status, stderr } = await within(dataDir, ["backup", file, "--to", keys.to]);
+    expect([status, existsSync(file)]).to.deep.equal([1, false]);
+    expect(stderr).to.match(/does not hold entry \d+ as audit\.head has it/u);
+    expect(readdirSync(dataDir).filter((name) => name.startsWith("."))).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("is age with tar inside, which other programs open", async function () {
+    if (spawnSync("age", ["--version"]).status !== 0) this.skip();
+    const { file } = await backedUp();
+    const listed = execFileSync("bash", ["-c", 'age --decrypt -i "$1" "$2" | tar t', "bash", keys.file, file], { encoding: "utf8" });
+    expect(listed).to.include("./audit.db").and.to.include("./keys/audit.key").and.to.include("./MANIFEST.json");
+    rmSync(file);
+  }).timeout(60_000);
+});

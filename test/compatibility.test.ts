@@ -1,0 +1,61 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "chai";
+import { type Reply, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+
+interface Row {
+  readonly parameter: string;
+  readonly example: unknown;
+  readonly here: string;
+}
+
+/** The rows of the section of `docs/compatibility.md` that is about `path`. */
+function rowsOf(path: string): Row[] {
+  const section = readFileSync(join(root, "docs/compatibility.md"), "utf8").split(`## \`POST ${path}\``)[1]?.split("\n## ")[0] ?? "";
+  return [...section.matchAll(/^\| `(\w+)` +\| `(.+?)` +\| (honoured|refused) +\|/gmu)].map(
+    ([, parameter = "", example = "", here = ""]) => ({
+      parameter,
+      example: JSON.parse(example),
+      here,
+    }),
+  );
+}
+
+/** What an interface of a vendor's SDK names. */
+function parametersOf(file: string, name: string): string[] {
+  const [, body = ""] = readFileSync(join(root, "node_modules", file), "utf8").split(`export interface ${name} {`);
+  return [...(body.split("\n}")[0] ?? "").matchAll(/^ {4}(\w+)\??:/gmu)].map(([, parameter]) => parameter ?? "");
+}
+
+const endpoints: readonly (readonly [path: string, asked: object, file: string, name: string])[] = [
+  ["/v1/chat/completions", userSays("Hi"), "openai/resources/chat/completions/completions.d.ts", "ChatCompletionCreateParamsBase"],
+  ["/v1/completions", { prompt: "Hi" }, "openai/resources/completions.d.ts", "CompletionCreateParamsBase"],
+  ["/v1/embeddings", { input: "Hi" }, "openai/resources/embeddings.d.ts", "EmbeddingCreateParams"],
+];
+
+describe("the table of compatibility", () => {
+  let appliance: TestAppliance;
+  before(async () => {
+    appliance = await startTestAppliance();
+  });
+  after(() => appliance[Symbol.asyncDispose]());
+
+  for (const [path, asked, file, name] of endpoints) {
+    it(`has every parameter that the vendor's SDK has for ${path}`, () => {
+      const known = parametersOf(file, name);
+      expect(known.length).to.be.above(3);
+      expect(rowsOf(path).map(({ parameter }) => parameter)).to.include.members(known);
+    });
+
+    for (const { parameter, example, here } of rowsOf(path)) {
+      it(`${path}: ${parameter} ${JSON.stringify(example)} is ${here}`, async () => {
+        const reply: Reply = await appliance.call("POST", path, { ...asked, [parameter]: example });
+        if (here === "honoured") expect(reply.status, reply.text).to.equal(200);
+        else {
+          expect([reply.status, reply.body.error.param.split(/[.[]/u)[0]]).to.deep.equal([400, parameter]);
+          expect(reply.body.error.code).to.be.oneOf(["unsupported_parameter", "invalid_value"]);
+        }
+      });
+    }
+  }
+});

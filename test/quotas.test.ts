@@ -1,0 +1,165 @@
+import { expect } from "chai";
+import { parse } from "yaml";
+import { EchoEngine } from "../models/echo-engine.ts";
+import { AuditLog } from "../server/audit/audit-log.ts";
+import { CallRecord, type RecordContext } from "../server/audit/call-record.ts";
+import { createAuditSecret } from "../server/audit/keys.ts";
+import { Fault } from "../server/fault.ts";
+import { answer } from "../server/pipeline/answer.ts";
+import { prepareData, startTestAppliance, userSays } from "./support/appliance.ts";
+import { said, testGates } from "./support/gate.ts";
+import { scratchDir } from "./support/scratch.ts";
+import { startService } from "./support/service.ts";
+import { noGuards } from "./support/stream.ts";
+import { pause } from "./support/until.ts";
+
+const chat = "/v1/chat/completions";
+const open = await testGates(parse(noGuards));
+const engine = new EchoEngine("echo");
+
+/** Answers one call under a quota: `answered`, or the code of what refused it. */
+async function ask(
+  log: AuditLog,
+  quota: RecordContext["quota"],
+  { name = "app", text = "one two three", tokensMax = 3, models = [] as string[] } = {},
+): Promise<string> {
+  const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota, models, attemptsMax: 1 });
+  const call = {
+    id: `call-${crypto.randomUUID()}`,
+    caller: { name, role: "app", serial: "01" },
+    endpoint: "chat.completions" as const,
+    messages: [said(text)],
+    stops: [],
+    tokensMax,
+  };
+  try {
+    for await (const _ of answer(call, open, engine, record, new AbortController().signal));
+    return "answered";
+  } catch (error) {
+    return (error as Fault).code;
+  }
+}
+
+function newLog(): { dataDir: string; log: AuditLog } {
+  const dataDir = scratchDir();
+  createAuditSecret(dataDir);
+  return { dataDir, log: AuditLog.open(dataDir, {}) };
+}
+
+const tally = (codes: readonly string[]): Record<string, number> =>
+  Object.fromEntries(Object.entries(Object.groupBy(codes, (code) => code)).map(([code, all]) => [code, all?.length ?? 0]));
+
+describe("a quota", () => {
+  it("of N requests lets exactly N of ten thousand calls at once pass, and no more after a restart", async () => {
+    const { dataDir, log } = newLog();
+    const quota = { window: "month", requests_max: 150 } as const;
+    const codes = await Promise.all(Array.from({ length: 10_000 }, () => ask(log, quota)));
+    expect(tally(codes)).to.deep.equal({ answered: 150, quota_exceeded: 9_850 });
+    expect(await ask(log, quota, { name: "other" }), "each caller has its own").to.equal("answered");
+    log.close();
+    const again = AuditLog.open(dataDir, {});
+    expect(await ask(again, quota)).to.equal("quota_exceeded");
+    expect(await ask(again, { ...quota, requests_max: 151 })).to.equal("answered");
+    expect(await ask(again, { ...quota, requests_max: 151 })).to.equal("quota_exceeded");
+    again.close();
+  }).timeout(60_000);
+
+  it("of tokens is reserved for the most that a call may take, and settled for what it took", async () => {
+    const { dataDir, log } = newLog();
+    // 13 bytes, 256 for what is put around them and 3 tokens reserved, 3 and 3 used.
+    const quota = (tokens_max: number) => ({ window: "month", tokens_max }) as const;
+    expect(await ask(log, quota(271))).to.equal("quota_exceeded");
+    expect(await ask(log, quota(272))).to.equal("answered");
+    expect(await ask(log, quota(277))).to.equal("quota_exceeded");
+    expect(await ask(log, quota(278))).to.equal("answered");
+    log.close();
+    const again = AuditLog.open(dataDir, {});
+    expect(await ask(again, quota(283))).to.equal("quota_exceeded");
+    expect(await ask(again, quota(284))).to.equal("answered");
+    again.close();
+  });
+
+  it("counts a call that a crash cut off with all that it had reserved, and one that failed not as a request", async () => {
+    const { dataDir, log } = newLog();
+    log.append("received", "cut-off", { caller: { name: "app" }, reserved: 100 });
+    log.append("received", "failed", { caller: { name: "app" }, reserved: 100 });
+    log.append("settled", "failed", { outcome: "failed", usage: { promptTokens: 1, completionTokens: 0 } });
+    log.close();
+    const again = AuditLog.open(dataDir, {});
+    const { usage } = again;
+    expect(() => usage.reserve("app", { window: "month", tokens_max: 104 }, 4)).to.throw(
+      Fault,
+      /104 tokens in one month, of which 3 are left/u,
+    );
+    usage.reserve("app", { window: "month", tokens_max: 105, requests_max: 2 }, 4);
+    expect(() => usage.reserve("app", { window: "month", requests_max: 2 }, 4)).to.throw(/2 requests in one month/u);
+    again.close();
+  });
+
+  it("counts what was asked while the policy had none", async () => {
+    const { log } = newLog();
+    const quota = { window: "month", requests_max: 3 } as const;
+    for (const one of [quota, undefined, quota]) expect(await ask(log, one)).to.equal("answered");
+    expect(await ask(log, quota)).to.equal("quota_exceeded");
+    log.close();
+  });
+
+  it("of streams bounds the calls of a caller that are answered at the same time", () => {
+    const { log } = newLog();
+    const quota = { window: "day", streams_max: 2 } as const;
+    const [first] = [log.usage.reserve("app", quota, 1), log.usage.reserve("app", quota, 1)];
+    expect(() => log.usage.reserve("app", quota, 1)).to.throw(/2 calls at the same time/u);
+    log.usage.reserve("other", quota, 1);
+    log.usage.settle(first ?? expect.fail(), 1, true);
+    log.usage.reserve("app", quota, 1);
+    log.close();
+  });
+
+  it("names the models that a caller may ask", async () => {
+    const { log } = newLog();
+    expect(await ask(log, undefined, { models: ["large"] })).to.equal("model_not_allowed");
+    expect(await ask(log, undefined, { models: ["large", "echo"] })).to.equal("answered");
+    log.close();
+  });
+
+  it("is a fault 429 with the seconds until the window ends, in the policy of each caller", async () => {
+    await using appliance = await startTestAppliance({ policy: `quota: { window: day, requests_max: 5 }\n${noGuards}` });
+    const replies = await Promise.all(Array.from({ length: 40 }, () => appliance.call("POST", chat, userSays("one"))));
+    expect(tally(replies.map(({ status }) => String(status)))).to.deep.equal({ 200: 5, 429: 35 });
+    const refused = replies.find(({ status }) => status === 429);
+    expect(refused?.body.error).to.include({
+      code: "quota_exceeded",
+      type: "rate_limit_error",
+      message: "The quota of this caller is used up: 5 requests in one day.",
+    });
+    expect(Number(refused?.headers["retry-after"])).to.be.within(1, 86_400);
+    expect((await appliance.call("POST", chat, userSays("one"), { as: "operator" })).status).to.equal(200);
+  });
+
+  it("never gives more than N when the service is killed in between, again and again", async () => {
+    const dataDir = prepareData();
+    const { writeFileSync } = process.getBuiltinModule("node:fs");
+    writeFileSync(`${dataDir}/policy.yaml`, `quota: { window: month, requests_max: 60 }\n${noGuards}`);
+    let answered = 0;
+    let refused = 0;
+    for (let kill = 0; kill < 6; kill += 1) {
+      const service = await startService(dataDir, "models: [{ id: echo, engine: echo, token_delay_ms: 5 }]\npolicy: policy.yaml\n");
+      const callers = Array.from({ length: 4 }, async () => {
+        for (;;) {
+          const { status } = await service.call("POST", chat, userSays("one two three"));
+          if (status === 200) answered += 1;
+          if (status === 429) {
+            refused += 1;
+            return;
+          }
+        }
+      });
+      const ended = Promise.allSettled(callers);
+      await (kill < 5 ? pause(150) : ended);
+      await service.end("SIGKILL");
+      await ended;
+    }
+    expect(answered).to.be.within(20, 60);
+    expect(refused).to.be.above(0);
+  }).timeout(120_000);
+});

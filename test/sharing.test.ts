@@ -1,0 +1,231 @@
+import { expect } from "chai";
+import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
+import { LlamaEngine } from "../models/llama-engine.ts";
+import { Lockstep } from "../models/lockstep.ts";
+import { Slots } from "../models/slots.ts";
+import { whenDisplaced, whenIdle } from "../models/spare-cores.ts";
+import { type Reply, startTestAppliance, userSays } from "./support/appliance.ts";
+import { llamaSettings } from "./support/model.ts";
+import { pause } from "./support/until.ts";
+
+const never = new AbortController().signal;
+
+const asks = (identity: string, text: string, more: Partial<Generation> = {}): Generation => ({
+  turns: [{ role: "user", text }],
+  identity,
+  ...more,
+});
+
+async function answerOf(engine: LlamaEngine, generation: Generation): Promise<{ text: string; tokens: number; cached: number }> {
+  const answer = { text: "", tokens: 0, cached: 0 };
+  for await (const event of engine.generate(generation, never)) {
+    if (event.type === "prompt") Object.assign(answer, { tokens: event.tokens, cached: event.cached });
+    if (event.type === "text") answer.text += event.text;
+  }
+  return answer;
+}
+
+const faultOf = async (promise: Promise<unknown>): Promise<EngineFault> => {
+  const error: unknown = await promise.then(
+    () => new Error("it succeeded"),
+    (reason: unknown) => reason,
+  );
+  return error as EngineFault; // looked at by the test
+};
+
+describe("what an engine keeps of a call", () => {
+  const story = `${"The parcel travels from the house to the door. ".repeat(20)}What travels?`;
+
+  it("is used for the same identity's next prompt, and never for another identity's", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ parallel: 2 }), 8);
+    const first = await answerOf(engine, asks("a", story, { tokensMax: 4 }));
+    expect(first.cached).to.equal(0);
+    expect((await answerOf(engine, asks("a", story, { tokensMax: 4 }))).cached).to.equal(first.tokens - 1);
+    // In the empty sequence, in one that `a` has left, and in its own.
+    expect((await answerOf(engine, asks("b", story, { tokensMax: 4 }))).cached).to.equal(0);
+    expect((await answerOf(engine, asks("c", story, { tokensMax: 4 }))).cached).to.equal(0);
+    expect((await answerOf(engine, asks("c", story, { tokensMax: 4 }))).cached).to.equal(first.tokens - 1);
+  });
+
+  it("makes a repeated prompt quick for who has sent it, and for nobody else", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ parallel: 4 }), 8);
+    const timed = async (identity: string): Promise<number> => {
+      const startedMs = performance.now();
+      await answerOf(engine, asks(identity, story, { tokensMax: 1 }));
+      return performance.now() - startedMs;
+    };
+    await answerOf(engine, asks("z", "Warm up.", { tokensMax: 1 }));
+    const first = await timed("a");
+    const repeated = await timed("a");
+    const other = await timed("b");
+    expect(repeated).to.be.below(first / 2);
+    expect(other).to.be.above(repeated * 2);
+  });
+
+  it("is no more than may be kept; nothing where that is none", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ cacheBytesMax: 0 }), 8);
+    await answerOf(engine, asks("a", story, { tokensMax: 1 }));
+    expect((await answerOf(engine, asks("a", story, { tokensMax: 1 }))).cached).to.equal(0);
+  });
+
+  it("leaves the answer as it would be without", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings(), 8);
+    const asked = asks("a", story, { tokensMax: 24, temperature: 0 });
+    const first = await answerOf(engine, asked);
+    const again = await answerOf(engine, asked);
+    expect(again.cached).to.be.above(0);
+    expect(again.text).to.equal(first.text);
+  });
+
+  it("never shows in the answer to another identity: eight of them, each with its own secret, side by side", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ parallel: 4, contextTokens: 512 }), 64);
+    const secrets = Array.from({ length: 8 }, (_, index) => `SECRET${(index * 7_919 + 10_007).toString(36).toUpperCase()}`);
+    const seen: string[] = [];
+    await Promise.all(
+      secrets.map(async (secret, index) => {
+        for (let round = 0; round < 6; round += 1) {
+          const text = `My password is ${secret}. Repeat my password ${round % 2 === 0 ? "once" : "twice"}.`;
+          const answer = await answerOf(engine, asks(`client ${index}`, text, { tokensMax: 16, temperature: 0 }));
+          for (const [other, one] of secrets.entries())
+            if (other !== index && answer.text.includes(one)) seen.push(`${index} saw ${other}`);
+          if (answer.text.includes(secret)) seen.push("own");
+        }
+      }),
+    );
+    expect(seen.filter((one) => one !== "own")).to.deep.equal([]);
+    expect(seen).to.include("own"); // so that one that leaked would have been seen
+  }).timeout(120_000);
+});
+
+describe("places in an engine", () => {
+  it("go to the identity that has the fewest, then to who has waited longest", async () => {
+    const slots = new Slots(2, 10);
+    const order: string[] = [];
+    const give = [await slots.take("a", never), await slots.take("a", never)];
+    const waiting = ["a", "a", "b", "a", "b"].map(async (identity) => {
+      give.push(await slots.take(identity, never));
+      order.push(identity);
+    });
+    while (order.length < 5) {
+      give.shift()?.();
+      await pause(1);
+    }
+    await Promise.all(waiting);
+    expect(order).to.deep.equal(["b", "a", "b", "a", "a"]);
+  });
+
+  it("can't be kept from others by one identity that fills the queue", async () => {
+    const slots = new Slots(1, 4);
+    await slots.take("a", never);
+    const greedy = Array.from({ length: 4 }, () => faultOf(slots.take("a", never)));
+    const modest = slots.take("b", never);
+    const fault = await greedy[3];
+    expect(fault).to.include({ code: "queue_full" });
+    const late = await faultOf(slots.take("a", never));
+    expect(late.queue?.position).to.equal(5);
+    expect(late.queue?.retryAfterMs).to.be.above(0);
+    expect(await Promise.race([modest.then(() => "served"), pause(20).then(() => "waits")])).to.equal("waits");
+  });
+
+  it("are refused with 429, when to come again, and the place in the queue that it would have been", async () => {
+    const engine = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 0);
+    await using appliance = await startTestAppliance({ engines: [engine] });
+    const ask = (): Promise<Reply> =>
+      appliance.call("POST", "/v1/chat/completions", { ...userSays("Tell a long story."), max_tokens: 64, temperature: 0 });
+    const replies = await Promise.all([ask(), ask()]);
+    const [served, refused] = replies.toSorted((a, b) => a.status - b.status);
+    expect([served?.status, refused?.status, refused?.body.error.code]).to.deep.equal([200, 429, "queue_full"]);
+    expect(refused?.headers["retry-after"]).to.match(/^[1-9]\d*$/u);
+    expect(refused?.headers["x-queue-position"]).to.equal("1");
+  });
+
+  for (const [where, tokensMax, waitFor] of [
+    ["in prefill", 10, "prompt"],
+    ["in decode", 900, "text"],
+  ] as const) {
+    it(`are free within 150 ms after a cancel ${where}`, async () => {
+      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, prefillTokens: 32 }), 1);
+      await answerOf(engine, asks("a", "Warm up.", { tokensMax: 8 }));
+      const text = waitFor === "prompt" ? "word ".repeat(900) : "Tell a long story.";
+      const took: number[] = [];
+      for (let round = 0; round < 5; round += 1) {
+        const stop = new AbortController();
+        let next: Promise<number> | undefined;
+        const cancelled = (async () => {
+          for await (const event of engine.generate(asks("a", `${round} ${text}`, { tokensMax }), stop.signal)) {
+            if (event.type !== waitFor || next !== undefined) continue;
+            const stoppedMs = performance.now();
+            next = firstEvent(engine, asks("a", "Say yes.", { tokensMax: 1 })).then(() => performance.now() - stoppedMs);
+            stop.abort(new Error("enough"));
+          }
+        })();
+        await faultOf(cancelled);
+        took.push((await next) ?? Number.NaN);
+      }
+      expect(took.toSorted((a, b) => a - b)[2]).to.be.below(150);
+    });
+  }
+});
+
+async function firstEvent(engine: LlamaEngine, generation: Generation): Promise<EngineEvent["type"] | undefined> {
+  for await (const event of engine.generate(generation, never)) return event.type;
+  return undefined;
+}
+
+describe("an engine that gets no further", () => {
+  it("is started again, its calls end, and it is told why", async () => {
+    const told: string[] = [];
+    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 4_000 }), 8, (how) => told.push(how));
+    const { pid } = engine;
+    const running = faultOf(answerOf(engine, asks("a", "Tell a long story.", { tokensMax: 900 })));
+    await pause(300);
+    process.kill(pid ?? 0, "SIGSTOP");
+    expect(await running).to.include({ code: "engine_died" });
+    expect(told).to.deep.equal(["no progress for 4 s"]);
+    expect((await answerOf(engine, asks("a", "Say yes.", { tokensMax: 2 }))).tokens).to.be.above(0);
+    expect(engine.pid).to.not.equal(pid);
+  });
+
+  it("is left alone while it has nothing to do", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 1_000 }), 8);
+    const { pid } = engine;
+    await pause(1_600);
+    expect((await answerOf(engine, asks("a", "Say yes.", { tokensMax: 2 }))).tokens).to.be.above(0);
+    expect(engine.pid).to.equal(pid);
+  });
+});
+
+describe("an engine's steps", () => {
+  it("wait for all who take part, and for nobody who has left", async () => {
+    let steps = 0;
+    const lockstep = new Lockstep({
+      begun: () => {},
+      stepped: () => {
+        steps += 1;
+      },
+    });
+    const done: string[] = [];
+    for (let count = 0; count < 3; count += 1) lockstep.join();
+    const first = lockstep.wait().then(() => done.push("first"));
+    const second = lockstep.wait().then(() => done.push("second"));
+    await pause(5);
+    expect([steps, done]).to.deep.equal([0, []]);
+    lockstep.leave();
+    await Promise.all([first, second]);
+    expect([steps, done]).to.deep.equal([1, ["first", "second"]]);
+  });
+
+  it("take a thread fewer as soon as another program takes a core, and one more when a core is idle", () => {
+    expect([whenDisplaced(2, 1.95), whenDisplaced(2, 1.3), whenDisplaced(2, 0.4), whenDisplaced(1, 0.5)]).to.deep.equal([2, 1, 1, 1]);
+    expect([whenDisplaced(16, 15.9), whenDisplaced(16, 15), whenDisplaced(16, 9.5)]).to.deep.equal([16, 15, 9]);
+    expect([whenIdle(1, 0.5), whenIdle(1, 0.9), whenIdle(4, 3.1)]).to.deep.equal([1, 2, 7]);
+  });
+});
+
+describe("a model that does not fit into memory", () => {
+  it("is refused with numbers and what to do", async () => {
+    const fault = await faultOf(LlamaEngine.start(llamaSettings({ contextTokens: 1_000_000, parallel: 64 }), 0));
+    expect(fault.message).to.match(/would need 1\d{3}\.\d GB of memory, 0\.1 for itself and 1\d{3}\.\d for 64 calls of 1000000 tokens/u);
+    expect(fault.message).to.match(/GB are free\. Lower engine\.parallel or engine\.context_tokens/u);
+  });
+});

@@ -1,0 +1,93 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { scratchDir } from "./scratch.ts";
+
+/** A CA as an organisation has it, made and run by OpenSSL alone. */
+export interface OwnCa {
+  /** Its certificate and an empty revocation list. */
+  readonly pem: string;
+  /** The certificate of a CA for a request, with that of this CA and its list. */
+  sign(request: string): string;
+  /** A client's certificate and key. */
+  client(subject: string, san?: string): { cert: string; key: string };
+}
+
+export function startOwnCa(subject = "/O=Bank/CN=Bank root"): OwnCa {
+  const dir = scratchDir();
+  const file = (name: string): string => join(dir, name);
+  const read = (name: string): string => readFileSync(file(name), "utf8");
+  const openssl = (...args: string[]): void => void execFileSync("openssl", args, { stdio: "pipe", cwd: dir });
+  writeFileSync(file("index.txt"), "");
+  writeFileSync(
+    file("ca.cnf"),
+    "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ndefault_md = sha256\ndefault_crl_days = 30\n[req]\ndistinguished_name = dn\n[dn]\n",
+  );
+  writeFileSync(
+    file("issuing.cnf"),
+    "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n",
+  );
+  const root = [
+    "-x509",
+    "-newkey",
+    "rsa:2048",
+    "-noenc",
+    "-keyout",
+    "ca.key",
+    "-out",
+    "ca.pem",
+    "-subj",
+    subject,
+    "-days",
+    "30",
+    "-config",
+    "ca.cnf",
+  ];
+  openssl(
+    "req",
+    ...root,
+    "-addext",
+    "basicConstraints=critical,CA:TRUE",
+    "-addext",
+    "keyUsage=critical,keyCertSign,cRLSign",
+    "-addext",
+    "subjectKeyIdentifier=hash",
+  );
+  openssl("ca", "-config", "ca.cnf", "-gencrl", "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem");
+  const pem = read("ca.pem") + read("crl.pem");
+  const signed = (extensions: string): string => {
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      "a.csr",
+      "-CA",
+      "ca.pem",
+      "-CAkey",
+      "ca.key",
+      "-CAcreateserial",
+      "-days",
+      "20",
+      "-extfile",
+      extensions,
+      "-out",
+      "a.pem",
+    );
+    return read("a.pem");
+  };
+  return {
+    pem,
+    sign(request) {
+      writeFileSync(file("a.csr"), request);
+      return signed("issuing.cnf") + pem;
+    },
+    client(subject, san) {
+      openssl("req", "-new", "-newkey", "rsa:2048", "-noenc", "-keyout", "a.key", "-out", "a.csr", "-subj", subject, "-config", "ca.cnf");
+      writeFileSync(
+        file("client.cnf"),
+        `keyUsage=critical,digitalSignature\nextendedKeyUsage=clientAuth\n${san === undefined ? "" : `subjectAltName=${san}\n`}`,
+      );
+      return { cert: signed("client.cnf"), key: read("a.key") };
+    },
+  };
+}
