@@ -72,7 +72,8 @@ export async function startAppliance(
   else events.egressOpen({ ways: egress.ways });
   parts.defer(async () => {
     events.stopping({ running: running.count });
-    await running.close(config.limits.shutdown_grace_ms);
+    await listener.drain(config.limits.shutdown_grace_ms);
+    await running.close();
   });
   const owned = parts.move();
   return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() };

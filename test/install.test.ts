@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import { expect } from "chai";
 import { root } from "./support/appliance.ts";
-import { createBundle, laterVersion, type Made, releaseEnv, wholeBundle } from "./support/bundle.ts";
+import { createBundle, laterVersion, type Made, releaseEnv, resealed, wholeBundle } from "./support/bundle.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Gap, openGap } from "./support/gap.ts";
 import { Manual } from "./support/manual.ts";
@@ -44,10 +44,13 @@ describe("an installation from a bundle, on a host with an empty network, an emp
   this.timeout(280_000);
   let gap: Gap;
   let bundle: Made;
+  /** 9.0.1: only what changed, signed by the key that follows the first one. */
+  let later: Made;
   let installer: string;
   const prefix = join(scratchDir(), "the appliance");
   const keys = scratchDir();
   const manual = new Manual(join(root, "docs/install.md"));
+  const second = join(keys, "second");
   const trace = join(keys, "trace");
   const inPrefix = (...path: string[]): string => join(prefix, ...path);
   let service: ChildProcess | undefined;
@@ -62,9 +65,13 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const [tar = "", ...args] = manual.command("tar -xf BUNDLE install.sh", { BUNDLE: bundle.file });
     execFileSync(tar, args, { cwd: dir });
     installer = join(dir, "install.sh");
+    const first = join(releaseEnv.XDG_CONFIG_HOME, "sallyport", "release.key");
+    const succession = manual.command("npx sallyport bundle key NEW --succeeds OLD", { NEW: second, OLD: first });
+    expect((await sallyport(succession.slice(2))).status).to.equal(0);
+    later = await next(laterVersion("9.0.1"), bundle);
   });
   after(async () => {
-    service?.kill("SIGKILL");
+    if (service?.exitCode === null) process.kill(-(service.pid ?? 0), "SIGKILL");
     await gap?.[Symbol.asyncDispose]();
   });
 
@@ -78,22 +85,43 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     return gap.run(program, [...args, ...more]);
   };
   const upgrade = (made: Made) => documented("sh DIR/current/install.sh BUNDLE --prefix DIR", { BUNDLE: made.file });
-  const call = async (count: number, side: number): Promise<Outcome> => JSON.parse((await client(count, side)).stdout);
   const client = (count: number, side: number) =>
-    gap.run(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), String(count), String(side)]);
+    gap.start(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), String(count), String(side)]);
+  const outcomeOf = async (calls: ChildProcess): Promise<Outcome> => {
+    const told = listenTo(calls);
+    await once(calls, "close");
+    return JSON.parse(told());
+  };
+  const call = (count: number, side: number): Promise<Outcome> => outcomeOf(client(count, side));
+  /** Two callers call, one call after the other, while `work` is done. None of their calls fails, and the log has each. */
+  const underLoad = async <T>(title: string, work: () => Promise<T>): Promise<T> => {
+    const calls = client(100_000, 2);
+    const ended = outcomeOf(calls);
+    const result = await work();
+    calls.stdin?.write("enough\n");
+    const { answered, failed, longestMs } = await ended;
+    console.log(`      ${title}: ${answered.length} calls answered, ${failed.length} failed; the longest took ${Math.round(longestMs)} ms`);
+    const entries = entriesOf(inPrefix("data")).filter(({ kind }) => kind === "settled");
+    const settled = new Set(entries.map(({ call: id }) => id));
+    expect(failed).to.deep.equal([]);
+    expect(answered.length).to.be.above(10);
+    expect(answered.filter((id) => !settled.has(id))).to.deep.equal([]);
+    expect(longestMs).to.be.below(60_000);
+    return result;
+  };
   const ready = async (): Promise<{ status: string; egress: object } | undefined> => {
     const { status, stdout } = await gap.run(inPrefix("sallyport"), ["call", "--ready", "--as", "operator"]);
     return status === 0 ? JSON.parse(stdout) : undefined;
   };
   const version = async (): Promise<string> => (await gap.run(inPrefix("sallyport"), ["--version"])).stdout.trim();
-  const next = (from: string, ...args: string[]): Promise<Made> => createBundle(from, "--since", bundle.file, ...args);
+  const next = (from: string, since: Made): Promise<Made> => createBundle(from, "--since", since.file, "--key", second);
 
   it("does not begin with a bundle of which one byte was changed, cut off or added, and writes nothing", async () => {
     const where = join(scratchDir(), "none");
     const file = openSync(bundle.file, "r+");
     const bytes = readFileSync(bundle.file);
     const end = bundle.bytes;
-    for (const at of [100, 40_000, end >> 1, end - 2_100, end - 2_020, end - 1_900, end - 1]) {
+    for (const at of [end >> 1, end - 1_900]) {
       writeSync(file, Buffer.from([(bytes[at] ?? 0) ^ 4]), 0, 1, at);
       const { status, stderr } = await install(bundle.file, where);
       writeSync(file, bytes, at, 1, at);
@@ -113,8 +141,7 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const stranger = await install(bundle.file, where, "--trust", "0".repeat(64));
     expect([stranger.status, existsSync(where)]).to.deep.equal([1, false]);
     expect(stranger.stderr).to.match(/is signed by [0-9a-f]{64}, and not by 0{64}/u);
-    const partial = await next(laterVersion("9.0.0"));
-    const { status, stderr } = await install(partial.file, where);
+    const { status, stderr } = await install(later.file, where);
     expect([status, existsSync(where)]).to.deep.equal([1, false]);
     expect(stderr).to.match(/holds only what changed since another version.*Take the whole bundle/u);
   });
@@ -139,7 +166,7 @@ describe("an installation from a bundle, on a host with an empty network, an emp
       "-o",
       trace,
       "-e",
-      "trace=connect,sendto,sendmsg,sendmmsg",
+      "trace=execve,connect,sendto,sendmsg,sendmmsg",
       ...manual.command("DIR/run", { DIR: prefix }),
     ];
     service = hasStrace ? gap.start("/usr/bin/strace", traced) : gap.start(inPrefix("run"), []);
@@ -162,69 +189,65 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     expect(readFileSync(`/proc/${child}/net/dev`, "utf8").split("\n").slice(2).join("").trim()).to.match(/^lo:/u);
   });
 
-  it("is upgraded under load by a bundle of what changed, signed by a key that follows the pinned one, and loses no answered call", async () => {
-    const keyOf = (name: string): string => join(keys, name);
-    const first = join(releaseEnv.XDG_CONFIG_HOME, "sallyport", "release.key");
-    expect((await sallyport(["bundle", "key", keyOf("other")])).status).to.equal(0);
-    const succession = manual.command("npx sallyport bundle key NEW --succeeds OLD", { NEW: keyOf("second"), OLD: first });
-    expect((await sallyport(succession.slice(2))).status).to.equal(0);
-    const clone = laterVersion("9.0.1");
-    const stranger = await upgrade(await next(clone, "--key", keyOf("other")));
-    expect(stranger.status).to.equal(1);
-    expect(stranger.stderr).to.match(/this installation trusts [0-9a-f]{64} only.*rotation statement/u);
-    const later = await next(clone, "--key", keyOf("second"));
+  it("takes no bundle of a key that does not follow the pinned one", async () => {
+    const { status, stderr } = await upgrade(resealed(later));
+    expect(status).to.equal(1);
+    expect(stderr).to.match(/this installation trusts [0-9a-f]{64} only.*rotation statement/u);
+  });
 
-    const load = gap.start(process.execPath, [join(root, "test/support/gap-client.ts"), inPrefix("data", "certs"), "40", "2"]);
-    const told = listenTo(load);
-    const { status, stdout, stderr } = await upgrade(later);
+  it("is upgraded under load, by a bundle of what changed, and no call fails: those that arrive meanwhile wait", async () => {
+    const { status, stdout, stderr } = await underLoad("upgrade", () => upgrade(later));
     expect([status, stderr]).to.deep.equal([0, stderr]);
     expect(stdout).to.include("Sallyport 9.0.1 is installed and was ready. It runs");
-    await once(load, "close");
-    const outcome: Outcome = JSON.parse(told());
-    console.log(
-      `      upgrade under load: ${outcome.answered.length} answered, ${outcome.failed.length} failed, longest ${Math.round(outcome.longestMs)} ms`,
-    );
-    const settled = new Set(
-      entriesOf(inPrefix("data"))
-        .filter(({ kind }) => kind === "settled")
-        .map(({ call: id }) => id),
-    );
-    expect(outcome.answered.filter((id) => !settled.has(id))).to.deep.equal([]);
-    // Whoever is in the middle of an answer when the old version stops is told so; nobody is refused at the door.
-    expect(outcome.failed.filter((code) => code !== "shutting_down")).to.deep.equal([]);
     expect(await version()).to.equal("9.0.1");
+  });
+
+  it("does not go back to a version that could not read the data, or to a key that was followed by another", async () => {
     const facts = readFileSync(inPrefix("current", "BUNDLE"), "utf8");
     writeFileSync(inPrefix("current", "BUNDLE"), facts.replace("data-format 1", "data-format 2"));
     expect((await upgrade(bundle)).stderr).to.match(/The data here were written by a later version, 9\.0\.1/u);
     writeFileSync(inPrefix("current", "BUNDLE"), facts);
-    expect((await install(bundle.file)).stderr, "the older key is not trusted any more").to.match(/this installation trusts/u);
+    expect((await upgrade(bundle)).stderr).to.match(/this installation trusts/u);
   });
 
-  it("goes back to the version before when the new one does not become ready", async () => {
-    const broken = laterVersion("9.0.2", (clone) => {
-      const file = join(clone, "server/appliance.ts");
-      writeFileSync(file, `${readFileSync(file, "utf8")}\nthrow new Error("broken");\n`);
-    });
+  it("goes back under load to the version before when the new one does not become ready, and no call fails", async () => {
+    const broken = await next(
+      laterVersion("9.0.2", (clone) => {
+        const file = join(clone, "server/appliance.ts");
+        writeFileSync(file, `${readFileSync(file, "utf8")}\nthrow new Error("broken");\n`);
+      }),
+      later,
+    );
     const before = readFileSync(inPrefix("release.pub"), "utf8");
-    const { status, stderr } = await upgrade(await next(broken, "--key", join(keys, "second")));
+    const { status, stderr } = await underLoad("way back", () => upgrade(broken));
     expect(status).to.equal(1);
     expect(stderr).to.match(/The new version did not become ready: back on 9\.0\.1/u);
     expect([await version(), readFileSync(inPrefix("release.pub"), "utf8")]).to.deep.equal(["9.0.1", before]);
-    expect(await call(1, 1)).to.deep.include({ failed: [] });
   });
 
-  it("sends no packet outside the loopback: installation, start, 200 calls, a rotation, an upgrade, a way back", async () => {
-    expect((await gap.run(inPrefix("sallyport"), ["certs", "rotate"])).status).to.equal(0);
+  it("sends no packet outside the loopback: installation, start, upgrade, a way back, a rotation, a backup, 200 calls", async () => {
+    const command = (...args: string[]) => gap.run(inPrefix("sallyport"), args);
+    expect((await command("certs", "rotate")).status).to.equal(0);
+    const [to] = /age1[0-9a-z]{58}/u.exec((await command("backup", "--new-key", join(keys, "backup.key"))).stdout) ?? [""];
+    expect(await command("backup", join(keys, "backup.age"), "--to", to)).to.include({ status: 0 });
     const { answered, failed } = await call(200, 8);
     expect([answered.length, failed]).to.deep.equal([200, []]);
     expect(gap.packetsOut()).to.equal(0);
     if (!hasStrace) return;
-    const outside = readFileSync(trace, "utf8")
-      .split("\n")
-      .filter((line) => /AF_INET/u.test(line) && !/inet_addr\("127\.|"::1"/u.test(line));
+    const lines = readFileSync(trace, "utf8").split("\n");
+    const pidOf = (line: string): string => line.split(" ")[0] ?? "";
+    const outside = lines
+      .map((line, at) => ({ line, at }))
+      .filter(({ line }) => /AF_INET/u.test(line) && !/inet_addr\("127\.|"::1"/u.test(line))
+      .map(({ line, at }) =>
+        line.endsWith("<unfinished ...>") ? line + lines.slice(at + 1).find((one) => pidOf(one) === pidOf(line)) : line,
+      );
     // What the self-test tried, in vain.
     expect(outside.length).to.be.above(0);
-    expect(outside.filter((line) => !/connect\(.*= -1 E(?:NETUNREACH|AFNOSUPPORT)/u.test(line))).to.deep.equal([]);
+    expect(outside.filter((line) => !/connect\(.*= -1 E(?:NETUNREACH|ADDRNOTAVAIL|AFNOSUPPORT)/u.test(line))).to.deep.equal([]);
+    // It runs on the first thread of the service; a library that wanted out would do so on one of its own.
+    const processes = new Set(lines.filter((line) => /^\d+ +execve\(/u.test(line)).map(pidOf));
+    expect(outside.filter((line) => !processes.has(pidOf(line)))).to.deep.equal([]);
   });
 
   it("is taken off again, and keeps the data unless told otherwise", async () => {

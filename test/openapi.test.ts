@@ -93,7 +93,11 @@ describe("/openapi.json", () => {
       expect(error.safeParse(said).error?.message).to.equal(undefined);
       expect(error.safeParse({ error: { ...said.error, code: "no_such_code" } }).success).to.equal(false);
     }
-    const notReady = { status: "not_ready", checks: [{ name: "audit log", ok: false, problem: "There is no room." }], egress: { refused: true, ways: [] } };
+    const notReady = {
+      status: "not_ready",
+      checks: [{ name: "audit log", ok: false, problem: "There is no room." }],
+      egress: { refused: true, ways: [] },
+    };
     expect(shape("GET", "/readyz", 503).safeParse(notReady).success).to.equal(true);
   });
 

@@ -1,7 +1,8 @@
 import type { X509Certificate } from "node:crypto";
-import type { RequestListener } from "node:http";
+import type { RequestListener, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
-import type { Socket } from "node:net";
+import { type Socket, Server as SocketServer } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { type Identity, identityByRule, identityOf } from "../../certs/identity.ts";
 import { revokedSerials } from "../../certs/register.ts";
@@ -13,6 +14,9 @@ const checkEveryMs = 500;
 
 /** Connections that have shown no certificate yet; one more ends the oldest, so that nobody can keep callers out without one. */
 const handshakesMax = 256;
+
+/** Nothing was asked for so long: then whoever keeps a connection open is told that it ends. */
+const quietMs = 100;
 
 interface ListenerSettings {
   readonly certsDir: string;
@@ -31,7 +35,10 @@ export class Listener {
   readonly #sockets = new Map<TLSSocket, X509Certificate>();
   /** Connections that have not ended their handshake, by whom they come from. */
   readonly #shakingHands = new Map<string, Socket>();
+  /** Of requests that are being answered. */
+  readonly #responses = new Set<ServerResponse>();
   readonly #check: NodeJS.Timeout;
+  #draining = false;
   #material: TlsMaterial;
   #issuers = new WeakMap<X509Certificate, "ours" | "foreign" | "unknown">();
   #revoked: ReadonlySet<string>;
@@ -57,6 +64,11 @@ export class Listener {
       this.#shakingHands.set(from, socket);
       if (this.#shakingHands.size > handshakesMax) this.#shakingHands.values().next().value?.destroy();
       socket.once("close", () => this.#shakingHands.delete(from));
+    });
+    this.server.prependListener("request", (_request, response: ServerResponse) => {
+      this.#responses.add(response);
+      response.once("close", () => this.#responses.delete(response));
+      if (this.#draining) closeAfter(response);
     });
     this.server.on("secureConnection", (socket: TLSSocket) => this.#connected(socket));
     this.server.on("tlsClientError", (error: NodeJS.ErrnoException) => events.tlsRefused({ code: error.code ?? "unknown" }));
@@ -92,6 +104,22 @@ export class Listener {
     const certificate = this.#sockets.get(socket) ?? socket.getPeerX509Certificate();
     if (certificate === undefined || this.#refuses(certificate)) throw new Error("The certificate does not count any more.");
     return this.#issuerOf(certificate) === "ours" ? identityOf(certificate) : identityByRule(certificate, this.#settings.tls.identities);
+  }
+
+  /**
+   * Takes no further connection (those that come wait in the socket, if somebody else holds it, too), and lets the answers that are being written end,
+   * for `graceMs` at most. A request that is on its way on a connection that is there is still answered, and told that it was the last one.
+   */
+  async drain(graceMs: number): Promise<void> {
+    this.#draining = true;
+    // The TLS server's own `close` would also end connections on which a request may be on its way.
+    SocketServer.prototype.close.call(this.server);
+    for (const response of this.#responses) closeAfter(response);
+    const until = performance.now() + graceMs;
+    for (let busyMs = performance.now(); performance.now() < Math.min(until, busyMs + quietMs); await pause(10)) {
+      if (this.#responses.size > 0) busyMs = performance.now();
+      else if (this.#sockets.size + this.#shakingHands.size === 0) return;
+    }
   }
 
   async close(): Promise<void> {
@@ -145,6 +173,10 @@ export class Listener {
     this.#issuers.set(certificate, found);
     return found;
   }
+}
+
+function closeAfter(response: ServerResponse): void {
+  if (!response.headersSent) response.setHeader("Connection", "close");
 }
 
 function isIssuedBy(issuers: readonly X509Certificate[], certificate: X509Certificate): boolean {

@@ -44,11 +44,9 @@ export class RunningCalls {
     }
   }
 
-  /** Lets running calls finish for `graceMs`, ends the others with `shutting_down`, and returns when none is left. */
-  async close(graceMs: number): Promise<void> {
+  /** Takes no further call, ends those that run with `shutting_down`, and returns when none is left. */
+  async close(): Promise<void> {
     this.#closing = true;
-    const until = performance.now() + graceMs;
-    while (this.count > 0 && performance.now() < until) await pause(20);
     for (const controller of this.#controllers) controller.abort(new Fault("shutting_down"));
     while (this.count > 0) await pause(20);
   }

@@ -7,7 +7,8 @@ import { Agent } from "undici";
 const [certsDir = "", count = "1", side = "1"] = process.argv.slice(2);
 const read = (...path: string[]): string => readFileSync(join(certsDir, ...path), "utf8");
 const connect = { ca: read("ca.pem"), cert: read("clients", "app", "cert.pem"), key: read("clients", "app", "key.pem") };
-const fetchOptions = { dispatcher: new Agent({ connect }) };
+// While a new version starts, a connection waits in the listening socket.
+const fetchOptions = { dispatcher: new Agent({ connect: { ...connect, timeout: 60_000 } }) };
 const client = new OpenAI({ baseURL: "https://127.0.0.1:8443/v1", apiKey: "unused", maxRetries: 0, fetchOptions });
 
 let asked = 0;
@@ -27,7 +28,8 @@ async function one(): Promise<void> {
       const { id, choices } = await client.chat.completions.create({ messages, max_tokens: 4 } as never);
       if (choices[0]?.finish_reason) answered.push(id);
     } catch (error) {
-      failed.push(String((error as { code?: string }).code ?? (error as Error).message));
+      const { code, cause, message } = error as Error & { code?: string };
+      failed.push(code ?? `${message} ${(cause as Error | undefined)?.cause ?? cause}`);
     }
     longestMs = Math.max(longestMs, performance.now() - startedMs);
   }

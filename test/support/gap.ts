@@ -37,7 +37,7 @@ export async function openGap(): Promise<Gap | undefined> {
   return {
     home,
     run: (program, args) => run("nsenter", command(program, args)),
-    start: (program, args) => spawn("nsenter", command(program, args), { stdio: ["ignore", "pipe", "pipe"], detached: true }),
+    start: (program, args) => spawn("nsenter", command(program, args), { stdio: "pipe", detached: true }),
     packetsOut() {
       const lines = readFileSync(`/proc/${holder.pid}/net/dev`, "utf8").split("\n").slice(2);
       const others = lines.filter((line) => line.includes(":") && !line.trim().startsWith("lo:"));
