@@ -124,6 +124,7 @@ export const checkReplySchema = z.object({
   flagged: z.boolean(),
   blocked: z.boolean(),
   code: z.enum(Object.keys(refusals)).nullable(),
+  unread: z.array(z.object({ message: z.int(), part: z.string() })).describe("Parts of files that are no text"),
   ...toldSchema.shape,
 });
 
