@@ -23,7 +23,7 @@ export function chatCompletions(service: Service): RequestHandler {
     const engine = engineFor(service, parsed.data.model);
     const caller = callerOf(response);
     const { gates, recordContext } = service.policies.for(caller.name);
-    const call = callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => gates.tools.offers(tool));
+    const call = await callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => gates.tools.offers(tool));
     response.locals.callId = call.id;
     const record = new CallRecord(service.audit, recordContext);
     await service.running.run(response, async (signal) => {
