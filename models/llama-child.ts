@@ -207,7 +207,7 @@ async function generate(
     }
   }
   text.flush(emit);
-  tell(reader?.end() ?? []);
+  tell(reader?.end(reason) ?? []);
   send({ type: "event", call, event: { type: "end", reason } });
 }
 

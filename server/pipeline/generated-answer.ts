@@ -21,7 +21,9 @@ export async function* generatedAnswer(
     const events = engine.generate(generationOf(judging, { attempt, refusal }), signal);
     const { released, ...text } = yield* releasedText(judging, engine, meter, meter.texts(events));
     const { calls, ending } =
-      text.ending === undefined ? await judgeCalls(meter.calls(), judging, { confirmed: false }) : { calls: [], ending: text.ending };
+      text.ending === undefined
+        ? await judgeCalls(meter.calls(), judging, { confirmed: false, whole: meter.reason !== "length" })
+        : { calls: [], ending: text.ending };
     refusal = ending?.refusal;
     const isRetried = refusal !== undefined && refusal.code !== "tool_confirmation" && released === "" && attempt < gates.attemptsMax;
     if (isRetried) continue;
@@ -82,6 +84,7 @@ export class Meter {
 
   async *texts(events: AsyncIterable<EngineEvent>): AsyncGenerator<string> {
     this.#calls = [];
+    this.reason = "stop";
     for await (const event of events) {
       if (event.type === "prompt") this.#promptTokens = event.tokens;
       else if (event.type === "end") this.reason = event.reason;

@@ -4,7 +4,6 @@ import { checkSchema } from "../caller-schema.ts";
 import { Fault } from "../fault.ts";
 import { SchemaError } from "../json-schema.ts";
 import type { Call } from "../pipeline/call.ts";
-import { Refusal } from "../pipeline/refusal.ts";
 import { documentsSchema, functionName, messageSchema, messagesOf } from "./messages.ts";
 
 export const jsonSchema = z.record(z.string(), z.unknown());
@@ -103,7 +102,7 @@ export async function callOf(
   };
 }
 
-/** What the model may call; undefined for nothing. */
+/** What the model may call; undefined for nothing. None where it must call what the policy denies. */
 async function toolsOf(
   { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
   offers: (tool: string) => boolean,
@@ -119,7 +118,12 @@ async function toolsOf(
     parameters: parameters ?? { type: "object", properties: {}, additionalProperties: false },
     strict: strict === true,
   }));
-  for (const [index, { parameters }] of all.entries()) await checked(parameters, `tools[${index}].function.parameters`);
+  for (const [index, { parameters }] of all.entries()) {
+    const param = `tools[${index}].function.parameters`;
+    if (parameters.type !== undefined && ![parameters.type].flat().includes("object"))
+      throw new Fault("invalid_value", `\`${param}\` must be a schema of an object: \`"type": "object"\`.`, { param });
+    await checked(parameters, param);
+  }
   const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
   if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
   const named = typeof choice === "object" && choice !== null ? choice.function.name : undefined;
@@ -127,8 +131,7 @@ async function toolsOf(
     throw new Fault("invalid_value", `\`tool_choice\` names ${named}, which is not in \`tools\`.`, { param: "tool_choice" });
   const offered = all.filter(({ name }) => offers(name) && (named === undefined || name === named));
   const required = choice === "required" || named !== undefined;
-  if (offered.length === 0 && required) throw new Refusal("tool_call", []);
-  return choice === "none" || offered.length === 0 ? undefined : { offered, required, parallel: parallel ?? true };
+  return choice === "none" || (offered.length === 0 && !required) ? undefined : { offered, required, parallel: parallel ?? true };
 }
 
 async function schemaOf({ response_format: format }: ChatRequest): Promise<JsonSchema | undefined> {
