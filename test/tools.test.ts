@@ -2,6 +2,11 @@ import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { misfitOf } from "../server/json-schema.ts";
+import type { Message } from "../server/pipeline/guard.ts";
+import { passage, spanInOriginal } from "../server/pipeline/passage.ts";
+import { newPseudonyms } from "../server/pipeline/pseudonyms.ts";
+import { turnsOf } from "../server/pipeline/turns.ts";
+import { messagesOf } from "../server/wire/messages.ts";
 import { eventsOf, type Json, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { type Hijack, hijacks } from "./support/hijacks.ts";
 import { llamaSettings } from "./support/model.ts";
@@ -113,6 +118,23 @@ describe("calls of functions", function () {
       z: null,
     });
     expect((await calling({ "4111 1111 1111 1111": 1, "5500 0000 0000 0004": 2 })).guard?.code).to.equal("tool_call");
+  });
+
+  it("of earlier answers are judged as the function read them, and the model reads JSON", () => {
+    const json = '{ "t" : "Hi,\\nanna@example.org \\u0022\\\\ \\u00e4", "n": 1 }';
+    const call = { id: "c", type: "function" as const, function: { name: "f", arguments: json } };
+    const [, called] = messagesOf([{ role: "assistant", content: null, tool_calls: [call] }]);
+    const { text } = called?.passage ?? passage("");
+    expect(text).to.equal('{"t":"Hi,\nanna@example.org \\u0022\\\\ ä","n":1}');
+    const start = text.indexOf("anna");
+    const span = spanInOriginal(called?.passage ?? passage(""), { start, end: start + 16 });
+    expect(json.slice(span.start, span.end)).to.equal("anna@example.org");
+    const asked: Message[] = [{ role: "user", index: 0, origin: "user", passage: passage("a") }];
+    const messages = [...asked, ...messagesOf([{ role: "assistant", content: null, tool_calls: [call] }])];
+    const turns = turnsOf({ messages, pseudonyms: newPseudonyms(messages, "a") }, { preface: { system: "", examples: [] } });
+    expect(JSON.parse(turns.at(-1)?.calls?.[0]?.arguments ?? "")).to.deep.equal(JSON.parse(json));
+    const broken = { ...call, function: { name: "f", arguments: "{" } };
+    expect(messagesOf([{ role: "assistant", content: null, tool_calls: [broken] }])[1]?.passage.text).to.equal("{");
   });
 
   it("are refused where a number in them is not exact", async () => {

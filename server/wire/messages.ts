@@ -2,6 +2,7 @@ import { z } from "zod";
 import { Fault } from "../fault.ts";
 import type { Message, Origin } from "../pipeline/guard.ts";
 import { passage } from "../pipeline/passage.ts";
+import { argumentsPassage } from "./arguments-passage.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
 /** A text file, as OpenAI's clients send one: `data:text/plain;base64,…`. */
@@ -84,7 +85,7 @@ function callsOf(message: WireMessage, index: number): Message[] {
     role: "assistant",
     index,
     origin: "model",
-    passage: passage(call.function.arguments),
+    passage: argumentsPassage(call.function.arguments),
     called: call.function.name,
   }));
 }
