@@ -360,9 +360,12 @@ describe("a real model that is held to a schema", function () {
       [{ $ref: "#/$defs/a", $defs: { a: { anyOf: [{ $ref: "#/$defs/a" }, { type: "null" }] } } }, "refers to itself"],
     ] as const) {
       const { status, body } = await asking(schema);
-      expect([status, body.error.code]).to.deep.equal([400, "schema_unsupported"]);
+      expect([status, body.error.code, body.error.param]).to.deep.equal([400, "schema_unsupported", "response_format"]);
       expect(body.error.message).to.include(said);
     }
+    const strict = { type: "function", function: { name: "f", parameters: { type: "object", not: {} }, strict: true } };
+    const { body: refused } = await appliance.call("POST", chat, { ...userSays("a"), tools: [strict] });
+    expect([refused.error.code, refused.error.param]).to.deep.equal(["schema_unsupported", "tools"]);
     expect((await asking({ type: "objekt" })).body.error.code).to.equal("invalid_value");
     const echoed = await asking({ type: "object" }, "echo");
     expect([echoed.body.choices[0].finish_reason, echoed.body.guard.code]).to.deep.equal(["content_filter", "schema"]);
