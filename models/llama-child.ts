@@ -303,7 +303,7 @@ async function decode(
     await steps.wait();
   }
   text.flush(emit);
-  tell(reader?.end() ?? []);
+  tell(reader?.end(reason) ?? []);
   send({ type: "event", call, event: { type: "end", reason } });
 }
 

@@ -14,7 +14,6 @@ export interface ErrorReply {
 
 const paramOf: Partial<Record<EngineFault["code"], string>> = {
   context_length_exceeded: "messages",
-  schema_unsupported: "response_format",
 };
 
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */
