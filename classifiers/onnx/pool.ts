@@ -35,6 +35,8 @@ export class Pool implements AsyncDisposable {
     this.device = device;
     this.#queueMax = queueMax;
     const workerData: WorkerSettings = { tokenizer: tokenizer.href, device, threads: 1 };
+    // Since 1.29 the ONNX Runtime reports sessions and names of models to its maker. It looks at the environment of the process, which only the main thread can change.
+    process.env.ORT_DISABLE_TELEMETRY = "1";
     this.#piscina = new Piscina({
       filename: fileURLToPath(new URL("worker.ts", import.meta.url)),
       minThreads: this.workers,

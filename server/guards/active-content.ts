@@ -55,10 +55,18 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */
 const waitForActiveContent: Wait = (text) => {
-  const open = piecesOf(text).find(({ start, end }) =>
+  const pieces = piecesOf(text);
+  const first = pieces.findIndex(({ start, end }) =>
     end === undefined ? mayBecomeActive(text.slice(start)) : isActive(text.slice(start, end)) && !text.includes("\n", end),
   );
-  return open?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
+  let open = pieces[first]?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
+  // What ends only where the text is cut now is open again.
+  for (let index = (first < 0 ? pieces.length : first) - 1; index >= 0; index -= 1) {
+    const piece = pieces[index];
+    if (piece === undefined || (piece.end ?? open) < open || !mayBecomeActive(text.slice(piece.start, open))) break;
+    open = piece.start;
+  }
+  return open;
 };
 
 /** One after the other: what begins inside of another is a part of it. `end`: undefined while more text may decide it, then it is the last. */

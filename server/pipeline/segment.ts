@@ -58,16 +58,14 @@ export async function* segment(
   yield release(held.length, true);
 }
 
-/** From which index on `text` must wait: what one wait holds back must not cut in two what another protects, so the others are asked until they agree. */
+/** From which index on `text` must wait: what one wait holds back must not cut in two what another protects, so all are asked until they agree. */
 function openFrom(text: string, waits: readonly Wait[]): number {
   let open = text.length;
-  for (let by: Wait | undefined; ; ) {
+  for (;;) {
     const before = text.slice(0, open);
-    const found = waits.filter((wait) => wait !== by).map((wait) => ({ wait, at: wait(before) }));
-    const lowest = found.toSorted((a, b) => a.at - b.at)[0];
-    if (lowest === undefined || lowest.at >= open) return open;
-    open = lowest.at;
-    by = lowest.wait;
+    const next = Math.min(open, ...waits.map((wait) => wait(before)));
+    if (next === open) return open;
+    open = next;
   }
 }
 
