@@ -15,7 +15,6 @@ import {
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
-  readGgufFileInfo,
   resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
@@ -58,8 +57,9 @@ process.on("SIGHUP", () => {});
 process.on("disconnect", () => process.exit(0));
 
 try {
-  await verifyFile(settings.file, settings);
-  const { model, context, chat } = await load();
+  // Nothing of the file is read by llama.cpp before it is known to be the right one; llama.cpp itself opens meanwhile.
+  [llama] = await Promise.all([openLlama(), verifyFile(settings.file, settings)]);
+  const { model, context, chat } = await load(llama);
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
   const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(model.fileInfo)));
@@ -80,27 +80,8 @@ try {
   process.disconnect();
 }
 
-async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
-  if (type === undefined)
-    throw new Error(
-      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
-    );
-  try {
-    return await loadWithLlama(type);
-  } catch (error) {
-    if (error instanceof EngineFault) throw error;
-    // llama.cpp's own words come through its logger, a moment later.
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
-    throw new Error(`llama.cpp can't load ${settings.file}: ${cause.split("\n")[0]}. ${adviceFor(cause)}`, { cause: error });
-  }
-}
-
-async function loadWithLlama(
-  type: (typeof resolvableChatWrapperTypeNames)[number],
-): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  llama = await getLlama({
+function openLlama(): Promise<Llama> {
+  return getLlama({
     gpu: false,
     build: "never",
     skipDownload: true,
@@ -111,8 +92,32 @@ async function loadWithLlama(
       if (nativeErrors.length < 100) nativeErrors.push(message.trim());
     },
   });
-  checkMemory(await readGgufFileInfo(settings.file, { readTensorInfo: false, sourceType: "filesystem", logWarnings: false }));
-  const model = await llama.loadModel({ modelPath: settings.file });
+}
+
+async function load(opened: Llama): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
+  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
+  if (type === undefined)
+    throw new Error(
+      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
+    );
+  try {
+    return await loadAs(type, opened);
+  } catch (error) {
+    if (error instanceof EngineFault) throw error;
+    // llama.cpp's own words come through its logger, a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
+    throw new Error(`llama.cpp can't load ${settings.file}: ${cause.split("\n")[0]}. ${adviceFor(cause)}`, { cause: error });
+  }
+}
+
+async function loadAs(
+  type: (typeof resolvableChatWrapperTypeNames)[number],
+  opened: Llama,
+): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
+  // The weights are mapped, not read: what has to fit is known before memory is taken.
+  const model = await opened.loadModel({ modelPath: settings.file });
+  checkMemory(model.fileInfo);
   const context = await model.createContext({
     contextSize: settings.contextTokens,
     sequences: settings.parallel,
