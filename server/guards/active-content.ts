@@ -1,13 +1,11 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
-import { type Detection, segmentGuard } from "./detector.ts";
+import { acting, type Detection, segmentGuard } from "./detector.ts";
 import { markdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {
   readonly action: "mask" | "block" | "shadow";
 }
-
-const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
 
 /** Longest tag or address that is waited for. */
 const openCharsMax = 1_024;
@@ -45,12 +43,14 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
   const found = piecesOf(text).filter(({ start, end = text.length }) => isActive(text.slice(start, end)));
   if (found.length === 0) return [];
   const isCode = markdownCode(earlier + text);
-  let taken = 0;
-  return found.flatMap(({ start, end = text.length }): Detection[] => {
-    if (start < taken || isCode(earlier.length + start)) return [];
-    taken = end;
-    return [{ label: "ACTIVE_CONTENT", span: { start, end }, action: actions[action], replacement: "[active content withheld]" }];
-  });
+  return found
+    .filter(({ start }) => !isCode(earlier.length + start))
+    .map(({ start, end = text.length }) => ({
+      label: "ACTIVE_CONTENT",
+      span: { start, end },
+      action: acting[action],
+      replacement: "[active content withheld]",
+    }));
 }
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */

@@ -4,7 +4,7 @@ import type { Guard, Message, Prompt, SegmentGuard } from "../pipeline/guard.ts"
 import { rewrite } from "../pipeline/passage.ts";
 import { pseudonymise } from "../pipeline/pseudonyms.ts";
 import { ask, each } from "./ask.ts";
-import { type Detection, findingsOf, segmentGuard } from "./detector.ts";
+import { acting, type Detection, findingsOf, segmentGuard } from "./detector.ts";
 
 export interface PersonalDataSettings {
   readonly action: "mask" | "block" | "shadow";
@@ -60,10 +60,8 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
 /** A placeholder, also after "password:", is what the input gate put there. */
 const placeholder = /^<?[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
 
-const actions = { mask: "rewrite", block: "block", shadow: "shadow" } as const;
-
 function detection({ start, end, label, score }: Entity, action: PersonalDataSettings["action"], replacement: string): Detection {
-  return { label, span: { start, end }, score, action: actions[action], replacement };
+  return { label, span: { start, end }, score, action: acting[action], replacement };
 }
 
 function valueIn(message: Message | undefined, { start, end }: Entity): string {

@@ -3,30 +3,20 @@ import type { RequestHandler } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
 import type { AnswerEvent } from "../../pipeline/call.ts";
 import { anthropicRequestSchema, chatRequestOf } from "../../wire/anthropic-request.ts";
-import { callOf } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
-import { checkCount } from "../../wire/messages.ts";
-import { answering } from "../answering.ts";
+import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
-import { callerOf } from "../caller.ts";
 import { anthropicError } from "../error-body.ts";
 import { type End, eventStream, type Frames, namedEvent } from "../event-stream.ts";
 import { refusalOf } from "./chat-completions.ts";
-import { engineFor } from "./models.ts";
 
 /** Anthropic's `POST /v1/messages`. */
 export function anthropicMessages(service: Service): RequestHandler {
   return async (request, response) => {
     const parsed = anthropicRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
-    const asked = chatRequestOf(parsed.data);
-    checkCount(asked.messages, service.limits.messages_max, "messages");
-    const engine = engineFor(service, asked.model);
-    const caller = callerOf(response);
-    const { gates } = service.policies.for(caller.name);
-    const call = await callOf(asked, { id: `msg_${randomUUID().replaceAll("-", "")}`, caller }, (tool) => gates.tools.offers(tool));
-    const head = { id: call.id, type: "message", role: "assistant", model: engine.model.id } as const;
-    await answering(service, response, call, engine, async (events, signal) => {
+    await answeringChat(service, response, chatRequestOf(parsed.data), { idPrefix: "msg_" }, async (events, signal, { id, model }) => {
+      const head = { id, type: "message", role: "assistant", model };
       if (parsed.data.stream) await eventStream(events, framesOf(head), response, signal);
       else response.json(await whole(events, head));
     });

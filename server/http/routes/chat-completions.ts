@@ -3,29 +3,21 @@ import type { Request, RequestHandler, Response } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
 import type { AnswerEvent, Ending, Usage } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
-import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
+import { type ChatRequest, chatRequestSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
-import { checkCount } from "../../wire/messages.ts";
-import { answering } from "../answering.ts";
+import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
-import { callerOf } from "../caller.ts";
 import { data, eventStream, type Frames } from "../event-stream.ts";
-import { engineFor } from "./models.ts";
 
 /** OpenAI's `POST /v1/chat/completions`. Streaming and not are the same answer, written differently. */
 export function chatCompletions(service: Service): RequestHandler {
   return async (request: Request, response: Response) => {
     const parsed = chatRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
-    checkCount(parsed.data.messages, service.limits.messages_max, "messages");
-    const engine = engineFor(service, parsed.data.model);
-    const caller = callerOf(response);
-    const { tools } = service.policies.for(caller.name).gates;
-    const call = await callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => tools.offers(tool));
-    const head = { id: call.id, created: Math.floor(Date.now() / 1000), model: engine.model.id };
-    await answering(service, response, call, engine, (events, signal) =>
-      parsed.data.stream ? eventStream(events, framesOf(head, parsed.data), response, signal) : whole(events, head, response),
-    );
+    await answeringChat(service, response, parsed.data, { idPrefix: "chatcmpl-" }, (events, signal, { id, model }) => {
+      const head = { id, created: Math.floor(Date.now() / 1000), model };
+      return parsed.data.stream ? eventStream(events, framesOf(head, parsed.data), response, signal) : whole(events, head, response);
+    });
   };
 }
 

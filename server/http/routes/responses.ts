@@ -2,30 +2,21 @@ import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
 import type { AnswerEvent } from "../../pipeline/call.ts";
-import { callOf } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
-import { checkCount } from "../../wire/messages.ts";
 import { chatRequestOf, type ResponsesRequest, responsesRequestSchema } from "../../wire/responses-request.ts";
-import { answering } from "../answering.ts";
+import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
-import { callerOf } from "../caller.ts";
 import { type End, eventStream, type Frames, namedEvent } from "../event-stream.ts";
 import { refusalOf } from "./chat-completions.ts";
-import { engineFor } from "./models.ts";
 
 /** OpenAI's `POST /v1/responses`, without a memory: nothing is stored, and conversations are sent whole. */
 export function responses(service: Service): RequestHandler {
   return async (request, response) => {
     const parsed = responsesRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
-    const asked = chatRequestOf(parsed.data);
-    checkCount(asked.messages, service.limits.messages_max, "input");
-    const engine = engineFor(service, asked.model);
-    const caller = callerOf(response);
-    const { gates } = service.policies.for(caller.name);
-    const call = await callOf(asked, { id: `resp_${randomUUID().replaceAll("-", "")}`, caller }, (tool) => gates.tools.offers(tool));
-    const made = new Made({ id: call.id, model: engine.model.id }, parsed.data);
-    await answering(service, response, call, engine, async (events, signal) => {
+    const named = { idPrefix: "resp_", param: "input" };
+    await answeringChat(service, response, chatRequestOf(parsed.data), named, async (events, signal, head) => {
+      const made = new Made(head, parsed.data);
       if (parsed.data.stream) return await eventStream(events, made.frames, response, signal);
       for await (const event of events) made.take(event);
       response.json(made.response);
