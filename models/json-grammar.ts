@@ -1,21 +1,10 @@
 import { EngineFault, type JsonSchema, type Tool } from "./engine.ts";
 import { either, unsupported } from "./grammar.ts";
 import { numeric } from "./number-grammar.ts";
+import { annotations, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
 
-/** Larger ones take llama.cpp long to read. */
-const nodesMax = 2_000;
-const depthMax = 100;
-/** References in a row that are followed. */
-const followedMax = 20;
 /** llama.cpp writes a repetition out in full. */
 const repeatsMax = 2_000;
-
-/** Keywords that say nothing about which values fit. */
-const annotations = new Set(
-  "$schema $comment $anchor title description default examples deprecated readOnly writeOnly strict contentMediaType contentEncoding".split(
-    " ",
-  ),
-);
 
 const rules = {
   value: "object | array | string | number | boolean | null",
@@ -54,16 +43,17 @@ const formats: Readonly<Record<string, string>> = {
  * A grammar (GBNF) whose texts are JSON values that fit `schema`. Properties come in the order of the schema, those that it does not name do not come. `strict`: a
  * keyword that can't be honoured throws `EngineFault`; otherwise what it is about may be any value.
  */
-export function grammarOf({ $id: _, ...schema }: JsonSchema, { strict }: { strict: boolean }): string {
-  const made = new Grammar(schema, strict);
-  return made.text(made.valueOf(schema, "#"));
+export function grammarOf(schema: JsonSchema, { strict }: { strict: boolean }): string {
+  const document = new SchemaDocument(schema);
+  const made = new Grammar(document, strict);
+  return made.text(made.valueOf(document.whole, "#"));
 }
 
 /** A grammar for a call of one of the tools: white space, and an object with name and arguments. */
 export function callGrammarOf(tools: readonly Tool[]): string {
-  const all = new Grammar({}, false);
-  const calls = tools.map(({ name, parameters: { $id: _, ...parameters }, strict }, index) => {
-    const one = new Grammar(parameters, strict, `tool${index}`);
+  const all = new Grammar(new SchemaDocument({}), false);
+  const calls = tools.map(({ name, parameters, strict }, index) => {
+    const one = new Grammar(new SchemaDocument(parameters), strict, `tool${index}`);
     const fits = one.argumentsOf(name);
     Object.assign(all.own, one.own);
     return `"{\\"name\\":" space ${literal(name)} "," space "\\"arguments\\":" space ${fits} "}"`;
@@ -74,15 +64,13 @@ export function callGrammarOf(tools: readonly Tool[]): string {
 class Grammar {
   readonly own: Record<string, string> = {};
   readonly #prefix: string;
-  readonly #document: JsonSchema;
+  readonly #schema: SchemaDocument;
   readonly #strict: boolean;
   readonly #byPath = new Map<string, string>();
-  #nodes = 0;
-  #depth = 0;
 
   /** `prefix`: of the names of its rules. */
-  constructor(document: JsonSchema, strict: boolean, prefix = "") {
-    this.#document = document;
+  constructor(schema: SchemaDocument, strict: boolean, prefix = "") {
+    this.#schema = schema;
     this.#strict = strict;
     this.#prefix = prefix;
   }
@@ -94,7 +82,7 @@ class Grammar {
   /** An expression for the objects that fit the whole schema, of what a function called `name` is called with. */
   argumentsOf(name: string): string {
     return this.#orAny("object", () => {
-      const root = this.#followed(this.#document, name);
+      const root = this.#schema.followed(this.#schema.whole, name);
       if (root.type !== undefined && !typesOf(root.type).includes("object"))
         throw new Unusable(`The arguments of ${name} must be an object, and its schema says otherwise.`);
       return this.valueOf({ ...root, type: "object" }, name);
@@ -106,7 +94,7 @@ class Grammar {
     if (schema === true) return "value";
     if (!isSchema(schema)) throw unsupported(`The schema is not one: ${path} is no object.`);
     const isObject = typesOf(schema.type).every((type) => type === "object");
-    return this.#orAny(isObject ? "object" : "value", () => this.#counted(() => this.#valueOf(schema, path)));
+    return this.#orAny(isObject ? "object" : "value", () => this.#schema.counted(() => this.#valueOf(schema, path)));
   }
 
   /** `any`: the rule that stands for a schema that can't be honoured. */
@@ -116,19 +104,6 @@ class Grammar {
     } catch (error) {
       if (this.#strict || error instanceof Unusable || !(error instanceof EngineFault)) throw error;
       return any;
-    }
-  }
-
-  #counted<Made>(make: () => Made): Made {
-    this.#nodes += 1;
-    if (this.#nodes > nodesMax) throw new Unusable(`The schema has more than ${nodesMax} parts. Simplify it.`);
-    this.#depth += 1;
-    if (this.#depth > depthMax)
-      throw new Unusable(`The schema is more than ${depthMax} levels deep, or refers to itself without end. Simplify it.`);
-    try {
-      return make();
-    } finally {
-      this.#depth -= 1;
     }
   }
 
@@ -158,16 +133,16 @@ class Grammar {
       if (!Array.isArray(choices) || choices.length === 0) throw unsupported(`A choice at ${path} is between nothing.`);
       if (
         said.oneOf !== undefined &&
-        choices.some((one, index) => choices.slice(0, index).some((other) => !this.#areApart(one, other, path)))
+        choices.some((one, index) => choices.slice(0, index).some((other) => !this.#schema.areApart(one, other, path)))
       )
         throw unsupported(`\`oneOf\` at ${path} can be honoured for choices of different types or constants only. Take \`anyOf\`.`);
-      const narrowed = said.type === undefined ? choices : choices.flatMap((one) => this.#narrowed(one, typesOf(said.type), path));
+      const narrowed = said.type === undefined ? choices : choices.flatMap((one) => this.#schema.narrowed(one, typesOf(said.type), path));
       if (narrowed.length === 0) throw unsupported(`${path} allows no value.`);
       return either(narrowed.map((one, index) => this.valueOf(one, `${path}/${index}`)));
     }
     if (said.allOf !== undefined) {
       const { allOf, ...beside } = said;
-      return this.#valueOf(this.#merged([beside, ...(Array.isArray(allOf) ? allOf : [])], path), path);
+      return this.#valueOf(this.#schema.merged([beside, ...(Array.isArray(allOf) ? allOf : [])], path), path);
     }
     const types = Array.isArray(said.type) ? said.type : [said.type ?? impliedType(said)];
     if (types.length > 1) {
@@ -256,102 +231,14 @@ class Grammar {
     if (known !== undefined) return known;
     const name = `${this.#prefix}ref${this.#byPath.size}`;
     this.#byPath.set(reference, name);
-    this.own[name] = this.valueOf(this.#at(reference, path), reference);
+    this.own[name] = this.valueOf(this.#schema.at(reference, path), reference);
     return name;
-  }
-
-  #at(reference: unknown, path: string): unknown {
-    if (typeof reference !== "string" || (reference !== "#" && !reference.startsWith("#/")))
-      throw unsupported(`\`$ref\` at ${path} can be honoured where it is \`#\` or begins with \`#/\`.`);
-    let found: unknown = this.#document;
-    for (const step of reference.slice(1).split("/").slice(1)) {
-      const key = decoded(step).replaceAll("~1", "/").replaceAll("~0", "~");
-      found = typeof found === "object" && found !== null ? Object.entries(found).find(([name]) => name === key)?.[1] : undefined;
-    }
-    if (found === undefined) throw unsupported(`\`$ref\` at ${path} names nothing: ${reference}.`);
-    return found;
-  }
-
-  /** What a reference, or a row of them, leads to, with what is said beside it. */
-  #followed(schema: unknown, path: string): JsonSchema {
-    let found = schema;
-    for (let steps = 0; isSchema(found) && found.$ref !== undefined; steps += 1) {
-      if (steps === followedMax) throw unsupported(`\`$ref\` at ${path} refers to itself without end.`);
-      const beside = Object.keys(found).find((key) => key !== "$ref" && key !== "$defs" && key !== "definitions" && !annotations.has(key));
-      if (beside !== undefined) throw unsupported(`\`$ref\` at ${path} can't be honoured beside \`${beside}\`.`);
-      found = this.#at(found.$ref, path);
-    }
-    if (!isSchema(found)) throw unsupported(`There is no schema where ${path} says there is one.`);
-    return found;
-  }
-
-  /** One schema for objects that fit all of `parts`. */
-  #merged(parts: readonly unknown[], path: string): JsonSchema {
-    const properties = new Map<string, unknown>();
-    const required: unknown[] = [];
-    let closed: unknown;
-    const said = parts.map((part) => this.#counted(() => this.#objectPart(part, path))).filter((part) => Object.keys(part).length > 0);
-    for (const part of said) {
-      for (const [key, value] of Object.entries(part)) {
-        if (key === "properties" && isSchema(value)) {
-          for (const [name, one] of Object.entries(value)) {
-            if (properties.has(name)) throw unsupported(`\`allOf\` at ${path} can't be honoured where two parts name \`${name}\`.`);
-            properties.set(name, one);
-          }
-        } else if (key === "required" && Array.isArray(value)) required.push(...value);
-        else if (key === "additionalProperties" && (value === true || said.length === 1)) closed = value;
-        else throw unsupported(`\`allOf\` at ${path} can't be honoured beside \`${key}\`.`);
-      }
-    }
-    return {
-      type: "object",
-      properties: Object.fromEntries(properties),
-      required,
-      ...(closed === undefined ? {} : { additionalProperties: closed }),
-    };
-  }
-
-  /** What a part of `allOf` says of an object. */
-  #objectPart(part: unknown, path: string): JsonSchema {
-    const { allOf, $defs: _, definitions: __, ...own } = this.#followed(part, path);
-    const inner = allOf === undefined ? own : this.#merged([own, ...(Array.isArray(allOf) ? allOf : [])], path);
-    return Object.fromEntries(
-      Object.entries(inner).filter(
-        ([key, value]) => !annotations.has(key) && !(key === "type" && value === "object") && !(allOf !== undefined && isEmpty(value)),
-      ),
-    );
   }
 
   #literals(values: readonly unknown[], type: unknown, path: string): string {
     const fitting = type === undefined ? values : values.filter((value) => typesOf(type).some((one) => isOfType(value, one)));
     if (fitting.length === 0) throw unsupported(`${path} allows no value.`);
     return either(fitting.map(literal));
-  }
-
-  /** `choice` for values of these types alone; nothing where it has none. */
-  #narrowed(choice: unknown, types: readonly unknown[], path: string): unknown[] {
-    if (choice === true) return [{ type: types }];
-    const { $defs: _, definitions: __, ...found } = this.#followed(choice, path);
-    if (found.type === undefined) return [{ ...found, type: types }];
-    const own = typesOf(found.type);
-    const both = [
-      ...own.filter((one) => types.includes(one) || (one === "integer" && types.includes("number"))),
-      ...(own.includes("number") && !types.includes("number") && types.includes("integer") ? ["integer"] : []),
-    ];
-    if (both.length === 0) return [];
-    return [both.length === own.length && both.every((one) => own.includes(one)) ? choice : { ...found, type: both }];
-  }
-
-  /** Whether it is plain that no value fits both. `depth`: of the properties by which objects may be told apart. */
-  #areApart(one: unknown, other: unknown, path: string, depth = 2): boolean {
-    if (one === true || other === true) return false;
-    const [a, b] = [this.#followed(one, path), this.#followed(other, path)];
-    const [valuesA, valuesB] = [constantsOf(a), constantsOf(b)];
-    if (valuesA !== undefined && valuesB !== undefined) return !valuesA.some((value) => valuesB.includes(value));
-    const [typesA, typesB] = [choiceTypesOf(a), choiceTypesOf(b)];
-    if (typesA !== undefined && typesB !== undefined && !typesA.some((type) => typesB.includes(type))) return true;
-    const [ofA, ofB] = [neededOf(a), neededOf(b)];
-    return depth > 0 && Object.keys(ofA).some((key) => Object.hasOwn(ofB, key) && this.#areApart(ofA[key], ofB[key], path, depth - 1));
   }
 
   #rule(body: string): string {
@@ -361,46 +248,11 @@ class Grammar {
   }
 }
 
-/** Refused also where what can't be honoured may be any value. */
-class Unusable extends EngineFault {
-  constructor(message: string) {
-    super("schema_unsupported", message);
-  }
-}
-
-function typesOf(type: unknown): readonly unknown[] {
-  return Array.isArray(type) ? type : [type];
-}
-
 function isOfType(value: unknown, type: unknown): boolean {
   if (type === "null") return value === null;
   if (type === "array") return Array.isArray(value);
   if (type === "integer") return Number.isInteger(value);
   return type === "object" ? isSchema(value) : typeof value === type;
-}
-
-/** JSON texts of the few values that a schema allows, where they are plain ones. */
-function constantsOf({ const: only, enum: several }: JsonSchema): readonly string[] | undefined {
-  const values = only === undefined ? several : [only];
-  if (!Array.isArray(values) || values.some((value) => typeof value === "object" && value !== null)) return undefined;
-  return values.map((value) => JSON.stringify(value));
-}
-
-/** Types that the values of a schema have, integers being numbers; undefined where it is not plain. */
-function choiceTypesOf(schema: JsonSchema): readonly unknown[] | undefined {
-  const constants = schema.const === undefined ? schema.enum : [schema.const];
-  if (Array.isArray(constants)) return constants.map((value) => (value === null ? "null" : Array.isArray(value) ? "array" : typeof value));
-  return schema.type === undefined ? undefined : typesOf(schema.type).map((type) => (type === "integer" ? "number" : type));
-}
-
-/** Schemas of the properties that an object must have. */
-function neededOf({ properties, required }: JsonSchema): JsonSchema {
-  if (!isSchema(properties) || !Array.isArray(required)) return {};
-  return Object.fromEntries(Object.entries(properties).filter(([key, one]) => required.includes(key) && isSchema(one)));
-}
-
-function isEmpty(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
 }
 
 /** Keywords of one type, where a schema allows several. */
@@ -440,14 +292,6 @@ function string({ minLength = 0, maxLength, format }: JsonSchema, path: string):
   return `"\\"" char{${low},${high}} "\\""`;
 }
 
-function decoded(step: string): string {
-  try {
-    return decodeURIComponent(step);
-  } catch {
-    throw unsupported(`\`$ref\` holds what is no address: ${step}.`);
-  }
-}
-
 function count(value: unknown, name: string, path: string): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0) throw unsupported(`\`${name}\` at ${path} is no count.`);
   if (value > repeatsMax) throw unsupported(`\`${name}\` at ${path} can be honoured up to ${repeatsMax}.`);
@@ -456,8 +300,4 @@ function count(value: unknown, name: string, path: string): number {
 
 function literal(value: unknown): string {
   return JSON.stringify(JSON.stringify(value)).replaceAll("\u007f", "\\x7F");
-}
-
-function isSchema(value: unknown): value is JsonSchema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
