@@ -161,6 +161,14 @@ describe("personal data at the input gate", () => {
     );
   }).timeout(60_000);
 
+  it("masks a value that stands inside something longer that the policy does not name", async () => {
+    const text = "4111 1111 1111 1111 4111 1111 1111 1111 jürgen.o'brien+bank@mail.exämple.co.uk <EMAIL_1_ AKIAIOSFODNN7EXAMPLE  and ";
+    const all = await pii.judge(text);
+    expect(all.entities.map((one) => text.slice(one.start, one.end))).to.not.include("AKIAIOSFODNN7EXAMPLE");
+    const verdict = await personalDataInPrompt(pii, { action: "mask", labels }).inspect(promptOf(text), asking);
+    expect(verdict.action === "rewrite" && verdict.subject.messages[0]?.passage.text).to.match(/<EMAIL_1_ <CREDENTIAL_1_\w{6}> {2}and $/u);
+  });
+
   it("says where it found what, never the value", async () => {
     const asked = await inspect([personalDataInPrompt(pii, { action: "block", labels })], promptOf("Mail a@b.io."), asking);
     expect(asked).to.deep.include({ action: "block", code: "personal_data" });

@@ -18,8 +18,7 @@ export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, l
   return {
     name,
     async inspect(prompt, asking) {
-      const judged = await each(prompt.messages, ({ passage }) => ask(pii, passage.text, asking));
-      const found = judged.map(({ entities }) => entities.filter((one) => labels.includes(one.label)));
+      const found = await each(prompt.messages, async ({ passage }) => (await ask(pii, passage.text, asking, { labels })).entities);
       const values = found.flatMap((entities, index) =>
         entities.map((one) => ({ label: one.label, value: valueIn(prompt.messages[index], one) })),
       );
@@ -47,7 +46,7 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
     name,
     name,
     async (text, asking) => {
-      const entities = shaped ? findPersonalData(text) : (await ask(pii, text, asking)).entities;
+      const entities = shaped ? findPersonalData(text) : (await ask(pii, text, asking, { labels })).entities;
       return entities
         .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
         .map((one) => detection(one, action, `[${one.label}]`));

@@ -8,7 +8,7 @@ import { type ChatRequest, callOf } from "../wire/chat-request.ts";
 import { checkCount } from "../wire/messages.ts";
 import type { Service } from "./app.ts";
 import { callerOf } from "./caller.ts";
-import { engineFor } from "./routes/models.ts";
+import { engineFor } from "./engine-for.ts";
 
 /** What an answer begins with, in every shape. */
 export interface Head {
