@@ -34,7 +34,8 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   ]);
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
-    await Promise.all([typed, planted, delicate, pii, embedding].map(({ file }) => pool.open(file)));
+    // What judges is open before the first call; embeddings can wait for their first text.
+    await Promise.all([typed, planted, delicate, pii].map(({ file }) => pool.open(file)));
     const injection = (options: { viewed: boolean }): Classifier<TextVerdict> => {
       const [one, other] = [typed, planted].map((model) => {
         return new TextClassifier(model, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / model.temperature) }), options);

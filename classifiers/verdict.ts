@@ -1,4 +1,4 @@
-import type { Entity } from "./pii/entity.ts";
+import type { Entity, Label } from "./pii/entity.ts";
 
 /** Where a text comes from: typed by the caller, a document, the result of a tool. */
 export const origins = ["user", "document", "tool"] as const;
@@ -50,6 +50,8 @@ export interface JudgeOptions {
   readonly signal?: AbortSignal;
   /** Who may be answered from the same cached verdict, so that nobody learns from the time it takes what another sent. Defaults to everybody. */
   readonly scope?: string;
+  /** What personal data is asked for: where two pieces overlap, one that nobody asked for hides none that is. Defaults to every label. */
+  readonly labels?: readonly Label[];
 }
 
 /** A trained judge of texts. */

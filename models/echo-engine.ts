@@ -29,8 +29,9 @@ export class EchoEngine implements Engine {
       if (reader === undefined) yield { type: "text", text, tokens: 1 };
       else yield* reader.add(text, 1);
     }
-    if (reader !== undefined) yield* reader.end();
-    yield { type: "end", reason: words.length > tokensMax ? "length" : "stop" };
+    const reason = words.length > tokensMax ? "length" : "stop";
+    if (reader !== undefined) yield* reader.end(reason);
+    yield { type: "end", reason };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,16 +1,10 @@
 import { EngineFault, type JsonSchema, type Tool } from "./engine.ts";
+import { either, unsupported } from "./grammar.ts";
+import { numeric } from "./number-grammar.ts";
+import { annotations, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
 
-/** Larger ones take llama.cpp long to read. */
-const nodesMax = 2_000;
 /** llama.cpp writes a repetition out in full. */
 const repeatsMax = 2_000;
-
-/** Keywords that say nothing about which values fit. */
-const annotations = new Set(
-  "$schema $id $comment $anchor title description default examples deprecated readOnly writeOnly strict contentMediaType contentEncoding".split(
-    " ",
-  ),
-);
 
 const rules = {
   value: "object | array | string | number | boolean | null",
@@ -50,16 +44,17 @@ const formats: Readonly<Record<string, string>> = {
  * keyword that can't be honoured throws `EngineFault`; otherwise what it is about may be any value.
  */
 export function grammarOf(schema: JsonSchema, { strict }: { strict: boolean }): string {
-  const made = new Grammar(schema, strict);
-  return made.text(made.valueOf(schema, "#"));
+  const document = new SchemaDocument(schema);
+  const made = new Grammar(document, strict);
+  return made.text(made.valueOf(document.whole, "#"));
 }
 
 /** A grammar for a call of one of the tools: white space, and an object with name and arguments. */
 export function callGrammarOf(tools: readonly Tool[]): string {
-  const all = new Grammar({}, false);
+  const all = new Grammar(new SchemaDocument({}), false);
   const calls = tools.map(({ name, parameters, strict }, index) => {
-    const one = new Grammar({ type: "object", ...parameters }, strict, `tool${index}`);
-    const fits = one.valueOf({ type: "object", ...parameters }, name);
+    const one = new Grammar(new SchemaDocument(parameters), strict, `tool${index}`);
+    const fits = one.argumentsOf(name);
     Object.assign(all.own, one.own);
     return `"{\\"name\\":" space ${literal(name)} "," space "\\"arguments\\":" space ${fits} "}"`;
   });
@@ -69,14 +64,13 @@ export function callGrammarOf(tools: readonly Tool[]): string {
 class Grammar {
   readonly own: Record<string, string> = {};
   readonly #prefix: string;
-  readonly #document: JsonSchema;
+  readonly #schema: SchemaDocument;
   readonly #strict: boolean;
   readonly #byPath = new Map<string, string>();
-  #nodes = 0;
 
   /** `prefix`: of the names of its rules. */
-  constructor(document: JsonSchema, strict: boolean, prefix = "") {
-    this.#document = document;
+  constructor(schema: SchemaDocument, strict: boolean, prefix = "") {
+    this.#schema = schema;
     this.#strict = strict;
     this.#prefix = prefix;
   }
@@ -85,17 +79,31 @@ class Grammar {
     return [`root ::= ${root}`, ...Object.entries({ ...rules, ...this.own }).map(([name, body]) => `${name} ::= ${body}`)].join("\n");
   }
 
+  /** An expression for the objects that fit the whole schema, of what a function called `name` is called with. */
+  argumentsOf(name: string): string {
+    return this.#orAny("object", () => {
+      const root = this.#schema.followed(this.#schema.whole, name);
+      if (root.type !== undefined && !typesOf(root.type).includes("object"))
+        throw new Unusable(`The arguments of ${name} must be an object, and its schema says otherwise.`);
+      return this.valueOf({ ...root, type: "object" }, name);
+    });
+  }
+
   /** An expression for the values that fit the schema at `path`. */
   valueOf(schema: unknown, path: string): string {
-    this.#nodes += 1;
-    if (this.#nodes > nodesMax) throw unsupported(`The schema has more than ${nodesMax} parts. Simplify it.`);
     if (schema === true) return "value";
     if (!isSchema(schema)) throw unsupported(`The schema is not one: ${path} is no object.`);
+    const isObject = typesOf(schema.type).every((type) => type === "object");
+    return this.#orAny(isObject ? "object" : "value", () => this.#schema.counted(() => this.#valueOf(schema, path)));
+  }
+
+  /** `any`: the rule that stands for a schema that can't be honoured. */
+  #orAny(any: "value" | "object", make: () => string): string {
     try {
-      return this.#valueOf(schema, path);
+      return make();
     } catch (error) {
-      if (this.#strict || !(error instanceof EngineFault)) throw error;
-      return "value";
+      if (this.#strict || error instanceof Unusable || !(error instanceof EngineFault)) throw error;
+      return any;
     }
   }
 
@@ -112,22 +120,29 @@ class Grammar {
     }
     if (said.const !== undefined) {
       only("const", "type");
-      return literal(said.const);
+      return this.#literals([said.const], said.type, path);
     }
     if (said.enum !== undefined) {
       only("enum", "type");
       if (!Array.isArray(said.enum) || said.enum.length === 0) throw unsupported(`\`enum\` at ${path} lists no values.`);
-      return either(said.enum.map(literal));
+      return this.#literals(said.enum, said.type, path);
     }
     const choices = said.anyOf ?? said.oneOf;
     if (choices !== undefined) {
       only(said.anyOf === undefined ? "oneOf" : "anyOf", "type");
       if (!Array.isArray(choices) || choices.length === 0) throw unsupported(`A choice at ${path} is between nothing.`);
-      return either(choices.map((one, index) => this.valueOf(one, `${path}/${index}`)));
+      if (
+        said.oneOf !== undefined &&
+        choices.some((one, index) => choices.slice(0, index).some((other) => !this.#schema.areApart(one, other, path)))
+      )
+        throw unsupported(`\`oneOf\` at ${path} can be honoured for choices of different types or constants only. Take \`anyOf\`.`);
+      const narrowed = said.type === undefined ? choices : choices.flatMap((one) => this.#schema.narrowed(one, typesOf(said.type), path));
+      if (narrowed.length === 0) throw unsupported(`${path} allows no value.`);
+      return either(narrowed.map((one, index) => this.valueOf(one, `${path}/${index}`)));
     }
     if (said.allOf !== undefined) {
       const { allOf, ...beside } = said;
-      return this.#valueOf(this.#merged([beside, ...(Array.isArray(allOf) ? allOf : [])], path), path);
+      return this.#valueOf(this.#schema.merged([beside, ...(Array.isArray(allOf) ? allOf : [])], path), path);
     }
     const types = Array.isArray(said.type) ? said.type : [said.type ?? impliedType(said)];
     if (types.length > 1) {
@@ -169,7 +184,7 @@ class Grammar {
           ? undefined
           : this.valueOf(additionalProperties, `${path}/additionalProperties`);
     const wanted = new Set(required.map(String));
-    const unnamed = [...wanted].filter((key) => !(key in properties));
+    const unnamed = [...wanted].filter((key) => !Object.hasOwn(properties, key));
     if (unnamed.length > 0 && free === undefined) throw unsupported(`${path} requires \`${unnamed[0]}\`, which it does not allow.`);
     const pairs = [
       ...Object.entries(properties).map(([key, one]) => ({ key, is: this.valueOf(one, `${path}/properties/${key}`) })),
@@ -201,6 +216,7 @@ class Grammar {
     if (most < least) throw unsupported(`${path} allows fewer items than it asks for.`);
     const given = first.slice(0, most === Number.POSITIVE_INFINITY ? first.length : most);
     const rest = items === false ? undefined : this.valueOf(items, `${path}/items`);
+    if (rest === undefined && least > given.length) throw unsupported(`${path} asks for more items than it allows.`);
     if (rest === undefined || most === given.length) return `"[" ${given.join(' "," space ') || '""'} "]"`;
     const [from, until] = [least - given.length, most - given.length];
     const more = (low: number, high: number): string => `("," space ${rest}){${low},${high === Number.POSITIVE_INFINITY ? "" : high}}`;
@@ -210,45 +226,19 @@ class Grammar {
   }
 
   #referenced(reference: unknown, path: string): string {
-    if (typeof reference !== "string" || !reference.startsWith("#")) throw unsupported(`\`$ref\` at ${path} leads out of the schema.`);
+    if (typeof reference !== "string") throw unsupported(`\`$ref\` at ${path} is no text.`);
     const known = this.#byPath.get(reference);
     if (known !== undefined) return known;
     const name = `${this.#prefix}ref${this.#byPath.size}`;
     this.#byPath.set(reference, name);
-    this.own[name] = this.valueOf(this.#at(reference, path), reference);
+    this.own[name] = this.valueOf(this.#schema.at(reference, path), reference);
     return name;
   }
 
-  #at(reference: string, path: string): unknown {
-    let found: unknown = this.#document;
-    for (const step of reference.slice(1).split("/").slice(1)) {
-      const key = decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~");
-      found = typeof found === "object" && found !== null ? Object.entries(found).find(([name]) => name === key)?.[1] : undefined;
-    }
-    if (found === undefined) throw unsupported(`\`$ref\` at ${path} names nothing: ${reference}.`);
-    return found;
-  }
-
-  /** One schema for objects that fit all of `parts`. */
-  #merged(parts: readonly unknown[], path: string): JsonSchema {
-    const whole: Record<string, unknown> = { type: "object" };
-    const properties: Record<string, unknown> = {};
-    const required: unknown[] = [];
-    for (const part of parts) {
-      let one = part;
-      for (let steps = 0; isSchema(one) && typeof one.$ref === "string" && steps < 20; steps += 1) one = this.#at(one.$ref, path);
-      if (!isSchema(one)) throw unsupported(`\`allOf\` at ${path} lists what is no schema.`);
-      const inner: JsonSchema =
-        one.allOf === undefined ? one : this.#merged([{ ...one, allOf: undefined }, ...(Array.isArray(one.allOf) ? one.allOf : [])], path);
-      for (const [key, value] of Object.entries(inner)) {
-        if (value === undefined || annotations.has(key) || (key === "type" && value === "object")) continue;
-        if (key === "properties" && isSchema(value)) Object.assign(properties, value);
-        else if (key === "required" && Array.isArray(value)) required.push(...value);
-        else if (key === "additionalProperties") whole[key] = value;
-        else throw unsupported(`The schema's keyword \`allOf\` can't be honoured at ${path} beside \`${key}\`.`);
-      }
-    }
-    return { ...whole, properties, required };
+  #literals(values: readonly unknown[], type: unknown, path: string): string {
+    const fitting = type === undefined ? values : values.filter((value) => typesOf(type).some((one) => isOfType(value, one)));
+    if (fitting.length === 0) throw unsupported(`${path} allows no value.`);
+    return either(fitting.map(literal));
   }
 
   #rule(body: string): string {
@@ -256,6 +246,13 @@ class Grammar {
     this.own[name] = body;
     return name;
   }
+}
+
+function isOfType(value: unknown, type: unknown): boolean {
+  if (type === "null") return value === null;
+  if (type === "array") return Array.isArray(value);
+  if (type === "integer") return Number.isInteger(value);
+  return type === "object" ? isSchema(value) : typeof value === type;
 }
 
 /** Keywords of one type, where a schema allows several. */
@@ -280,7 +277,7 @@ function impliedType(said: JsonSchema): string | undefined {
 
 function string({ minLength = 0, maxLength, format }: JsonSchema, path: string): string {
   if (format !== undefined) {
-    const written = typeof format === "string" ? formats[format] : undefined;
+    const written = typeof format === "string" && Object.hasOwn(formats, format) ? formats[format] : undefined;
     if (written === undefined)
       throw unsupported(
         `The schema's \`format\` ${JSON.stringify(format)} can't be honoured at ${path}. Known: ${Object.keys(formats).join(", ")}.`,
@@ -295,66 +292,6 @@ function string({ minLength = 0, maxLength, format }: JsonSchema, path: string):
   return `"\\"" char{${low},${high}} "\\""`;
 }
 
-function numeric(type: "integer" | "number", { minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema, path: string): string {
-  const bound = (value: unknown, name: string): bigint | undefined => {
-    if (value === undefined) return undefined;
-    if (typeof value !== "number" || !Number.isSafeInteger(value))
-      throw unsupported(`\`${name}\` at ${path} can be honoured for whole numbers only.`);
-    return BigInt(value);
-  };
-  if (type === "number" && (exclusiveMinimum !== undefined || exclusiveMaximum !== undefined)) {
-    throw unsupported(
-      `The schema's keyword \`exclusiveMinimum\` or \`exclusiveMaximum\` can't be honoured at ${path} for type \`number\`.`,
-    );
-  }
-  const above = bound(exclusiveMinimum, "exclusiveMinimum");
-  const below = bound(exclusiveMaximum, "exclusiveMaximum");
-  const low = bound(minimum, "minimum") ?? (above === undefined ? undefined : above + 1n);
-  const high = bound(maximum, "maximum") ?? (below === undefined ? undefined : below - 1n);
-  if (low === undefined && high === undefined) return type;
-  if (low !== undefined && high !== undefined && low > high) throw unsupported(`${path} allows no number.`);
-  const fraction = type === "number" ? ' ("." digit{1,16})?' : "";
-  const parts: string[] = [];
-  // Below zero the digits count the other way round.
-  if (low === undefined || low < 0n)
-    parts.push(`"-" ${magnitudes(high !== undefined && high < 0n ? -high : 1n, low === undefined ? undefined : -low, fraction)}`);
-  if (high === undefined || high >= 0n) parts.push(magnitudes(low !== undefined && low > 0n ? low : 0n, high, fraction));
-  return either(parts);
-}
-
-/** Numbers from `low` to `high`, both not below zero; a fraction may follow what is below `high`. */
-function magnitudes(low: bigint, high: bigint | undefined, fraction: string): string {
-  if (high === undefined) {
-    const digits = String(low);
-    const longer = `[1-9] digit{${digits.length},15}`;
-    return either([`(${between(digits, "9".repeat(digits.length))})${fraction}`, `${longer}${fraction}`]);
-  }
-  if (fraction === "") return either(byLength(low, high));
-  return either([...(high > low ? byLength(low, high - 1n).map((one) => `(${one})${fraction}`) : []), `"${high}"`]);
-}
-
-/** One expression for each number of digits. */
-function byLength(low: bigint, high: bigint): string[] {
-  const [from, until] = [String(low), String(high)];
-  return Array.from({ length: until.length - from.length + 1 }, (_, index) => {
-    const length = from.length + index;
-    return between(length === from.length ? from : `1${"0".repeat(length - 1)}`, length === until.length ? until : "9".repeat(length));
-  });
-}
-
-/** Digits from `low` to `high`, which have the same length. */
-function between(low: string, high: string): string {
-  const [a = "", b = ""] = [low[0], high[0]];
-  const rest = low.length - 1;
-  if (rest === 0) return a === b ? `"${a}"` : `[${a}-${b}]`;
-  if (low === high) return `"${low}"`;
-  if (a === b) return `"${a}" (${between(low.slice(1), high.slice(1))})`;
-  const parts = [`"${a}" (${between(low.slice(1), "9".repeat(rest))})`];
-  if (Number(b) - Number(a) > 1) parts.push(`[${Number(a) + 1}-${Number(b) - 1}] digit{${rest}}`);
-  parts.push(`"${b}" (${between("0".repeat(rest), high.slice(1))})`);
-  return parts.join(" | ");
-}
-
 function count(value: unknown, name: string, path: string): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0) throw unsupported(`\`${name}\` at ${path} is no count.`);
   if (value > repeatsMax) throw unsupported(`\`${name}\` at ${path} can be honoured up to ${repeatsMax}.`);
@@ -363,16 +300,4 @@ function count(value: unknown, name: string, path: string): number {
 
 function literal(value: unknown): string {
   return JSON.stringify(JSON.stringify(value)).replaceAll("\u007f", "\\x7F");
-}
-
-function either(parts: readonly string[]): string {
-  return parts.length === 1 ? (parts[0] ?? "") : `(${parts.join(" | ")})`;
-}
-
-function isSchema(value: unknown): value is JsonSchema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function unsupported(message: string): EngineFault {
-  return new EngineFault("schema_unsupported", message);
 }

@@ -5,7 +5,6 @@ import {
   type ChatWrapper,
   chatWrappers,
   type EvaluationPriority,
-  type GgufFileInfo,
   getLlama,
   type Llama,
   type LlamaContext,
@@ -15,7 +14,6 @@ import {
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
-  readGgufFileInfo,
   resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
@@ -23,8 +21,10 @@ import {
 import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
+import { bytesPerToken, checkMemory } from "./memory.ts";
 import { type Place, Sequences } from "./sequences.ts";
 import { SpareCores } from "./spare-cores.ts";
+import { type Emit, TokenText } from "./token-text.ts";
 import { CallReader, callOpens, withTools } from "./tool-calls.ts";
 import { verifyFile } from "./verify-file.ts";
 
@@ -58,8 +58,9 @@ process.on("SIGHUP", () => {});
 process.on("disconnect", () => process.exit(0));
 
 try {
-  await verifyFile(settings.file, settings);
-  const { model, context, chat } = await load();
+  // Nothing of the file is read by llama.cpp before it is known to be the right one; llama.cpp itself opens meanwhile.
+  [llama] = await Promise.all([openLlama(), verifyFile(settings.file, settings)]);
+  const { model, context, chat } = await load(llama);
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
   const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(model.fileInfo)));
@@ -80,27 +81,8 @@ try {
   process.disconnect();
 }
 
-async function load(): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
-  if (type === undefined)
-    throw new Error(
-      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
-    );
-  try {
-    return await loadWithLlama(type);
-  } catch (error) {
-    if (error instanceof EngineFault) throw error;
-    // llama.cpp's own words come through its logger, a moment later.
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
-    throw new Error(`llama.cpp can't load ${settings.file}: ${cause.split("\n")[0]}. ${adviceFor(cause)}`, { cause: error });
-  }
-}
-
-async function loadWithLlama(
-  type: (typeof resolvableChatWrapperTypeNames)[number],
-): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  llama = await getLlama({
+function openLlama(): Promise<Llama> {
+  return getLlama({
     gpu: false,
     build: "never",
     skipDownload: true,
@@ -111,8 +93,32 @@ async function loadWithLlama(
       if (nativeErrors.length < 100) nativeErrors.push(message.trim());
     },
   });
-  checkMemory(await readGgufFileInfo(settings.file, { readTensorInfo: false, sourceType: "filesystem", logWarnings: false }));
-  const model = await llama.loadModel({ modelPath: settings.file });
+}
+
+async function load(opened: Llama): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
+  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
+  if (type === undefined)
+    throw new Error(
+      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
+    );
+  try {
+    return await loadAs(type, opened);
+  } catch (error) {
+    if (error instanceof EngineFault) throw error;
+    // llama.cpp's own words come through its logger, a moment later.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
+    throw new Error(`llama.cpp can't load ${settings.file}: ${cause.split("\n")[0]}. ${adviceFor(cause)}`, { cause: error });
+  }
+}
+
+async function loadAs(
+  type: (typeof resolvableChatWrapperTypeNames)[number],
+  opened: Llama,
+): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
+  // The weights are mapped, not read: what has to fit is known before memory is taken.
+  const model = await opened.loadModel({ modelPath: settings.file });
+  checkMemory(settings, model.fileInfo);
   const context = await model.createContext({
     contextSize: settings.contextTokens,
     sequences: settings.parallel,
@@ -125,29 +131,6 @@ async function loadWithLlama(
   });
   nativeErrors.length = 0;
   return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
-}
-
-/** Throws `EngineFault` when the weights, and the keys and values of as many calls as may run, need more memory than is free. */
-function checkMemory(info: GgufFileInfo): void {
-  const calls = bytesPerToken(info) * settings.contextTokens * settings.parallel;
-  const free = process.availableMemory();
-  if (settings.bytes + calls <= free) return;
-  const gigabytes = (bytes: number): string => (bytes / 1e9).toFixed(1);
-  throw new EngineFault(
-    "engine_unavailable",
-    `${settings.file} would need ${gigabytes(settings.bytes + calls)} GB of memory, ${gigabytes(settings.bytes)} for itself and ${gigabytes(calls)} for ` +
-      `${settings.parallel} calls of ${settings.contextTokens} tokens, and ${gigabytes(free)} GB are free. Lower engine.parallel or engine.context_tokens, or serve a smaller model.`,
-  );
-}
-
-/** Of keys and values, 16 bits each. */
-function bytesPerToken(info: GgufFileInfo): number {
-  const { block_count: blocks = 0, embedding_length: width = 0, attention } = info.architectureMetadata;
-  const ofBlock = (list: number | readonly number[] | undefined): number =>
-    typeof list === "number" ? list * blocks : (list ?? []).reduce((sum, one) => sum + one, 0);
-  const heads = attention?.head_count;
-  const headWidth = width / (typeof heads === "number" ? heads : (heads?.[0] ?? 1));
-  return 2 * ofBlock(attention?.head_count_kv ?? heads) * ((attention?.key_length ?? headWidth) + (attention?.value_length ?? headWidth));
 }
 
 function factsOf(model: LlamaModel, chat: ChatWrapper): GgufFacts {
@@ -303,7 +286,7 @@ async function decode(
     await steps.wait();
   }
   text.flush(emit);
-  tell(reader?.end() ?? []);
+  tell(reader?.end(reason) ?? []);
   send({ type: "event", call, event: { type: "end", reason } });
 }
 
@@ -333,38 +316,6 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
 function textTokens(text: string, model: LlamaModel): Token[] {
   const { bos, shouldPrependBosToken } = model.tokens;
   return [...(shouldPrependBosToken && bos !== null ? [bos] : []), ...model.tokenize(text)];
-}
-
-type Emit = (text: string, tokens: number) => void;
-
-/** Turns tokens into text; a character whose bytes are spread over several tokens comes out whole. */
-class TokenText {
-  readonly #model: LlamaModel;
-  #previous: Token[];
-  #open: Token[] = [];
-
-  constructor(model: LlamaModel, prompt: Token[]) {
-    this.#model = model;
-    this.#previous = prompt.slice(-8);
-  }
-
-  add(token: Token, emit: Emit): void {
-    this.#open.push(token);
-    // No character has more than four bytes; more tokens than that are broken for good.
-    if (this.#text().endsWith("\uFFFD") && this.#open.length < 5) return;
-    this.flush(emit);
-  }
-
-  flush(emit: Emit): void {
-    if (this.#open.length === 0) return;
-    emit(this.#text(), this.#open.length);
-    this.#previous = [...this.#previous, ...this.#open].slice(-8);
-    this.#open = [];
-  }
-
-  #text(): string {
-    return this.#model.detokenize(this.#open, false, this.#previous);
-  }
 }
 
 /** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. `begun`: what the answer begins with. */

@@ -81,10 +81,10 @@ export class CallReader {
     }
   }
 
-  /** What is left when the answer is over; a call that was cut off is not told. */
-  end(): EngineEvent[] {
+  /** What is left when the answer is over: a call that never ends is text, but for one that was cut off, which is not told. */
+  end(reason: "stop" | "length"): EngineEvent[] {
     const events: EngineEvent[] = [];
-    if (!this.#closing && !this.isInCall) this.#release(events, this.#held.length);
+    if (!this.#closing && (reason === "stop" || !this.isInCall)) this.#release(events, this.#held.length);
     return events;
   }
 
@@ -114,11 +114,16 @@ export class CallReader {
     try {
       const { name, arguments: given } = JSON.parse(text);
       if (!this.#names.has(name) || typeof given !== "object" || given === null || Array.isArray(given)) return undefined;
-      return { name, arguments: JSON.stringify(given) };
+      // JSON has no infinity, and null would be another value: as a number that is not exact it is refused.
+      return { name, arguments: JSON.stringify(given, (_key, value) => (isInfinite(value) ? Math.sign(value) * Number.MAX_VALUE : value)) };
     } catch {
       return undefined;
     }
   }
+}
+
+function isInfinite(value: unknown): value is number {
+  return value === Number.POSITIVE_INFINITY || value === Number.NEGATIVE_INFINITY;
 }
 
 /** Length of the end of `text` that may be the beginning of a call. */

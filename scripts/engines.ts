@@ -24,8 +24,8 @@ export async function openEngines(config: Config, signal: AbortSignal, events = 
   }
 }
 
-/** The engine, once it is loaded. Throws the signal's reason as soon as it is aborted, whatever becomes of the engine. */
-export async function unlessStopped<T extends Engine>(loading: Promise<T>, signal: AbortSignal): Promise<T> {
+/** What is being opened, once it is open. Throws the signal's reason as soon as it is aborted, whatever becomes of it. */
+export async function unlessStopped<T extends AsyncDisposable>(loading: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = (): void => reject(signal.reason);
   signal.addEventListener("abort", stop);
@@ -34,7 +34,7 @@ export async function unlessStopped<T extends Engine>(loading: Promise<T>, signa
     return await Promise.race([stopped, loading]);
   } catch (error) {
     loading.then(
-      (engine) => engine[Symbol.asyncDispose](),
+      (opened) => opened[Symbol.asyncDispose](),
       () => {},
     );
     throw signal.aborted ? signal.reason : error;

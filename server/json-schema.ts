@@ -9,10 +9,13 @@ export type Misfit = (value: unknown) => string | undefined;
 export class SchemaError extends Error {}
 
 const charsMax = 32_768;
-const checksKept = 200;
+const checksKept = 50;
 const checks = new Map<string, Misfit>();
 
-/** The check that a schema asks for, read as draft 2020-12 whatever it names. Its patterns are read by RE2, in linear time. Throws `SchemaError`. */
+/**
+ * The check that a schema asks for, read as draft 2020-12 whatever it names. Its patterns are read by RE2, in linear time; the rest may take as long as it
+ * likes, so a schema of a caller is read in a thread of its own (`caller-schema.ts`). Throws `SchemaError`.
+ */
 export function misfitOf(schema: JsonSchema): Misfit {
   const text = JSON.stringify(schema);
   const known = checks.get(text);
@@ -33,15 +36,19 @@ const linear = Object.assign(
   { code: "linear" },
 );
 
-const ajv = new Ajv2020({ strict: false, validateFormats: false, logger: false, addUsedSchema: false, code: { regExp: linear } });
+const options = { strict: false, validateFormats: false, logger: false, code: { regExp: linear } } as const;
 
-function compile({ $schema: _, $id: __, ...schema }: JsonSchema): Misfit {
+/** Knows the schema of schemas, and never another one. */
+const meta = new Ajv2020(options);
+
+function compile({ $schema: _, $id: __, $async: ___, ...schema }: JsonSchema): Misfit {
   try {
+    if (!meta.validateSchema(schema)) throw new Error(meta.errorsText(meta.errors, { dataVar: "" }));
+    // One for each schema: it keeps what it has read, and no schema can name a part of another.
+    const ajv = new Ajv2020({ ...options, meta: false, validateSchema: false });
     const fits = ajv.compile(schema);
-    return (value) => (fits(value) ? undefined : ajv.errorsText(fits.errors, { dataVar: "" }));
+    return (value) => (fits(value) === true ? undefined : ajv.errorsText(fits.errors, { dataVar: "" }));
   } catch (cause) {
     throw new SchemaError(`is not a JSON Schema: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  } finally {
-    ajv.removeSchema(schema); // Ajv would keep it for good
   }
 }

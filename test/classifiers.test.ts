@@ -121,7 +121,7 @@ describe("what is not sound", function () {
   /** A copy of the models, changed; `change` gets the description of the one for injection. */
   function changed(change: (description: Record<string, unknown>) => void): URL {
     const folder = join(scratchDir(), "classifiers");
-    for (const name of ["injection", "planted", "delicate", "pii", "tokenizer"]) {
+    for (const name of ["injection", "planted", "delicate", "pii", "embedding", "tokenizer"]) {
       cpSync(join(root, "classifiers", name), join(folder, name), { recursive: true, filter: (path) => !path.endsWith(".ts") });
     }
     const file = join(folder, "injection/model.json");

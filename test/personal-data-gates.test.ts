@@ -55,6 +55,12 @@ describe("personal data at the output gate", () => {
     );
   }).timeout(60_000);
 
+  it("leaves the same text where a cut would leave a shorter number behind", async () => {
+    const text = "**Phone:** 4155552671 06 12 34 56 78 4111 1111 1111\t1111 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 06.12.34.56.78 ";
+    const [whole, cutUp] = [await throughGate([text], [guard]), await throughGate(cut(text, [1]), [guard])];
+    expect(cutUp.left.join("")).to.equal(whole.left.join(""));
+  });
+
   it("lets no value out that hidden characters split, in whatever pieces it comes", async () => {
     const gates = await testGates();
     const answers = [
@@ -154,6 +160,14 @@ describe("personal data at the input gate", () => {
       { numRuns: 200 },
     );
   }).timeout(60_000);
+
+  it("masks a value that stands inside something longer that the policy does not name", async () => {
+    const text = "4111 1111 1111 1111 4111 1111 1111 1111 jürgen.o'brien+bank@mail.exämple.co.uk <EMAIL_1_ AKIAIOSFODNN7EXAMPLE  and ";
+    const all = await pii.judge(text);
+    expect(all.entities.map((one) => text.slice(one.start, one.end))).to.not.include("AKIAIOSFODNN7EXAMPLE");
+    const verdict = await personalDataInPrompt(pii, { action: "mask", labels }).inspect(promptOf(text), asking);
+    expect(verdict.action === "rewrite" && verdict.subject.messages[0]?.passage.text).to.match(/<EMAIL_1_ <CREDENTIAL_1_\w{6}> {2}and $/u);
+  });
 
   it("says where it found what, never the value", async () => {
     const asked = await inspect([personalDataInPrompt(pii, { action: "block", labels })], promptOf("Mail a@b.io."), asking);

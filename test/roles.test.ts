@@ -97,7 +97,7 @@ describe("the table of roles", () => {
           const works = command === "attest" ? ran.stdout.includes("signed with key") : ran.status === 0;
           expect([role, works], ran.stderr).to.deep.equal([role, allowed.includes(role)]);
         }
-      }).timeout(60_000);
+      }).timeout(180_000); // an attestation reads every file of the installation
     }
 
     async function starts(dataDir: string): Promise<{ status: number; stdout: string; stderr: string }> {

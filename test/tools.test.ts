@@ -2,6 +2,11 @@ import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { misfitOf } from "../server/json-schema.ts";
+import type { Message } from "../server/pipeline/guard.ts";
+import { passage, spanInOriginal } from "../server/pipeline/passage.ts";
+import { newPseudonyms } from "../server/pipeline/pseudonyms.ts";
+import { turnsOf } from "../server/pipeline/turns.ts";
+import { messagesOf } from "../server/wire/messages.ts";
 import { eventsOf, type Json, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { type Hijack, hijacks } from "./support/hijacks.ts";
 import { llamaSettings } from "./support/model.ts";
@@ -23,7 +28,9 @@ tools:
     - { names: ["send_*"], confirm: after_untrusted }
     - { names: ["share_folder"], confirm: after_finding }
     - { names: ["delete_*"], action: deny }
-    - { names: ["pay"], restore: true }
+    - { names: ["pay"], restore: true, confirm: after_untrusted }
+output: { topics: [{ label: MERGER, words: ["project heron"], action: block }], personal_data: { labels: [EMAIL, CREDIT_CARD] } }
+sentences: { tool_call: "Not this function." }
 `;
 
 describe("calls of functions", function () {
@@ -68,6 +75,8 @@ describe("calls of functions", function () {
     expect(callsIn(body)).to.deep.equal([]);
     const required = await ask({ ...userSays(said), tools: [tool("delete_file")], tool_choice: "required" });
     expect([required.status, required.body.error.code]).to.deep.equal([400, "tool_call"]);
+    // The call is recorded, so it is told in the operator's words.
+    expect(required.body.error.message).to.equal("Not this function.");
   });
 
   it("are refused when the arguments do not fit the function's schema, or the policy's", async () => {
@@ -91,6 +100,73 @@ describe("calls of functions", function () {
     expect(held?.arguments.to).to.match(/^<EMAIL_1_[a-z2-9]{6}>, "A"$/u);
     const [restored] = callsIn((await ask(said("pay"))).body);
     expect(restored?.arguments.to).to.equal('anna@example.org, "A"');
+  });
+
+  it("are judged text by text, as the function reads it", async () => {
+    const calling = async (args: object): Promise<Json> =>
+      (await ask({ ...userSays(written("read_page", args)), tools: [tool("read_page")] })).body;
+    for (const args of [{ t: "about\nproject heron" }, { "project heron": 1 }, { t: [{ u: "project\nheron" }] }]) {
+      expect((await calling(args)).guard?.code, JSON.stringify(args)).to.equal("topic");
+    }
+    expect(callsIn(await calling({ n: 4111111111111111, t: "Hi\n4111 1111 1111 1111" }))[0]?.arguments).to.deep.equal({
+      n: "[CREDIT_CARD]",
+      t: "Hi\n[CREDIT_CARD]",
+    });
+    expect(callsIn(await calling({ n: Array(60).fill(0), b: true, z: null }))[0]?.arguments).to.deep.equal({
+      n: Array(60).fill(0),
+      b: true,
+      z: null,
+    });
+    expect((await calling({ "4111 1111 1111 1111": 1, "5500 0000 0000 0004": 2 })).guard?.code).to.equal("tool_call");
+  });
+
+  it("of earlier answers are judged as the function read them, and the model reads JSON", async () => {
+    const json = '{ "t" : "Hi,\\nanna@example.org \\u0022\\\\ \\u00e4", "n": 1 }';
+    const call = { id: "c", type: "function" as const, function: { name: "f", arguments: json } };
+    const [, called] = await messagesOf([{ role: "assistant", content: null, tool_calls: [call] }]);
+    const { text } = called?.passage ?? passage("");
+    expect(text).to.equal('{"t":"Hi,\nanna@example.org \\u0022\\\\ ä","n":1}');
+    const start = text.indexOf("anna");
+    const span = spanInOriginal(called?.passage ?? passage(""), { start, end: start + 16 });
+    expect(json.slice(span.start, span.end)).to.equal("anna@example.org");
+    const asked: Message[] = [{ role: "user", index: 0, origin: "user", passage: passage("a") }];
+    const messages = [...asked, ...(await messagesOf([{ role: "assistant", content: null, tool_calls: [call] }]))];
+    const turns = turnsOf({ messages, pseudonyms: newPseudonyms(messages, "a") }, { preface: { system: "", examples: [] } });
+    expect(JSON.parse(turns.at(-1)?.calls?.[0]?.arguments ?? "")).to.deep.equal(JSON.parse(json));
+    const broken = { ...call, function: { name: "f", arguments: "{" } };
+    expect((await messagesOf([{ role: "assistant", content: null, tool_calls: [broken] }]))[1]?.passage.text).to.equal("{");
+  });
+
+  it("are refused where a number in them is not exact", async () => {
+    for (const number of ["12345678901234567890", "1e999", "-1e999"]) {
+      const said = `<tool_call>{"name":"read_page","arguments":{"n":${number}}}</tool_call>`;
+      expect((await ask({ ...userSays(said), tools: [tool("read_page")] })).body.guard?.code, number).to.equal("tool_call");
+    }
+  });
+
+  it("are as many as the caller asks for", async () => {
+    const asked = { tools: [tool("read_page")] };
+    const two = `${written("read_page", { a: 1 })} ${written("read_page", { a: 2 })}`;
+    for (const body of [
+      { ...userSays("none"), ...asked, tool_choice: "required" },
+      { ...userSays(two), ...asked, parallel_tool_calls: false },
+    ]) {
+      const { body: answered } = await ask(body);
+      expect([callsIn(answered), answered.guard?.code]).to.deep.equal([[], "tool_call"]);
+    }
+    const cut = await ask({ ...userSays(two), ...asked, tool_choice: "required", max_tokens: 1 });
+    expect(cut.body.guard).to.equal(undefined);
+  });
+
+  it("that are never closed are text, unless the answer was cut off", async () => {
+    const said = 'Write <tool_call>{"name": like this and you are done';
+    const { body } = await ask({ ...userSays(said), tools: [tool("read_page")] });
+    expect(body.choices[0].message.content).to.equal(said);
+  });
+
+  it("have objects for arguments, or the function is refused", async () => {
+    const { status, body } = await ask({ ...userSays("a"), tools: [tool("read_page", { type: "array" })] });
+    expect([status, body.error.code, body.error.param]).to.deep.equal([400, "invalid_value", "tools[0].function.parameters"]);
   });
 
   describe("after text from outside", () => {
@@ -147,6 +223,15 @@ describe("calls of functions", function () {
         expect(Object.keys(callsIn(body)[0]?.arguments)).to.deep.equal(Object.keys(args));
       }
       expect(own).not.to.have.length(0);
+    });
+
+    it("leave as they were held, with what the policy restores, and once", async () => {
+      const said = { ...userSays(written("pay", { to: "anna@example.org", from: "b" })), documents: ["A page."], tools: [tool("pay")] };
+      const { body } = await ask(said);
+      const [{ confirmation, arguments: held }] = body.guard.held;
+      expect(JSON.parse(held)).to.deep.equal({ to: "anna@example.org", from: "b" });
+      const confirmed = await ask({ ...said, tool_confirmations: [confirmation, confirmation] });
+      expect(callsIn(confirmed.body)).to.deep.equal([{ name: "pay", arguments: { to: "anna@example.org", from: "b" } }]);
     });
 
     it("leave when the application confirms just these calls, in this conversation", async () => {
@@ -275,9 +360,12 @@ describe("a real model that is held to a schema", function () {
       [{ $ref: "#/$defs/a", $defs: { a: { anyOf: [{ $ref: "#/$defs/a" }, { type: "null" }] } } }, "refers to itself"],
     ] as const) {
       const { status, body } = await asking(schema);
-      expect([status, body.error.code]).to.deep.equal([400, "schema_unsupported"]);
+      expect([status, body.error.code, body.error.param]).to.deep.equal([400, "schema_unsupported", "response_format"]);
       expect(body.error.message).to.include(said);
     }
+    const strict = { type: "function", function: { name: "f", parameters: { type: "object", not: {} }, strict: true } };
+    const { body: refused } = await appliance.call("POST", chat, { ...userSays("a"), tools: [strict] });
+    expect([refused.error.code, refused.error.param]).to.deep.equal(["schema_unsupported", "tools"]);
     expect((await asking({ type: "objekt" })).body.error.code).to.equal("invalid_value");
     const echoed = await asking({ type: "object" }, "echo");
     expect([echoed.body.choices[0].finish_reason, echoed.body.guard.code]).to.deep.equal(["content_filter", "schema"]);

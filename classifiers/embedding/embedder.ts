@@ -37,8 +37,10 @@ export class Embedder {
   /** Rejects, with the reason, when the model does not tell what is alike from what is not. */
   async selfTest(): Promise<void> {
     const { id, self_test } = this.model;
-    const [text, alike, other] = await Promise.all([self_test.text, self_test.alike, self_test.other].map((one) => this.embed(one)));
-    const nearer = cosine(text?.vector, alike?.vector) - cosine(text?.vector, other?.vector);
+    const text = await this.embed(self_test.text);
+    const alike = await this.embed(self_test.alike);
+    const other = await this.embed(self_test.other);
+    const nearer = cosine(text.vector, alike.vector) - cosine(text.vector, other.vector);
     if (!(nearer >= nearerMin)) throw new Error(`${id} does not tell a like text from another: nearer by ${nearer.toFixed(3)} only.`);
   }
 }

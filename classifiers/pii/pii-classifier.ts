@@ -6,6 +6,7 @@ import type { Input } from "../onnx/worker.ts";
 import type { Classifier, EntityVerdict, JudgeOptions } from "../verdict.ts";
 import { VerdictCache } from "../verdict-cache.ts";
 import { findAnnounced } from "./context.ts";
+import { type Label, labels } from "./entity.ts";
 import { join } from "./join.ts";
 import { findPersonalData } from "./patterns.ts";
 import { entitiesOf, wordsOf } from "./tags.ts";
@@ -22,8 +23,8 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
     this.#cache = new VerdictCache(`${model.sha256} ${JSON.stringify(model.thresholds)}`);
   }
 
-  async judge(text: string, { signal, scope = "" }: JudgeOptions = {}): Promise<EntityVerdict> {
-    return await this.#cache.answer([text, scope], () => this.#pool.admit(() => this.#judge(text, signal)));
+  async judge(text: string, { signal, scope = "", labels: asked = labels }: JudgeOptions = {}): Promise<EntityVerdict> {
+    return await this.#cache.answer([text, scope, ...asked], () => this.#pool.admit(() => this.#judge(text, asked, signal)));
   }
 
   async selfTest(): Promise<void> {
@@ -35,8 +36,8 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
     }
   }
 
-  async #judge(text: string, signal?: AbortSignal): Promise<EntityVerdict> {
-    const { tokens_max, overlap, labels, temperature } = this.model;
+  async #judge(text: string, asked: readonly Label[], signal?: AbortSignal): Promise<EntityVerdict> {
+    const { tokens_max, overlap, labels: tags, temperature } = this.model;
     const tokens = await this.#pool.tokenise(text);
     const windows = windowsOf(tokens.ids.length, tokens_max - 2, overlap);
     const logits = await this.#pool.compute(
@@ -46,11 +47,11 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
     const tagged = ownParts(windows).map((own, index) => ({
       own,
       from: windows[index]?.from ?? 0,
-      logits: (logits[index] ?? new Float32Array()).subarray(labels.length), // without the token before the first
+      logits: (logits[index] ?? new Float32Array()).subarray(tags.length), // without the token before the first
     }));
-    const found = entitiesOf(wordsOf(tokens, tagged, labels, temperature), thresholdOf(this.model, "any"));
+    const found = entitiesOf(wordsOf(tokens, tagged, tags, temperature), thresholdOf(this.model, "any"));
     return {
-      entities: join(findPersonalData(text), findAnnounced(text), found),
+      entities: join(...[findPersonalData(text), findAnnounced(text), found].map((of) => of.filter(({ label }) => asked.includes(label)))),
       tokensTotal: tokens.ids.length,
       tokensScanned: windows.at(-1)?.to ?? 0,
       windows: windows.length,

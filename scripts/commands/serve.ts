@@ -5,7 +5,7 @@ import { startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import { type Egress, testEgress } from "../../server/egress.ts";
 import type { Command } from "../command.ts";
-import { openConfiguredClassifiers, openEngines } from "../engines.ts";
+import { openConfiguredClassifiers, openEngines, unlessStopped } from "../engines.ts";
 import { step } from "../progress.ts";
 import { shellWord } from "../shell-word.ts";
 import { stopSignal } from "../stop-signal.ts";
@@ -31,10 +31,10 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     await using opened = new AsyncDisposableStack();
     const leaving = testEgress();
     const [classifiers, engines] = await step("Loading the models", async () => {
-      const judges = openConfiguredClassifiers(config).then((one) => opened.use(one));
+      const judges = unlessStopped(openConfiguredClassifiers(config), stop);
       const [judging, answering] = await Promise.allSettled([judges, openEngines(config, stop)]);
       if (answering.status === "rejected") throw answering.reason;
-      if (judging.status === "fulfilled") return [judging.value, answering.value] as const;
+      if (judging.status === "fulfilled") return [opened.use(judging.value), answering.value] as const;
       await Promise.all(answering.value.map((engine) => engine[Symbol.asyncDispose]()));
       throw judging.reason;
     });

@@ -1,13 +1,11 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
-import { type Detection, segmentGuard } from "./detector.ts";
+import { acting, type Detection, segmentGuard } from "./detector.ts";
 import { markdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {
   readonly action: "mask" | "block" | "shadow";
 }
-
-const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
 
 /** Longest tag or address that is waited for. */
 const openCharsMax = 1_024;
@@ -16,11 +14,12 @@ const openCharsMax = 1_024;
 const beginnings = /<(?=[a-z/!?])|\](?:\(|:)/giu;
 
 const elements =
-  /^<\/?(?:[\w-]{1,20}:)?(?:script|style|iframe|frame|frameset|object|embed|applet|base|meta|link|portal|fencedframe)(?![\w-])|^<\?xml-stylesheet/iu;
+  /<\/?(?:[\w-]{1,20}:)?(?:script|style|iframe|frame|frameset|object|embed|applet|base|meta|link|portal|fencedframe)(?![\w-])|<\?xml-stylesheet/iu;
 const handler = /[\s"'/]on[a-z]{2,30}\s{0,9}=/iu;
 const animated = /attributename\s{0,9}=\s{0,9}["']?\s{0,9}(?:on|href|xlink)/iu;
 const styled = /style\s{0,9}=[^>]*?(?:url\s{0,9}\(|@import|expression\s{0,9}\(|-moz-binding|behavior\s{0,9}:)/iu;
 const scheme = /(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/(?:xhtml|xml)|image\/svg)/u;
+const linked = /\](?:\(|:)<?(?:(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/x|image\/svg))/u;
 const schemes = ["javascript:", "vbscript:", "livescript:", "data:text/html", "data:text/xml", "data:application/x", "data:image/svg"];
 
 const name = "active_content";
@@ -44,25 +43,44 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
   const found = piecesOf(text).filter(({ start, end = text.length }) => isActive(text.slice(start, end)));
   if (found.length === 0) return [];
   const isCode = markdownCode(earlier + text);
-  let taken = 0;
-  return found.flatMap(({ start, end = text.length }): Detection[] => {
-    if (start < taken || isCode(earlier.length + start)) return [];
-    taken = end;
-    return [{ label: "ACTIVE_CONTENT", span: { start, end }, action: actions[action], replacement: "[active content withheld]" }];
-  });
+  return found
+    .filter(({ start }) => !isCode(earlier.length + start))
+    .map(({ start, end = text.length }) => ({
+      label: "ACTIVE_CONTENT",
+      span: { start, end },
+      action: acting[action],
+      replacement: "[active content withheld]",
+    }));
 }
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */
 const waitForActiveContent: Wait = (text) => {
-  const open = piecesOf(text).find(({ start, end }) =>
+  const pieces = piecesOf(text);
+  const first = pieces.findIndex(({ start, end }) =>
     end === undefined ? mayBecomeActive(text.slice(start)) : isActive(text.slice(start, end)) && !text.includes("\n", end),
   );
-  return open?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
+  let open = pieces[first]?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
+  // What ends only where the text is cut now is open again.
+  for (let index = (first < 0 ? pieces.length : first) - 1; index >= 0; index -= 1) {
+    const piece = pieces[index];
+    if (piece === undefined || (piece.end ?? open) < open || !mayBecomeActive(text.slice(piece.start, open))) break;
+    open = piece.start;
+  }
+  return open;
 };
 
-/** `end`: undefined while more text may decide it. */
+/** One after the other: what begins inside of another is a part of it. `end`: undefined while more text may decide it, then it is the last. */
 function piecesOf(text: string): { start: number; end: number | undefined }[] {
-  return [...text.matchAll(beginnings)].map(({ index: start }) => ({ start, end: endOf(text, start) }));
+  const pieces: { start: number; end: number | undefined }[] = [];
+  for (let at = 0; ; ) {
+    beginnings.lastIndex = at;
+    const start = beginnings.exec(text)?.index;
+    if (start === undefined) return pieces;
+    const end = endOf(text, start);
+    pieces.push({ start, end });
+    if (end === undefined) return pieces;
+    at = Math.max(end, start + 1);
+  }
 }
 
 /** Where the tag or address that begins at `start` ends; undefined while more text may decide it. */
@@ -70,7 +88,7 @@ function endOf(text: string, start: number): number | undefined {
   const rest = text.slice(start, start + openCharsMax);
   const isWhole = rest.length === openCharsMax;
   if (rest.startsWith("]")) {
-    const end = /[)\n]/u.exec(rest.slice(2));
+    const end = /[)\n\]]|(?<=.)</u.exec(rest.slice(2));
     return end === null ? (isWhole ? start + openCharsMax : undefined) : start + 2 + end.index;
   }
   const quoted = /^<(?:"[^"]*"|'[^']*'|[^"'>])*>/u.exec(rest);
@@ -81,15 +99,18 @@ function endOf(text: string, start: number): number | undefined {
 }
 
 function isActive(piece: string): boolean {
-  if (piece.startsWith("]")) return schemes.some((one) => addressIn(piece).startsWith(one));
-  return elements.test(piece) || handler.test(piece) || animated.test(piece) || styled.test(piece) || scheme.test(plain(piece));
+  const read = plain(piece);
+  if (linked.test(read)) return true;
+  return (
+    piece.includes("<") && (elements.test(piece) || handler.test(piece) || animated.test(piece) || styled.test(piece) || scheme.test(read))
+  );
 }
 
 /** A tag may, an address that has begun as a harmless one may not. */
 function mayBecomeActive(piece: string): boolean {
   // An entity that has only begun may become any character.
   const address = addressIn(piece.replace(/&[#\w]{0,10}$/u, ""));
-  return piece.startsWith("<") || schemes.some((one) => one.startsWith(address) || address.startsWith(one));
+  return piece.includes("<") || schemes.some((one) => one.startsWith(address) || address.startsWith(one));
 }
 
 function addressIn(piece: string): string {

@@ -1,4 +1,4 @@
-import { type Classifier, ClassifiersBusyError, type Origin } from "../../classifiers/classifier.ts";
+import { type Classifier, ClassifiersBusyError, type JudgeOptions } from "../../classifiers/classifier.ts";
 import { Fault } from "../fault.ts";
 import type { Asking } from "../pipeline/guard.ts";
 
@@ -7,10 +7,10 @@ export async function ask<Verdict>(
   classifier: Classifier<Verdict>,
   text: string,
   { caller, signal }: Asking,
-  origin: Origin = "user",
+  options: Pick<JudgeOptions, "origin" | "labels"> = {},
 ): Promise<Verdict> {
   try {
-    return await classifier.judge(text, { origin, scope: caller, ...(signal === undefined ? {} : { signal }) });
+    return await classifier.judge(text, { ...options, scope: caller, ...(signal === undefined ? {} : { signal }) });
   } catch (error) {
     if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
     throw error;

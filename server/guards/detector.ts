@@ -15,6 +15,21 @@ export interface Detection {
   readonly replacement: string;
 }
 
+/** What a detection does under an action of a policy. */
+export const acting = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
+
+/** In order, none over another: the first stays, of two that begin together the longer. */
+export function apart(found: readonly Detection[]): Detection[] {
+  let taken = 0;
+  return found
+    .toSorted((a, b) => a.span.start - b.span.start || b.span.end - a.span.end)
+    .filter(({ span }) => {
+      const free = span.start >= taken;
+      if (free) taken = span.end;
+      return free;
+    });
+}
+
 /** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
 export type Detector = (text: string) => readonly Detection[];
 

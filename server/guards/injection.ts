@@ -38,7 +38,7 @@ const pieceCharsMax = 400;
 /** Input gate: each message by its origin, and short messages of the user also joined. */
 export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: InjectionSettings): Guard<Prompt> {
   const judge = async (text: string, origin: WrittenBy, asking: Asking): Promise<Weighed> => {
-    const verdict = await ask(injection, text, asking, origin);
+    const verdict = await ask(injection, text, asking, { origin });
     const threshold = settings.thresholds[origin] ?? verdict.threshold;
     return { ...verdict, threshold, reached: verdict.windows > 0 && verdict.score >= threshold };
   };

@@ -1,13 +1,11 @@
 import type { Wait } from "../pipeline/segment.ts";
-import type { Detection, Detector } from "./detector.ts";
+import { acting, type Detection, type Detector } from "./detector.ts";
 
 export interface LinkSettings {
   readonly action: "mask" | "block" | "shadow";
   /** Hosts that pictures and links may lead to; `*.example` for all below one. */
   readonly hosts: readonly string[];
 }
-
-const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
 
 /** What a viewer loads by itself: pictures in Markdown and HTML, and links of any kind that carry more than an address. */
 const pictures =
@@ -52,7 +50,7 @@ export const waitForLink: Wait = (text) => {
 
 function detection(label: string, match: RegExpExecArray, action: LinkSettings["action"]): Detection {
   const span = { start: match.index, end: match.index + match[0].length };
-  return { label, span, action: actions[action], replacement: `[${label.toLowerCase()} withheld]` };
+  return { label, span, action: acting[action], replacement: `[${label.toLowerCase()} withheld]` };
 }
 
 function carries(address: string): boolean {

@@ -1,7 +1,8 @@
 import { RE2JS } from "re2js";
 import type { Segment, SegmentGuard } from "../pipeline/guard.ts";
+import { passage as passageOf } from "../pipeline/passage.ts";
 import { sentencesOf } from "../pipeline/segment.ts";
-import { type Detection, type Detector, segmentGuard } from "./detector.ts";
+import { acting, apart, type Detection, type Detector, segmentGuard } from "./detector.ts";
 
 /** What an operator's topic looks for beside its words. */
 export interface PatternTopic {
@@ -10,8 +11,6 @@ export interface PatternTopic {
   readonly patterns: readonly string[];
   readonly action: "block" | "mask" | "shadow";
 }
-
-const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
 
 /** What is wrong with a pattern, as the end of a sentence; undefined when nothing is. */
 export function wrongWith(pattern: string): string | undefined {
@@ -51,9 +50,7 @@ export function patternsInAnswer(topics: readonly PatternTopic[]): SegmentGuard 
       if (!shadow) return guard.inspect(alone(segment), asking);
       if (!segment.last) return { action: "pass", findings: [] };
       const { released, passage } = segment;
-      const text = released + passage.text;
-      const whole = { text, runs: [{ start: 0, length: text.length, originalStart: 0, originalLength: text.length }] };
-      return guard.inspect(alone({ ...segment, passage: whole }), asking);
+      return guard.inspect(alone({ ...segment, passage: passageOf(released + passage.text) }), asking);
     },
   };
 }
@@ -76,21 +73,9 @@ function lookFor(topics: readonly PatternTopic[]): Look {
       while (matcher.find()) {
         if (matcher.end() === matcher.start()) continue;
         const span = { start: start + matcher.start(), end: start + matcher.end() };
-        found.push({ label, span, action: actions[action], replacement: `[${label}]` });
+        found.push({ label, span, action: acting[action], replacement: `[${label}]` });
       }
       return found;
     });
   };
-}
-
-/** In order, none over another: the first stays, then the longer. */
-function apart(found: readonly Detection[]): Detection[] {
-  let taken = 0;
-  return found
-    .toSorted((a, b) => a.span.start - b.span.start || b.span.end - a.span.end)
-    .filter(({ span }) => {
-      const free = span.start >= taken;
-      if (free) taken = span.end;
-      return free;
-    });
 }

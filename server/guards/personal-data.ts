@@ -4,7 +4,7 @@ import type { Guard, Message, Prompt, SegmentGuard } from "../pipeline/guard.ts"
 import { rewrite } from "../pipeline/passage.ts";
 import { pseudonymise } from "../pipeline/pseudonyms.ts";
 import { ask, each } from "./ask.ts";
-import { type Detection, findingsOf, segmentGuard } from "./detector.ts";
+import { acting, type Detection, findingsOf, segmentGuard } from "./detector.ts";
 
 export interface PersonalDataSettings {
   readonly action: "mask" | "block" | "shadow";
@@ -18,8 +18,7 @@ export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, l
   return {
     name,
     async inspect(prompt, asking) {
-      const judged = await each(prompt.messages, ({ passage }) => ask(pii, passage.text, asking));
-      const found = judged.map(({ entities }) => entities.filter((one) => labels.includes(one.label)));
+      const found = await each(prompt.messages, async ({ passage }) => (await ask(pii, passage.text, asking, { labels })).entities);
       const values = found.flatMap((entities, index) =>
         entities.map((one) => ({ label: one.label, value: valueIn(prompt.messages[index], one) })),
       );
@@ -47,7 +46,7 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
     name,
     name,
     async (text, asking) => {
-      const entities = shaped ? findPersonalData(text) : (await ask(pii, text, asking)).entities;
+      const entities = shaped ? findPersonalData(text) : (await ask(pii, text, asking, { labels })).entities;
       return entities
         .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
         .map((one) => detection(one, action, `[${one.label}]`));
@@ -60,10 +59,8 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
 /** A placeholder, also after "password:", is what the input gate put there. */
 const placeholder = /^<?[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
 
-const actions = { mask: "rewrite", block: "block", shadow: "shadow" } as const;
-
 function detection({ start, end, label, score }: Entity, action: PersonalDataSettings["action"], replacement: string): Detection {
-  return { label, span: { start, end }, score, action: actions[action], replacement };
+  return { label, span: { start, end }, score, action: acting[action], replacement };
 }
 
 function valueIn(message: Message | undefined, { start, end }: Entity): string {

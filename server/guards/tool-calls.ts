@@ -1,3 +1,4 @@
+import { misfitIn } from "../caller-schema.ts";
 import { misfitOf } from "../json-schema.ts";
 import type { Finding } from "../pipeline/finding.ts";
 import type { ProposedCall, ToolGate, Verdict } from "../pipeline/guard.ts";
@@ -34,11 +35,11 @@ export function toolGate(settings: ToolSettings): ToolGate {
     name,
     offers: (tool) => (ruleOf(tool)?.action ?? settings.default) === "allow",
     restores: (tool) => ruleOf(tool)?.restore ?? false,
-    inspect({ tool, arguments: text, exposure, confirmed }: ProposedCall): Verdict<ProposedCall> {
+    async inspect({ tool, arguments: text, exposure, confirmed }: ProposedCall): Promise<Verdict<ProposedCall>> {
       const rule = ruleOf(tool.name);
       if ((rule?.action ?? settings.default) === "deny") return no("tool_call", "NOT_ALLOWED");
       const given = parsed(text);
-      if (given === undefined || misfitOf(tool.parameters)(given) !== undefined || rule?.misfit?.(given) !== undefined) {
+      if (given === undefined || rule?.misfit?.(given) !== undefined || (await misfitIn(text, tool.parameters)) !== undefined) {
         return no("tool_call", "ARGUMENTS");
       }
       const confirm = rule?.confirm ?? "never";

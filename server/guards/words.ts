@@ -1,5 +1,5 @@
 import type { Wait } from "../pipeline/segment.ts";
-import type { Detection, Detector } from "./detector.ts";
+import { acting, apart, type Detection, type Detector } from "./detector.ts";
 
 /** An operator's own words: what a text may not speak of. */
 export interface Topic {
@@ -8,8 +8,6 @@ export interface Topic {
   readonly words: readonly string[];
   readonly action: "block" | "mask" | "shadow";
 }
-
-const actions = { block: "block", mask: "rewrite", shadow: "shadow" } as const;
 
 /** Finds the words of topics, whole words only. */
 export function topicWords(all: readonly Topic[]): Detector {
@@ -21,17 +19,10 @@ export function topicWords(all: readonly Topic[]): Detector {
     const found = topics.flatMap(({ label, action }, index) =>
       [...text.matchAll(expressions[index] ?? /(?!)/gu)].map((match): Detection => {
         const span = { start: match.index, end: match.index + match[0].length };
-        return { label, span, action: actions[action], replacement: `[${label}]` };
+        return { label, span, action: acting[action], replacement: `[${label}]` };
       }),
     );
-    let taken = 0;
-    return found
-      .toSorted((a, b) => a.span.start - b.span.start || b.span.end - a.span.end)
-      .filter(({ span }) => {
-        const free = span.start >= taken;
-        if (free) taken = span.end;
-        return free;
-      });
+    return apart(found);
   };
 }
 

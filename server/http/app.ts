@@ -12,10 +12,10 @@ import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
 import type { Policies } from "../policy/policies.ts";
 import { allow, identify } from "./caller.ts";
-import { replyTo } from "./error-body.ts";
+import { anthropicError, replyTo } from "./error-body.ts";
 import { jsonBody } from "./json-body.ts";
 import type { Operation } from "./operation.ts";
-import { operationsOf } from "./operations.ts";
+import { anthropicPath, operationsOf } from "./operations.ts";
 import { ClientGone, type RunningCalls } from "./running-calls.ts";
 
 /** What the routes need; made once by `startAppliance`. */
@@ -94,12 +94,15 @@ function logFailure(events: Events, id: string, error: unknown): void {
   if (bug || status >= 500) events.failed({ id, error });
 }
 
-const respondWithError: ErrorRequestHandler = (error: unknown, _request, response, _next) => {
+const respondWithError: ErrorRequestHandler = (error: unknown, request, response, _next) => {
   response.locals.error = error;
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  const { status, headers, body } = replyTo(error);
-  response.status(status).set(headers).json(body);
+  const reply = replyTo(error);
+  response
+    .status(reply.status)
+    .set(reply.headers)
+    .json(request.path === anthropicPath ? anthropicError(reply) : reply.body);
 };

@@ -12,9 +12,24 @@ export interface ErrorReply {
   };
 }
 
+const anthropicTypes: Readonly<Record<number, string>> = {
+  401: "authentication_error",
+  403: "permission_error",
+  404: "not_found_error",
+  413: "request_too_large",
+  429: "rate_limit_error",
+  500: "api_error",
+  503: "overloaded_error",
+  504: "timeout_error",
+};
+
+/** The same in Anthropic's shape. */
+export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "status" | "body">): object {
+  return { type: "error", error: { ...error, type: anthropicTypes[status] ?? "invalid_request_error" } };
+}
+
 const paramOf: Partial<Record<EngineFault["code"], string>> = {
   context_length_exceeded: "messages",
-  schema_unsupported: "response_format",
 };
 
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */

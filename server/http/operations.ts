@@ -1,9 +1,12 @@
 import { z } from "zod";
 import type { Role } from "../../certs/identity.ts";
+import { anthropicRequestSchema } from "../wire/anthropic-request.ts";
 import { chatRequestSchema } from "../wire/chat-request.ts";
 import { completionRequestSchema } from "../wire/completion-request.ts";
 import {
   aliveSchema,
+  anthropicEventSchema,
+  anthropicReplySchema,
   chatChunkSchema,
   chatReplySchema,
   checkReplySchema,
@@ -14,10 +17,14 @@ import {
   modelSchema,
   moderationReplySchema,
   readinessSchema,
+  responsesEventSchema,
+  responsesReplySchema,
 } from "../wire/replies.ts";
+import { responsesRequestSchema } from "../wire/responses-request.ts";
 import type { Service } from "./app.ts";
 import { openapiOf } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
+import { anthropicMessages } from "./routes/anthropic-messages.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { embeddingRequestSchema, embeddings } from "./routes/embeddings.ts";
@@ -25,6 +32,10 @@ import { checkRequestSchema, guardCheck } from "./routes/guard-check.ts";
 import { alive, ready } from "./routes/health.ts";
 import { listModels, oneModel } from "./routes/models.ts";
 import { moderationRequestSchema, moderations } from "./routes/moderations.ts";
+import { responses } from "./routes/responses.ts";
+
+/** Where errors have Anthropic's shape too. */
+export const anthropicPath = "/v1/messages";
 
 const callers: readonly Role[] = ["app", "operator"];
 
@@ -68,6 +79,26 @@ export function operationsOf(service: Service): readonly Operation[] {
       body: embeddingRequestSchema,
       reply: embeddingReplySchema,
       handle: embeddings(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/responses",
+      summary: "An answer in the shape of OpenAI's Responses, whole or streamed; nothing is stored",
+      roles: callers,
+      body: responsesRequestSchema,
+      reply: responsesReplySchema,
+      event: responsesEventSchema,
+      handle: responses(service),
+    },
+    {
+      method: "POST",
+      path: anthropicPath,
+      summary: "An answer in the shape of Anthropic's Messages, whole or streamed",
+      roles: callers,
+      body: anthropicRequestSchema,
+      reply: anthropicReplySchema,
+      event: anthropicEventSchema,
+      handle: anthropicMessages(service),
     },
     {
       method: "POST",

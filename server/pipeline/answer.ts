@@ -1,4 +1,4 @@
-import type { Engine } from "../../models/engine.ts";
+import { type Engine, EngineFault } from "../../models/engine.ts";
 import type { CallRecord } from "../audit/call-record.ts";
 import { Fault } from "../fault.ts";
 import type { AnswerEvent, Call, Ending } from "./call.ts";
@@ -41,6 +41,8 @@ export async function* answer(
     record.received(call, engine.model, asked);
     if (asked.action === "failed") throw failureOf(asked.cause);
     if (asked.action === "block") throw new Refusal(asked.code, asked.findings);
+    // The answer must call a function, and the policy lets the model hear of none.
+    if (call.tools?.offered.length === 0) throw new Refusal("tool_call", []);
     const judging: Judging = { call, gates, prompt: asked.subject, exposure: exposureOf(asked), asking, record };
     const { confirmations } = call;
     const ending = confirmations ? yield* confirmedAnswer(judging, confirmations) : yield* generatedAnswer(judging, engine, meter, signal);
@@ -49,6 +51,8 @@ export async function* answer(
     yield { type: "end", usage: meter.usage, ...ending, ...(refusal === undefined ? {} : { refusal }) };
   } catch (error) {
     record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage: meter.usage });
+    if (error instanceof EngineFault && error.code === "schema_unsupported")
+      throw new Fault(error.code, error.message, { param: call.tools === undefined ? "response_format" : "tools", cause: error });
     throw error instanceof Refusal ? error.in(gates.sentences) : error;
   } finally {
     // The reader left, or could not be written to: a generator that is closed early runs no other line.
@@ -58,12 +62,12 @@ export async function* answer(
 
 /** What the application confirmed leaves as it was held; nothing is generated for it. */
 async function* confirmedAnswer(judging: Judging, confirmations: readonly string[]): AsyncGenerator<AnswerEvent, Ending> {
-  const confirmed = confirmations.map((confirmation) => {
+  const confirmed = [...new Set(confirmations)].map((confirmation) => {
     const called = confirmedCall(confirmation, judging.call);
     if (called === undefined) throw new Fault("confirmation_refused");
     return called;
   });
-  const { calls, ending } = await judgeCalls(confirmed, judging, { confirmed: true });
+  const { calls, ending } = await judgeCalls(confirmed, judging, { confirmed: true, whole: true });
   for (const one of calls) yield { type: "call", call: one };
   return ending ?? { reason: "tool_calls" };
 }

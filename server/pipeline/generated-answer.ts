@@ -1,5 +1,5 @@
-import type { Engine, EngineEvent, Generation, JsonSchema, ToolCall } from "../../models/engine.ts";
-import { misfitOf } from "../json-schema.ts";
+import type { Engine, EngineEvent, Generation, ToolCall } from "../../models/engine.ts";
+import { misfitIn } from "../caller-schema.ts";
 import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
@@ -21,7 +21,9 @@ export async function* generatedAnswer(
     const events = engine.generate(generationOf(judging, { attempt, refusal }), signal);
     const { released, ...text } = yield* releasedText(judging, engine, meter, meter.texts(events));
     const { calls, ending } =
-      text.ending === undefined ? await judgeCalls(meter.calls(), judging, { confirmed: false }) : { calls: [], ending: text.ending };
+      text.ending === undefined
+        ? await judgeCalls(meter.calls(), judging, { confirmed: false, whole: meter.reason !== "length" })
+        : { calls: [], ending: text.ending };
     refusal = ending?.refusal;
     const isRetried = refusal !== undefined && refusal.code !== "tool_confirmation" && released === "" && attempt < gates.attemptsMax;
     if (isRetried) continue;
@@ -55,20 +57,13 @@ async function* releasedText(
     if (stops.reached !== undefined) return { released, ending: { reason: "stop", stop: stops.reached } };
   }
   const isWhole = meter.reason !== "length";
-  if (call.schema !== undefined && isWhole && !fits(released, call.schema)) return { released, ending: blocked(new Refusal("schema", [])) };
+  if (call.schema !== undefined && isWhole && (await misfitIn(released, call.schema)) !== undefined)
+    return { released, ending: blocked(new Refusal("schema", [])) };
   return { released };
 }
 
 function blocked(refusal: Refusal): Ending {
   return { reason: "content_filter", refusal };
-}
-
-function fits(text: string, schema: JsonSchema): boolean {
-  try {
-    return misfitOf(schema)(JSON.parse(text)) === undefined;
-  } catch {
-    return false;
-  }
 }
 
 /** Counts what the engine does while its text passes through, and keeps the calls. */
@@ -90,6 +85,7 @@ export class Meter {
 
   async *texts(events: AsyncIterable<EngineEvent>): AsyncGenerator<string> {
     this.#calls = [];
+    this.reason = "stop";
     for await (const event of events) {
       if (event.type === "prompt") {
         this.#promptTokens = event.tokens;

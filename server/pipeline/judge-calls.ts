@@ -2,11 +2,12 @@ import type { ToolCall } from "../../models/engine.ts";
 import type { CallRecord } from "../audit/call-record.ts";
 import type { Gates } from "./answer.ts";
 import type { Call, Ending, HeldCall } from "./call.ts";
+import { parsedArguments, textsIn, withTexts } from "./call-arguments.ts";
 import { confirmationOf } from "./confirmations.ts";
 import type { Asking, Exposure, Prompt } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { passage } from "./passage.ts";
-import { type Pseudonyms, restore } from "./pseudonyms.ts";
+import { restore } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
 
 /** What an answer is judged with. */
@@ -26,23 +27,36 @@ interface JudgedCalls {
   readonly ending?: Ending;
 }
 
-/** The arguments of a call are text of the answer like any other; then the policy is asked about the call. */
+/**
+ * Each text in the arguments of a call is text of the answer like any other; then the policy is asked about the call. `whole`: the answer came to its
+ * end. What was confirmed is judged as it was when it was held.
+ */
 export async function judgeCalls(
   proposed: readonly ToolCall[],
   { call, gates, prompt: { pseudonyms }, exposure, asking, record }: Judging,
-  { confirmed }: { confirmed: boolean },
+  { confirmed, whole }: { confirmed: boolean; whole: boolean },
 ): Promise<JudgedCalls> {
-  const calls: ToolCall[] = [];
+  const isTooFew = whole && call.tools?.required === true && proposed.length === 0;
+  if (isTooFew || (call.tools?.parallel === false && proposed.length > 1)) return blocked(new Refusal("tool_call", []));
+  const calls: (ToolCall & { readonly unrestored: string })[] = [];
   let waiting: Refusal | undefined;
   for (const one of proposed) {
     const tool = call.tools?.offered.find(({ name }) => name === one.name);
-    if (tool === undefined) return blocked(new Refusal("tool_call", []));
-    const read = await inspect(gates.output, { released: "", before: "", passage: passage(one.arguments), ahead: "", last: true }, asking);
-    record.judged(read.findings);
-    if (read.action === "failed") throw failureOf(read.cause);
-    if (read.action === "block") return blocked(new Refusal(read.code, read.findings));
-    const text = read.subject.passage.text;
-    const given = gates.tools.restores(one.name) ? restoredIn(text, pseudonyms) : text;
+    const written = parsedArguments(one.arguments);
+    if (tool === undefined || written === undefined) return blocked(new Refusal("tool_call", []));
+    const texts = new Map<string, string>();
+    for (const text of textsIn(written)) {
+      const read = await inspect(gates.output, { released: "", before: "", passage: passage(text), ahead: "", last: true }, asking);
+      record.judged(read.findings);
+      if (read.action === "failed") throw failureOf(read.cause);
+      if (read.action === "block") return blocked(new Refusal(read.code, read.findings));
+      if (read.subject.passage.text !== text) texts.set(text, read.subject.passage.text);
+    }
+    const masked = withTexts(written, (text) => texts.get(text) ?? text);
+    if (masked === undefined) return blocked(new Refusal("tool_call", []));
+    const restored = gates.tools.restores(one.name) ? withTexts(masked, (text) => restore(text, pseudonyms)) : masked;
+    if (restored === undefined) return blocked(new Refusal("tool_call", []));
+    const [unrestored, given] = [JSON.stringify(masked), JSON.stringify(restored)];
     const judged = await inspect([gates.tools], { tool, arguments: given, exposure, confirmed }, asking);
     record.judged(judged.findings);
     if (judged.action === "failed") throw failureOf(judged.cause);
@@ -50,26 +64,22 @@ export async function judgeCalls(
       waiting = new Refusal(judged.code, judged.findings);
       if (judged.code !== "tool_confirmation") return blocked(waiting);
     }
-    calls.push({ name: one.name, arguments: given });
+    calls.push({ name: one.name, arguments: given, unrestored });
   }
   if (waiting !== undefined)
     return blocked(
       waiting,
-      calls.map((one) => ({ ...one, confirmation: confirmationOf(one, call) })),
+      // What is sealed is judged and restored once more when it is confirmed: the placeholders of a conversation stay the same.
+      calls.map(({ name, arguments: given, unrestored }) => ({
+        name,
+        arguments: given,
+        confirmation: confirmationOf({ name, arguments: unrestored }, call),
+      })),
     );
   for (const { name, arguments: given } of calls) record.released(`\n${name} ${given}`);
-  return { calls };
+  return { calls: calls.map(({ name, arguments: given }) => ({ name, arguments: given })) };
 }
 
 function blocked(refusal: Refusal, held: readonly HeldCall[] = []): JudgedCalls {
   return { calls: [], ending: { reason: "content_filter", refusal, held } };
-}
-
-/** Restores each text inside the JSON, so that no value can break out of it. */
-function restoredIn(json: string, pseudonyms: Pseudonyms): string {
-  try {
-    return JSON.stringify(JSON.parse(json, (_key, value) => (typeof value === "string" ? restore(value, pseudonyms) : value)));
-  } catch {
-    return json; // it is no JSON any more, which the guard of calls refuses
-  }
 }

@@ -23,7 +23,7 @@ export function turnsOf(
     if (message.called === undefined) turns.push(turnOf(message, nonce));
     // A call belongs to the message it stands in, which comes before it.
     else if (before !== undefined) {
-      turns.push({ ...before, calls: [...(before.calls ?? []), { name: message.called, arguments: message.passage.text }] });
+      turns.push({ ...before, calls: [...(before.calls ?? []), { name: message.called, arguments: escaped(message.passage.text) }] });
     }
   }
   const at = turns.findIndex(({ role }) => role === "system");
@@ -52,6 +52,12 @@ function turnOf(message: Message, nonce: string): Turn {
   const { role, passage } = message;
   if (!isUntrusted(message)) return { role: role === "developer" ? "system" : role === "tool" ? "user" : role, text: passage.text };
   return { role: "user", text: `<data ${nonce}>\n${passage.text}\n</data ${nonce}>` };
+}
+
+/** Arguments as JSON: a guard reads control characters as they are, and they stand in strings alone. */
+function escaped(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
+  return text.replaceAll(/[\u0000-\u001f]/gu, (char) => JSON.stringify(char).slice(1, -1));
 }
 
 function noteOn(nonce: string): string {

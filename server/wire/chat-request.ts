@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { JsonSchema, Tools } from "../../models/engine.ts";
+import { checkSchema } from "../caller-schema.ts";
 import { Fault } from "../fault.ts";
-import { misfitOf, SchemaError } from "../json-schema.ts";
+import { SchemaError } from "../json-schema.ts";
 import type { Call } from "../pipeline/call.ts";
-import { Refusal } from "../pipeline/refusal.ts";
 import { documentsSchema, functionName, messageSchema, messagesOf } from "./messages.ts";
 import { samplingOf, samplingShape, streamShape } from "./sampling.ts";
 
@@ -73,8 +73,8 @@ export async function callOf(
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
-  const tools = toolsOf(request, offers);
-  const schema = schemaOf(request);
+  const tools = await toolsOf(request, offers);
+  const schema = await schemaOf(request);
   if (tools !== undefined && schema !== undefined)
     throw new Fault("unsupported_parameter", "`response_format` in JSON can't be honoured together with `tools`. Give one of them.", {
       param: "response_format",
@@ -93,21 +93,28 @@ export async function callOf(
   };
 }
 
-/** What the model may call; undefined for nothing. */
-function toolsOf(
+/** What the model may call; undefined for nothing. None where it must call what the policy denies. */
+async function toolsOf(
   { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
   offers: (tool: string) => boolean,
-): Tools | undefined {
+): Promise<Tools | undefined> {
   if (tools == null) {
     const param = choice == null ? (parallel == null ? undefined : "parallel_tool_calls") : "tool_choice";
     if (param !== undefined && choice !== "none") throw new Fault("invalid_value", `\`${param}\` is given without \`tools\`.`, { param });
     return undefined;
   }
-  const all = tools.map(({ function: { name, description, parameters, strict } }, index) => {
-    const schema = parameters ?? { type: "object", properties: {}, additionalProperties: false };
-    checkSchema(schema, `tools[${index}].function.parameters`);
-    return { name, ...(description === undefined ? {} : { description }), parameters: schema, strict: strict === true };
-  });
+  const all = tools.map(({ function: { name, description, parameters, strict } }) => ({
+    name,
+    ...(description === undefined ? {} : { description }),
+    parameters: parameters ?? { type: "object", properties: {}, additionalProperties: false },
+    strict: strict === true,
+  }));
+  for (const [index, { parameters }] of all.entries()) {
+    const param = `tools[${index}].function.parameters`;
+    if (parameters.type !== undefined && ![parameters.type].flat().includes("object"))
+      throw new Fault("invalid_value", `\`${param}\` must be a schema of an object: \`"type": "object"\`.`, { param });
+    await checked(parameters, param);
+  }
   const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
   if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
   const named = typeof choice === "object" && choice !== null ? choice.function.name : undefined;
@@ -115,11 +122,10 @@ function toolsOf(
     throw new Fault("invalid_value", `\`tool_choice\` names ${named}, which is not in \`tools\`.`, { param: "tool_choice" });
   const offered = all.filter(({ name }) => offers(name) && (named === undefined || name === named));
   const required = choice === "required" || named !== undefined;
-  if (offered.length === 0 && required) throw new Refusal("tool_call", []);
-  return choice === "none" || offered.length === 0 ? undefined : { offered, required, parallel: parallel ?? true };
+  return choice === "none" || (offered.length === 0 && !required) ? undefined : { offered, required, parallel: parallel ?? true };
 }
 
-function schemaOf({ response_format: format }: ChatRequest): JsonSchema | undefined {
+async function schemaOf({ response_format: format }: ChatRequest): Promise<JsonSchema | undefined> {
   if (format == null || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "object" };
   const { schema } = format.json_schema;
@@ -127,13 +133,13 @@ function schemaOf({ response_format: format }: ChatRequest): JsonSchema | undefi
     throw new Fault("missing_parameter", "`response_format.json_schema.schema` is missing.", {
       param: "response_format.json_schema.schema",
     });
-  checkSchema(schema, "response_format.json_schema.schema");
+  await checked(schema, "response_format.json_schema.schema");
   return schema;
 }
 
-function checkSchema(schema: JsonSchema, param: string): void {
+async function checked(schema: JsonSchema, param: string): Promise<void> {
   try {
-    misfitOf(schema);
+    await checkSchema(schema);
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     throw new Fault("invalid_value", `\`${param}\` ${error.message}.`, { param });

@@ -4,6 +4,7 @@ import { readDocument } from "../documents/read-document.ts";
 import { Fault } from "../fault.ts";
 import type { Message, Origin } from "../pipeline/guard.ts";
 import { joined, passage, within } from "../pipeline/passage.ts";
+import { argumentsPassage } from "./arguments-passage.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
 /** A file, as OpenAI's clients send one: `data:text/html;base64,…`. */
@@ -110,7 +111,7 @@ function callsOf(message: WireMessage, index: number): Message[] {
     role: "assistant",
     index,
     origin: "model",
-    passage: passage(call.function.arguments),
+    passage: argumentsPassage(call.function.arguments),
     called: call.function.name,
   }));
 }

@@ -124,7 +124,7 @@ export const checkReplySchema = z.object({
   flagged: z.boolean(),
   blocked: z.boolean(),
   code: z.enum(Object.keys(refusals)).nullable(),
-  unread: z.array(z.object({ message: z.int(), part: z.string() })),
+  unread: z.array(z.object({ message: z.int(), part: z.string() })).describe("Parts of files that are no text"),
   ...toldSchema.shape,
 });
 
@@ -161,3 +161,72 @@ export const readinessSchema = z.object({
   checks: z.array(z.object({ name: z.string(), ok: z.boolean(), problem: z.string().optional() })),
   egress: z.object({ refused: z.boolean(), ways: z.array(z.string()) }),
 });
+
+const responseItemSchema = z.discriminatedUnion("type", [
+  z.object({
+    type: z.literal("message"),
+    id: z.string(),
+    status: z.string(),
+    role: z.literal("assistant"),
+    content: z.array(
+      z.object({ type: z.literal("output_text"), text: z.string(), annotations: z.array(z.never()), logprobs: z.array(z.never()) }),
+    ),
+  }),
+  z.object({
+    type: z.literal("function_call"),
+    id: z.string(),
+    call_id: z.string(),
+    name: z.string(),
+    arguments: z.string(),
+    status: z.string(),
+  }),
+]);
+
+/** What is asked comes back beside these, as OpenAI's does. */
+export const responsesReplySchema = z.looseObject({
+  id: z.string(),
+  object: z.literal("response"),
+  created_at: z.int(),
+  model: z.string(),
+  status: z.enum(["in_progress", "completed", "incomplete"]),
+  error: z.null(),
+  incomplete_details: z.object({ reason: z.enum(["max_output_tokens", "content_filter"]) }).nullable(),
+  output: z.array(responseItemSchema),
+  usage: z
+    .object({
+      input_tokens: z.int(),
+      input_tokens_details: z.object({ cached_tokens: z.int() }),
+      output_tokens: z.int(),
+      output_tokens_details: z.object({ reasoning_tokens: z.int() }),
+      total_tokens: z.int(),
+    })
+    .nullable(),
+  store: z.literal(false),
+  guard: guardSchema.optional(),
+});
+
+export const responsesEventSchema = z.looseObject({ type: z.string(), sequence_number: z.int() });
+
+export const anthropicReplySchema = z.object({
+  id: z.string(),
+  type: z.literal("message"),
+  role: z.literal("assistant"),
+  model: z.string(),
+  content: z.array(
+    z.discriminatedUnion("type", [
+      z.object({ type: z.literal("text"), text: z.string() }),
+      z.object({ type: z.literal("tool_use"), id: z.string(), name: z.string(), input: z.record(z.string(), z.unknown()) }),
+    ]),
+  ),
+  stop_reason: z.enum(["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]),
+  stop_sequence: z.string().nullable(),
+  usage: z.object({
+    input_tokens: z.int(),
+    cache_read_input_tokens: z.int(),
+    cache_creation_input_tokens: z.int(),
+    output_tokens: z.int(),
+  }),
+  guard: guardSchema.optional(),
+});
+
+export const anthropicEventSchema = z.looseObject({ type: z.string() });

@@ -3,30 +3,21 @@ import type { Request, RequestHandler, Response } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
 import type { AnswerEvent, Ending, Usage } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
-import { type ChatRequest, callOf, chatRequestSchema } from "../../wire/chat-request.ts";
+import { type ChatRequest, chatRequestSchema } from "../../wire/chat-request.ts";
 import { faultOf } from "../../wire/fault-of.ts";
-import { checkCount } from "../../wire/messages.ts";
-import { answering } from "../answering.ts";
+import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
-import { callerOf } from "../caller.ts";
-import { replyTo } from "../error-body.ts";
-import { write } from "../running-calls.ts";
-import { engineFor } from "./models.ts";
+import { data, eventStream, type Frames } from "../event-stream.ts";
 
 /** OpenAI's `POST /v1/chat/completions`. Streaming and not are the same answer, written differently. */
 export function chatCompletions(service: Service): RequestHandler {
   return async (request: Request, response: Response) => {
     const parsed = chatRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
-    checkCount(parsed.data.messages, service.limits.messages_max, "messages");
-    const engine = engineFor(service, parsed.data.model);
-    const caller = callerOf(response);
-    const { tools } = service.policies.for(caller.name).gates;
-    const call = await callOf(parsed.data, { id: `chatcmpl-${randomUUID()}`, caller }, (tool) => tools.offers(tool));
-    const head = { id: call.id, created: Math.floor(Date.now() / 1000), model: engine.model.id };
-    await answering(service, response, call, engine, (events, signal) =>
-      parsed.data.stream ? stream(events, head, parsed.data, response, signal) : whole(events, head, response),
-    );
+    await answeringChat(service, response, parsed.data, { idPrefix: "chatcmpl-" }, (events, signal, { id, model }) => {
+      const head = { id, created: Math.floor(Date.now() / 1000), model };
+      return parsed.data.stream ? eventStream(events, framesOf(head, parsed.data), response, signal) : whole(events, head, response);
+    });
   };
 }
 
@@ -55,39 +46,24 @@ async function whole(events: AsyncIterable<AnswerEvent>, head: Head, response: R
   }
 }
 
-async function stream(
-  events: AsyncIterable<AnswerEvent>,
-  head: Head,
-  request: ChatRequest,
-  response: Response,
-  signal: AbortSignal,
-): Promise<void> {
-  const usageAsked = request.stream_options?.include_usage === true;
-  const chunk = (choices: object[], usage: object | null = null, ending: Partial<Ending> = {}): string =>
-    `data: ${JSON.stringify({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage } : {}), ...refusalOf(ending) })}\n\n`;
+function framesOf(head: Head, { stream_options }: ChatRequest): Frames {
+  const usageAsked = stream_options?.include_usage === true;
+  const chunk = (choices: object[], more: object = {}): string =>
+    data({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage: null } : {}), ...more });
   const choice = (delta: object, reason: string | null = null): object => ({ index: 0, delta, logprobs: null, finish_reason: reason });
   let calls = 0;
-  try {
-    for await (const event of events) {
-      // The first event decides between a stream and an error with a status of its own.
-      if (!response.headersSent) {
-        response.writeHead(200, { "Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store" });
-        await write(response, chunk([choice({ role: "assistant", content: "", refusal: null })]), signal);
-      }
-      if (event.type === "text") await write(response, chunk([choice({ content: event.text })]), signal);
-      else if (event.type === "call") {
-        await write(response, chunk([choice({ tool_calls: [{ index: calls++, ...toolCallOf(event.call) }] })]), signal);
-      } else {
-        await write(response, chunk([choice({}, event.reason)], null, event), signal);
-        if (usageAsked) await write(response, chunk([], usageOf(event.usage)), signal);
-        response.end("data: [DONE]\n\n");
-      }
-    }
-  } catch (error) {
-    if (!response.headersSent) throw error;
-    response.locals.error = error;
-    response.end(`data: ${JSON.stringify(replyTo(error).body)}\n\n`);
-  }
+  return {
+    begin: () => chunk([choice({ role: "assistant", content: "", refusal: null })]),
+    text: (text) => chunk([choice({ content: text })]),
+    call: (call) => chunk([choice({ tool_calls: [{ index: calls++, ...toolCallOf(call) }] })]),
+    end: (end) =>
+      [
+        chunk([choice({}, end.reason)], refusalOf(end)),
+        ...(usageAsked ? [chunk([], { usage: usageOf(end.usage) })] : []),
+        "data: [DONE]\n\n",
+      ].join(""),
+    failed: data,
+  };
 }
 
 /** Why the answer ends where it does, beside OpenAI's fields. */

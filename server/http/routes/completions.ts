@@ -6,9 +6,9 @@ import { faultOf } from "../../wire/fault-of.ts";
 import { answering } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
+import { engineFor } from "../engine-for.ts";
 import { data, eventStream, type Frames } from "../event-stream.ts";
 import { refusalOf, usageOf } from "./chat-completions.ts";
-import { engineFor } from "./models.ts";
 
 /** OpenAI's older `POST /v1/completions`: a text goes on, without roles and without the model's template. */
 export function completions(service: Service): RequestHandler {

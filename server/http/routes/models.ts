@@ -1,7 +1,7 @@
 import type { RequestHandler } from "express";
-import type { Engine, Model } from "../../../models/engine.ts";
-import { Fault } from "../../fault.ts";
+import type { Model } from "../../../models/engine.ts";
 import type { Service } from "../app.ts";
+import { engineFor } from "../engine-for.ts";
 
 /** OpenAI's `GET /v1/models`. */
 export function listModels(service: Service): RequestHandler {
@@ -15,13 +15,6 @@ export function oneModel(service: Service): RequestHandler {
   return (request, response) => {
     response.json(wireModel(engineFor(service, String(request.params.id)).model, service));
   };
-}
-
-/** The engine of a model; the first one when a call names none. */
-export function engineFor({ engines }: Service, id: string | undefined): Engine {
-  const engine = id === undefined ? engines.values().next().value : engines.get(id);
-  if (engine === undefined) throw new Fault("model_not_found", undefined, { param: "model" });
-  return engine;
 }
 
 function wireModel({ id, contextTokens, sha256 }: Model, { startedAt }: Service): object {

@@ -1,0 +1,26 @@
+/** Reads callers' schemas and holds values to them: a thread that may be ended at any moment. */
+import { parentPort } from "node:worker_threads";
+import type { JsonSchema } from "../models/engine.ts";
+import { misfitOf, SchemaError } from "./json-schema.ts";
+
+export interface SchemaTask {
+  readonly schema: JsonSchema;
+  /** JSON text to be held to the schema; absent where only the schema is looked at. */
+  readonly json?: string;
+}
+
+/** `refused`: why the schema can't be used. */
+export type SchemaAnswer = { readonly misfit: string | undefined } | { readonly refused: string };
+
+parentPort?.on("message", (task: SchemaTask) => parentPort?.postMessage(answerTo(task)));
+parentPort?.postMessage("ready");
+
+function answerTo({ schema, json }: SchemaTask): SchemaAnswer {
+  try {
+    const misfit = misfitOf(schema);
+    return { misfit: json === undefined ? undefined : misfit(JSON.parse(json)) };
+  } catch (error) {
+    if (error instanceof SchemaError) return { refused: error.message };
+    return { misfit: error instanceof Error ? error.message : String(error) };
+  }
+}

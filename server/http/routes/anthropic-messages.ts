@@ -1,0 +1,96 @@
+import { randomUUID } from "node:crypto";
+import type { RequestHandler } from "express";
+import type { ToolCall } from "../../../models/engine.ts";
+import type { AnswerEvent } from "../../pipeline/call.ts";
+import { anthropicRequestSchema, chatRequestOf } from "../../wire/anthropic-request.ts";
+import { faultOf } from "../../wire/fault-of.ts";
+import { answeringChat } from "../answering.ts";
+import type { Service } from "../app.ts";
+import { anthropicError } from "../error-body.ts";
+import { type End, eventStream, type Frames, namedEvent } from "../event-stream.ts";
+import { refusalOf } from "./chat-completions.ts";
+
+/** Anthropic's `POST /v1/messages`. */
+export function anthropicMessages(service: Service): RequestHandler {
+  return async (request, response) => {
+    const parsed = anthropicRequestSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    await answeringChat(service, response, chatRequestOf(parsed.data), { idPrefix: "msg_" }, async (events, signal, { id, model }) => {
+      const head = { id, type: "message", role: "assistant", model };
+      if (parsed.data.stream) await eventStream(events, framesOf(head), response, signal);
+      else response.json(await whole(events, head));
+    });
+  };
+}
+
+type Head = object;
+
+async function whole(events: AsyncIterable<AnswerEvent>, head: Head): Promise<object> {
+  const content: object[] = [];
+  let text = "";
+  let ending = {};
+  for await (const event of events) {
+    if (event.type === "text") text += event.text;
+    else if (event.type === "call") content.push(toolUseOf(event.call));
+    else ending = { ...endOf(event), usage: usageOf(event), ...refusalOf(event) };
+  }
+  return { ...head, content: [...(text === "" ? [] : [{ type: "text", text }]), ...content], ...ending };
+}
+
+/** One block after the other: text, then calls. */
+function framesOf(head: Head): Frames {
+  let index = -1;
+  let isText = false;
+  const event = (type: string, body: object): string => namedEvent(type, { type, ...body });
+  const start = (block: object): string => {
+    index += 1;
+    return event("content_block_start", { index, content_block: block });
+  };
+  const delta = (one: object): string => event("content_block_delta", { index, delta: one });
+  const stop = (): string => event("content_block_stop", { index });
+  const closeText = (): string => {
+    const closed = isText ? stop() : "";
+    isText = false;
+    return closed;
+  };
+  return {
+    begin: () =>
+      event("message_start", {
+        message: { ...head, content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 0, output_tokens: 0 } },
+      }),
+    text: (text) => {
+      const opened = isText ? "" : start({ type: "text", text: "" });
+      isText = true;
+      return opened + delta({ type: "text_delta", text });
+    },
+    call: (call) => {
+      const { input, ...block } = toolUseOf(call);
+      return (
+        closeText() + start({ ...block, input: {} }) + delta({ type: "input_json_delta", partial_json: JSON.stringify(input) }) + stop()
+      );
+    },
+    end: (end) =>
+      closeText() + event("message_delta", { delta: endOf(end), usage: usageOf(end), ...refusalOf(end) }) + event("message_stop", {}),
+    failed: (_body, reply) => namedEvent("error", anthropicError(reply)),
+  };
+}
+
+const stopReasons = { stop: "end_turn", length: "max_tokens", tool_calls: "tool_use", content_filter: "refusal" } as const;
+
+function endOf({ reason, stop }: End): object {
+  return { stop_reason: stop === undefined ? stopReasons[reason] : "stop_sequence", stop_sequence: stop ?? null };
+}
+
+function toolUseOf({ name, arguments: given }: ToolCall): { type: string; id: string; name: string; input: unknown } {
+  return { type: "tool_use", id: `toolu_${randomUUID().replaceAll("-", "")}`, name, input: JSON.parse(given) };
+}
+
+/** What was cached was not read again, and is counted apart. */
+function usageOf({ usage: { promptTokens, completionTokens, cachedTokens } }: End): object {
+  return {
+    input_tokens: promptTokens - cachedTokens,
+    cache_read_input_tokens: cachedTokens,
+    cache_creation_input_tokens: 0,
+    output_tokens: completionTokens,
+  };
+}

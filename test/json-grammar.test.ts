@@ -1,0 +1,167 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { EngineFault, type JsonSchema } from "../models/engine.ts";
+import { callGrammarOf, grammarOf } from "../models/json-grammar.ts";
+import { misfitOf } from "../server/json-schema.ts";
+import { regExpOf } from "./support/gbnf.ts";
+
+const refusal = (make: () => unknown): string => {
+  try {
+    make();
+  } catch (error) {
+    expect(error).to.be.instanceOf(EngineFault);
+    return error instanceof EngineFault ? error.message : "";
+  }
+  return "";
+};
+const refusedAs = (schema: JsonSchema): string => refusal(() => grammarOf(schema, { strict: true }));
+
+describe("the grammar of a schema", function () {
+  this.timeout(60_000);
+
+  it("lets just the whole numbers between two bounds", () => {
+    const bound = fc.oneof(fc.integer({ min: -1_200, max: 1_200 }), fc.integer({ min: -(10 ** 15), max: 10 ** 15 }));
+    const bounds = fc.tuple(bound, bound).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);
+    const limits = fc.record({ from: fc.boolean(), until: fc.boolean() });
+    fc.assert(
+      fc.property(
+        bounds,
+        limits,
+        fc.constantFrom("integer", "number"),
+        fc.array(bound, { maxLength: 20 }),
+        ([low, high], has, type, more) => {
+          const schema = { type, ...(has.from ? { minimum: low } : {}), ...(has.until ? { maximum: high } : {}) };
+          const grammar = grammarOf({ type: "array", items: schema, minItems: 2, maxItems: 2 }, { strict: true });
+          expect(grammar.length).to.be.lessThan(10_000);
+          const fits = regExpOf(grammar);
+          const near = [low, high].flatMap((at) => Array.from({ length: 41 }, (_, index) => at + index - 20));
+          const lengths = Array.from({ length: 15 }, (_, index) => 10 ** index).flatMap((one) => [one - 1, one, -one, 1 - one]);
+          for (const value of [...near, ...more, ...lengths].filter((one) => !Object.is(one, -0))) {
+            const isIn = (!has.from || value >= low) && (!has.until || value <= high);
+            expect(fits.test(`[${value},${value}]`), `${JSON.stringify(schema)} ${value}`).to.equal(isIn);
+            if (type === "number" && fits.test(`[${value}.5,${value}.5]`))
+              expect(misfitOf(schema)(Number(`${value}.5`)), `${JSON.stringify(schema)} ${value}.5`).to.equal(undefined);
+          }
+          for (const part of ["[1", "1]", `[${low}`, `${high}]`, `${low}`]) expect(fits.test(part), part).to.equal(false);
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  it("lets no value that the schema does not", () => {
+    const values: readonly unknown[] = [
+      1,
+      1.5,
+      "a",
+      "b",
+      "toolong",
+      null,
+      true,
+      [],
+      [1],
+      [null],
+      ["a", 1],
+      {},
+      { a: 1 },
+      { a: "x" },
+      { kind: "x" },
+      { kind: "y" },
+      { toString: 1 },
+    ];
+    const cases: readonly (readonly [JsonSchema, readonly unknown[]])[] = [
+      [{ type: "string", enum: ["a", 1] }, ["a"]],
+      [{ type: "integer", const: 1 }, [1]],
+      [{ type: "string", anyOf: [{ type: "number" }, { type: "string", maxLength: 3 }] }, ["a", "b"]],
+      [{ type: "object", anyOf: [{ title: "x" }, { $ref: "#/$defs/s" }], $defs: { s: { type: "string" } } }, [{}, { a: 1 }]],
+      [{ type: "array", anyOf: [{ items: { type: "null" } }] }, [[], [null]]],
+      [{ oneOf: [{ type: "integer" }, { type: "string" }] }, [1, "a", "b", "toolong"]],
+      [{ oneOf: [{ const: "a" }, { enum: ["b", null] }] }, ["a", "b", null]],
+      [{ type: "object", properties: { a: { type: "string" } }, required: ["toString"] }, [{ toString: 1 }]],
+      [{ type: "object", properties: JSON.parse('{"__proto__":{"type":"number"}}'), additionalProperties: false }, [{}]],
+      [{ allOf: [{ properties: JSON.parse('{"__proto__":{"type":"number"}}'), additionalProperties: false }] }, [{}]],
+      [{ allOf: [{ properties: { a: { type: "integer" } } }, { required: ["a"] }] }, [{ a: 1 }]],
+      [{ type: ["string", "null"], enum: ["a", null, 1] }, ["a", null]],
+      [{ type: "array", prefixItems: [{ type: "string" }, { const: 1 }], items: false }, [["a", 1]]],
+    ];
+    for (const [schema, fitting] of cases) {
+      const fits = regExpOf(grammarOf(schema, { strict: true }));
+      for (const value of values) {
+        if (fits.test(JSON.stringify(value))) expect(misfitOf(schema)(value), JSON.stringify([schema, value])).to.equal(undefined);
+      }
+      for (const value of fitting) expect(fits.test(JSON.stringify(value)), JSON.stringify([schema, value])).to.equal(true);
+    }
+    const kinds = ["x", "y"].map((kind) => ({ type: "object", properties: { kind: { const: kind } }, required: ["kind"] }));
+    const fits = regExpOf(grammarOf({ oneOf: kinds }, { strict: true }));
+    expect(['{"kind":"x"}', '{"kind":"y"}', '{"kind":"z"}', "{}"].map((one) => fits.test(one))).to.deep.equal([true, true, false, false]);
+  });
+
+  it("is refused where the schema asks for what no grammar can promise", () => {
+    for (const [schema, said] of [
+      [{ oneOf: [{ type: "integer" }, { type: "number" }] }, "oneOf"],
+      [{ oneOf: [{ const: 1 }, { enum: [1, 2] }] }, "oneOf"],
+      [{ oneOf: [{ type: "object" }, { required: ["a"] }] }, "oneOf"],
+      [{ type: "string", const: 1 }, "allows no value"],
+      [{ type: "string", anyOf: [{ type: "null" }] }, "allows no value"],
+      [{ allOf: [{ properties: { a: { type: "string" } } }, { properties: { a: { const: "x" } } }] }, "two parts"],
+      [{ allOf: [{ properties: { a: {} }, additionalProperties: false }, { required: ["b"] }] }, "additionalProperties"],
+      [{ $ref: "#foo", $defs: { f: { $anchor: "foo" } } }, "#/"],
+      [{ $ref: "https://elsewhere" }, "#/"],
+      [{ properties: { a: { $ref: "#/$defs/%zz" } } }, "no address"],
+      [{ properties: { a: { $id: "https://n/x", type: "string" } } }, "$id"],
+      [{ type: "array", prefixItems: [{ type: "null" }], items: false, minItems: 2 }, "more items"],
+      [{ type: "integer", minimum: 1e15 }, "minimum"],
+      [{ type: "integer", maximum: -1e15 }, "maximum"],
+      [{ type: "string", format: "constructor" }, "format"],
+    ] as const) {
+      expect(refusedAs(schema), JSON.stringify(schema)).to.include(said);
+    }
+  });
+
+  it("is refused at once where the schema is too large or too deep, also for a function that is not strict", () => {
+    const twice = (name: string): object => ({ allOf: [{ $ref: name }, { $ref: name }] });
+    const doubling = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`a${index}`, twice(`#/$defs/a${index + 1}`)]));
+    let deep: JsonSchema = { type: "string" };
+    for (let level = 0; level < 1_500; level += 1) deep = { anyOf: [deep, { type: "null" }] };
+    const wide = Object.fromEntries(Array.from({ length: 2_001 }, (_, index) => [`p${index}`, { type: "null" }]));
+    for (const schema of [
+      { $defs: { ...doubling, a40: { type: "object" } }, properties: { a: { $ref: "#/$defs/a0" } } },
+      { $defs: { a: { allOf: [{ $ref: "#/$defs/a" }] } }, properties: { a: { $ref: "#/$defs/a" } } },
+      { properties: { deep } },
+      { properties: wide },
+    ]) {
+      const begun = performance.now();
+      expect(refusedAs(schema)).to.match(/parts|levels/u);
+      expect(refusal(() => callGrammarOf([{ name: "f", parameters: schema, strict: false }]))).to.match(/parts|levels/u);
+      expect(performance.now() - begun).to.be.lessThan(2_000);
+    }
+  });
+
+  it("of a call asks for an object, whatever the function's schema says", () => {
+    const call = (given: unknown): string => JSON.stringify({ name: "f", arguments: given });
+    for (const parameters of [
+      { $ref: "#/$defs/x", $defs: { x: { type: "object" } } },
+      { type: "object", not: { required: ["z"] } },
+      { type: "object", anyOf: [{ not: {} }, { type: "string" }] },
+      { not: {} },
+      { type: ["object", "null"] },
+      {},
+    ]) {
+      const fits = regExpOf(callGrammarOf([{ name: "f", parameters, strict: false }]));
+      expect(
+        [{}, { a: 1 }].map((one) => fits.test(call(one))),
+        JSON.stringify(parameters),
+      ).to.deep.equal([true, true]);
+      expect(
+        [5, [1], null, "x"].map((one) => fits.test(call(one))),
+        JSON.stringify(parameters),
+      ).to.deep.equal([false, false, false, false]);
+    }
+    expect(callGrammarOf([{ name: "f", parameters: { $ref: "#/$defs/x", $defs: { x: { type: "object" } } }, strict: true }])).to.include(
+      "f",
+    );
+    for (const parameters of [{ type: "array" }, { $ref: "#/$defs/x", $defs: { x: { type: "string" } } }]) {
+      expect(refusal(() => callGrammarOf([{ name: "f", parameters, strict: false }]))).to.include("must be an object");
+    }
+  });
+});

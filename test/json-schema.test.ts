@@ -1,0 +1,61 @@
+import { expect } from "chai";
+import { checkSchema, misfitIn } from "../server/caller-schema.ts";
+import { misfitOf, SchemaError } from "../server/json-schema.ts";
+
+describe("a schema that a caller sends", function () {
+  this.timeout(60_000);
+  const refused = async (schema: object): Promise<string> => {
+    try {
+      await checkSchema({ ...schema });
+    } catch (error) {
+      expect(error).to.be.instanceOf(SchemaError);
+      return String(error);
+    }
+    return "";
+  };
+
+  it("is judged at once, whatever `$async` says", async () => {
+    for (const $async of [true, false]) {
+      expect(misfitOf({ $async, type: "object", required: ["x"] })({})).to.include("required");
+      expect(await misfitIn("{}", { $async, type: "object", required: ["x"] })).to.include("required");
+    }
+  });
+
+  it("may refer to itself, and never to a part of another one", async () => {
+    const itself = { type: "object", properties: { child: { $ref: "#" }, value: { type: "number" } } };
+    expect(await misfitIn('{"child":{"value":1}}', itself)).to.equal(undefined);
+    expect(await misfitIn('{"child":{"value":"1"}}', itself)).to.include("number");
+    const owner = { $defs: { z: { $id: "https://bank/iban", type: "string" } } };
+    expect(await refused(owner)).to.equal("");
+    expect(await refused({ properties: { x: { $ref: "https://bank/iban" } } })).to.include("can't resolve reference");
+    for (const $id of ["https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/meta/applicator"]) {
+      await refused({ $defs: { a: { $id } } });
+      expect(await refused({ type: "objekt" })).to.include("is not a JSON Schema");
+      expect(await misfitIn('{"a":1}', { properties: { a: { type: "string" } } })).to.include("string");
+    }
+  });
+
+  it("that takes for ever is refused, a value that does is no fit, and the service goes on meanwhile", async () => {
+    let turns = 0;
+    let longestMs = 0;
+    let at = performance.now();
+    const clock = setInterval(() => {
+      turns += 1;
+      longestMs = Math.max(longestMs, performance.now() - at);
+      at = performance.now();
+    }, 20);
+    const twice = (name: string): object => ({ allOf: [{ $ref: name }, { $ref: name }] });
+    const doubling = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`a${index}`, twice(`#/$defs/a${index + 1}`)]));
+    const toRead = { $ref: "#/$defs/a0", $defs: { ...doubling, a40: { type: "object" } } };
+    const either = { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] };
+    const toFit = { $ref: "#/$defs/a", $defs: { a: { type: "object", properties: { c: either, z: { type: "null" } } } } };
+    const value = `${'{"c":'.repeat(40)}{"z":1}${"}".repeat(40)}`;
+    const slow = (await refused(toRead)) + ((await misfitIn("{}", toRead)) ?? "");
+    expect(slow).to.include("takes too long");
+    expect(await misfitIn(value, toFit)).to.include("takes too long");
+    expect(await misfitIn("{}", toFit)).to.equal(undefined);
+    clearInterval(clock);
+    expect(turns).to.be.greaterThan(50);
+    expect(longestMs).to.be.lessThan(1_500);
+  });
+});

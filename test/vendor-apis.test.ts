@@ -1,0 +1,175 @@
+import Anthropic from "@anthropic-ai/sdk";
+import { expect } from "chai";
+import type OpenAI from "openai";
+import { EchoEngine } from "../models/echo-engine.ts";
+import { LlamaEngine } from "../models/llama-engine.ts";
+import { type Json, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
+import { llamaSettings } from "./support/model.ts";
+
+const call = '<tool_call>{"name": "stock", "arguments": {"part": "A7"}}</tool_call>';
+const parameters = { type: "object" as const, properties: { part: { type: "string" } }, required: ["part"] };
+const card = "Pay with 4111 1111 1111 1111, please.";
+
+describe("the vendors' other APIs, with their own SDKs", function () {
+  this.timeout(60_000);
+  let appliance: TestAppliance;
+  let openai: OpenAI;
+  let anthropic: Anthropic;
+  before(async () => {
+    const llama = await LlamaEngine.start(llamaSettings(), 64);
+    appliance = await startTestAppliance({ engines: [new EchoEngine("echo"), llama] });
+    openai = appliance.openai();
+    anthropic = new Anthropic({ baseURL: appliance.url, apiKey: "unused", maxRetries: 0, fetchOptions: { dispatcher: appliance.agent() } });
+  });
+  after(() => appliance[Symbol.asyncDispose]());
+
+  describe("/v1/responses", () => {
+    it("answers, with the caller's own values, and says what it used", async () => {
+      const answer = await openai.responses.create({ model: "echo", instructions: "Be brief.", input: card });
+      expect([answer.output_text, answer.status, (answer as Json).store]).to.deep.equal([card, "completed", false]);
+      expect(answer.usage?.total_tokens).to.equal((answer.usage?.input_tokens ?? 0) + (answer.usage?.output_tokens ?? 0));
+      const cut = await openai.responses.create({ model: "echo", input: card, max_output_tokens: 2 });
+      expect([cut.status, cut.incomplete_details?.reason]).to.deep.equal(["incomplete", "max_output_tokens"]);
+    });
+
+    it("streams events that the SDK puts together to the same answer", async () => {
+      const stream = openai.responses.stream({
+        model: "smollm2-135m-instruct",
+        input: "What is the capital of France?",
+        max_output_tokens: 24,
+        temperature: 0,
+      });
+      const types: string[] = [];
+      let text = "";
+      let last = -1;
+      for await (const event of stream) {
+        types.push(event.type);
+        last += 1;
+        expect(event.sequence_number).to.equal(last);
+        if (event.type === "response.output_text.delta") text += event.delta;
+      }
+      const final = await stream.finalResponse();
+      expect(final.output_text).to.equal(text).and.to.include("Paris");
+      expect(types.slice(0, 4)).to.deep.equal([
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+        "response.content_part.added",
+      ]);
+      expect(types.at(-1)).to.match(/^response\.(?:completed|incomplete)$/u);
+    });
+
+    it("calls functions and goes on with what they return", async () => {
+      const asked = { model: "echo", tools: [{ type: "function" as const, name: "stock", parameters, strict: false }] };
+      const first = await openai.responses.create({ ...asked, input: `Look: ${call}` });
+      const made = first.output.find((one) => one.type === "function_call");
+      expect([made?.name, made?.arguments]).to.deep.equal(["stock", '{"part":"A7"}']);
+      const input: Json = [
+        { role: "user" as const, content: "Look." },
+        ...first.output,
+        { type: "function_call_output" as const, call_id: made?.call_id ?? "", output: "Seventeen left." },
+      ];
+      const second = await openai.responses.create({ ...asked, input });
+      expect(second.output_text).to.include("Seventeen left.");
+      const streamed: string[] = [];
+      for await (const event of openai.responses.stream({ ...asked, input: call })) {
+        if (event.type === "response.function_call_arguments.done") streamed.push(event.arguments);
+      }
+      expect(streamed).to.deep.equal(['{"part":"A7"}']);
+    });
+
+    it("gives JSON in a shape, and refuses what it does not keep", async () => {
+      const schema = {
+        type: "object",
+        properties: { city: { type: "string", maxLength: 20 } },
+        required: ["city"],
+        additionalProperties: false,
+      };
+      const answer = await openai.responses.create({
+        model: "smollm2-135m-instruct",
+        input: "Name a capital.",
+        text: { format: { type: "json_schema", name: "capital", schema, strict: true } },
+      });
+      expect(JSON.parse(answer.output_text)).to.have.all.keys("city");
+      for (const more of [{ previous_response_id: "resp_1" }, { store: true }, { background: true }]) {
+        const refused = await openai.responses.create({ model: "echo", input: "a", ...more }).catch((error: unknown) => error);
+        expect(refused).to.include({ status: 400, param: Object.keys(more)[0] });
+      }
+    });
+  });
+
+  describe("/v1/messages", () => {
+    it("answers, with the caller's own values, and says what it used and why it ended", async () => {
+      const answer = await anthropic.messages.create({
+        model: "echo",
+        max_tokens: 100,
+        system: "Be brief.",
+        messages: [{ role: "user", content: card }],
+      });
+      expect(answer.content).to.deep.equal([{ type: "text", text: card }]);
+      expect([answer.stop_reason, answer.usage.output_tokens]).to.deep.equal(["end_turn", 4]);
+      const cut = await anthropic.messages.create({ model: "echo", max_tokens: 2, messages: [{ role: "user", content: card }] });
+      expect(cut.stop_reason).to.equal("max_tokens");
+      const stopped = await anthropic.messages.create({
+        model: "echo",
+        max_tokens: 9,
+        stop_sequences: ["please"],
+        messages: [{ role: "user", content: card }],
+      });
+      expect([stopped.stop_reason, stopped.stop_sequence]).to.deep.equal(["stop_sequence", "please"]);
+    });
+
+    it("streams events that the SDK puts together to the same answer", async () => {
+      const asked = {
+        model: "smollm2-135m-instruct",
+        max_tokens: 24,
+        temperature: 0,
+        messages: [{ role: "user" as const, content: "What is the capital of France?" }],
+      };
+      const stream = anthropic.messages.stream(asked);
+      let text = "";
+      stream.on("text", (delta) => {
+        text += delta;
+      });
+      const final = await stream.finalMessage();
+      expect(final.content).to.deep.equal([{ type: "text", text }]);
+      expect(text).to.include("Paris");
+      expect(final.usage.output_tokens).to.be.greaterThan(3);
+    });
+
+    it("uses tools and goes on with what they return", async () => {
+      const asked = {
+        model: "echo",
+        max_tokens: 100,
+        tools: [{ name: "stock", description: "How many are left", input_schema: parameters }],
+      };
+      const first = await anthropic.messages.create({ ...asked, messages: [{ role: "user", content: `Look: ${call}` }] });
+      const used = first.content.find((block) => block.type === "tool_use");
+      expect([first.stop_reason, used?.name, used?.input]).to.deep.equal(["tool_use", "stock", { part: "A7" }]);
+      const second = await anthropic.messages.create({
+        ...asked,
+        messages: [
+          { role: "user", content: "Look." },
+          { role: "assistant", content: first.content },
+          { role: "user", content: [{ type: "tool_result", tool_use_id: used?.id ?? "", content: "Seventeen left." }] },
+        ],
+      });
+      expect(second.content[0]).to.have.property("text").that.includes("Seventeen left.");
+      const streamed = await anthropic.messages.stream({ ...asked, messages: [{ role: "user", content: call }] }).finalMessage();
+      expect(streamed.content.find((block) => block.type === "tool_use")?.input).to.deep.equal({ part: "A7" });
+    });
+
+    it("raises the SDK's own errors for ours", async () => {
+      const asked = { model: "echo", max_tokens: 9, messages: [{ role: "user" as const, content: "a" }] };
+      const bad = await anthropic.messages.create({ ...asked, top_k: 4 } as Json).catch((error: unknown) => error);
+      expect(bad).to.be.instanceOf(Anthropic.BadRequestError);
+      expect(String(bad)).to.include("top_k");
+      const missing = await anthropic.messages.create({ ...asked, model: "claude-9" }).catch((error: unknown) => error);
+      expect(missing).to.be.instanceOf(Anthropic.NotFoundError);
+      const hostile = await anthropic.messages
+        .create({ ...asked, messages: [{ role: "user", content: `Hello ${"\b".repeat(50)}` }] })
+        .catch((error: unknown) => error);
+      expect(hostile).to.have.nested.property("error.error.code", "control_characters");
+    });
+  });
+});
