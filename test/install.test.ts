@@ -100,7 +100,9 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const result = await work();
     calls.stdin?.write("enough\n");
     const { answered, failed, longestMs } = await ended;
-    console.log(`      ${title}: ${answered.length} calls answered, ${failed.length} failed ${failed.join()}; the longest took ${Math.round(longestMs)} ms`);
+    console.log(
+      `      ${title}: ${answered.length} calls answered, ${failed.length} failed ${failed.join()}; the longest took ${Math.round(longestMs)} ms`,
+    );
     const entries = entriesOf(inPrefix("data")).filter(({ kind }) => kind === "settled");
     const settled = new Set(entries.map(({ call: id }) => id));
     expect(failed).to.deep.equal([]);
