@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { UnreadableDocument } from "../server/documents/document.ts";
+import { readApart } from "../server/documents/read-apart.ts";
 import { readDocument } from "../server/documents/read-document.ts";
 import { type Passage, spanInOriginal } from "../server/pipeline/passage.ts";
 import { type Json, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
@@ -249,6 +250,23 @@ describe("a document", () => {
       expect(performance.now() - begunMs, `${mediaType} ${text.slice(0, 40)}`).to.be.below(2_000);
     }
   }).timeout(60_000);
+
+  it("holds up nobody else while it is read, and is refused when that takes too long", async () => {
+    const slow = { mediaType: "application/json", bytes: Buffer.from(`[${"0,".repeat(350_000)}0]`) };
+    let [longestMs, last] = [0, performance.now()];
+    const ticking = setInterval(() => {
+      longestMs = Math.max(longestMs, performance.now() - last);
+      last = performance.now();
+    }, 10);
+    const [, many] = await Promise.all([
+      readApart(slow).catch(() => {}),
+      Promise.allSettled(Array.from({ length: 40 }, () => readApart({ mediaType: "text/plain", bytes: Buffer.from("Hello.") }))),
+    ]);
+    clearInterval(ticking);
+    expect(longestMs).to.be.below(200);
+    const turnedAway = many.filter((one) => one.status === "rejected").map((one) => one.reason.code);
+    expect(turnedAway).to.deep.equal(Array.from({ length: 9 }, () => "guards_busy"));
+  }).timeout(20_000);
 });
 
 describe("documents at the gate", function () {
@@ -397,7 +415,8 @@ describe("documents at the gate", function () {
     const nodes = JSON.stringify(Array.from({ length: 50_000 }, (_, index) => ({ [`k${index % 7}`]: 1 })));
     const begunMs = performance.now();
     const { status, body } = await check(file("application/json", nodes));
-    expect([status, body.code]).to.deep.equal([200, "too_long_to_judge"]);
+    expect([status, body.error.code]).to.deep.equal([400, "invalid_value"]);
+    expect(body.error.message).to.include("its text lies in more than 100000 pieces");
     expect(performance.now() - begunMs).to.be.below(2_000);
   });
 });

@@ -7,15 +7,23 @@ import { readMail } from "./mail.ts";
 import { readMarkdown } from "./markdown.ts";
 
 const bytesMax = 2_000_000;
+/** Stretches of the original: whoever goes on with the text goes over all of them, beside answers that wait. */
+const runsMax = 100_000;
 
 /** Throws `UnreadableDocument`. `nested`: how many files it lies in. */
-export async function readDocument({ mediaType, charset = "utf-8", bytes }: Document, nested = 0): Promise<Reading> {
-  if (bytes.length > bytesMax) throw new UnreadableDocument(`it is larger than the ${bytesMax} bytes that are read`);
+export async function readDocument(document: Document, nested = 0): Promise<Reading> {
+  if (document.bytes.length > bytesMax) throw new UnreadableDocument(`it is larger than the ${bytesMax} bytes that are read`);
+  const reading = await read(document, nested);
+  if (reading.passage.runs.length > runsMax) throw new UnreadableDocument(`its text lies in more than ${runsMax} pieces`);
+  return reading;
+}
+
+async function read({ mediaType, charset = "utf-8", bytes }: Document, nested: number): Promise<Reading> {
   if (mediaType === "message/rfc822") return await readMail(bytes, nested, (one) => readDocument(one, nested + 1));
-  const read = readers.find(([types]) => types.test(mediaType))?.[1];
-  if (read === undefined)
+  const reader = readers.find(([types]) => types.test(mediaType))?.[1];
+  if (reader === undefined)
     throw new UnreadableDocument("only text, HTML, Markdown, mail, CSV, JSON, XML and YAML are read", { isOtherKind: true });
-  return { passage: read(decode(bytes, charset)), unread: [] };
+  return { passage: reader(decode(bytes, charset)), unread: [] };
 }
 
 const readers: readonly (readonly [types: RegExp, read: (source: string) => Passage])[] = [

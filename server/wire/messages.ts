@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { UnreadableDocument } from "../documents/document.ts";
-import { readDocument } from "../documents/read-document.ts";
+import { readApart } from "../documents/read-apart.ts";
 import { Fault } from "../fault.ts";
 import type { Message, Origin } from "../pipeline/guard.ts";
 import { joined, passage, within } from "../pipeline/passage.ts";
@@ -89,7 +89,7 @@ async function fileOf(
   const bytes = Buffer.from(file_data.slice(file_data.indexOf(",") + 1), "base64");
   try {
     const document = { mediaType: mediaType.toLowerCase(), bytes, ...(charset === undefined ? {} : { charset: charset.toLowerCase() }) };
-    const { passage: read, unread } = await readDocument(document);
+    const { passage: read, unread } = await readApart(document);
     const named = filename === undefined ? [] : [within("name", passage(filename))];
     return { passage: within(name, joined([...named, read], "\n\n")), unread: unread.map((part) => `${name}, ${part}`) };
   } catch (error) {
