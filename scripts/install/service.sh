@@ -13,6 +13,7 @@ install_units() {
   if by_systemd; then
     systemctl daemon-reload
     systemctl enable --quiet sallyport.socket sallyport.service
+    systemctl enable --quiet --now sallyport-renew.timer
   fi
 }
 

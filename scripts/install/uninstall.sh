@@ -10,7 +10,7 @@ if [ ! -d "$config" ]; then kind=system config=/etc/sallyport data=/var/lib/sall
 case ${1:-} in '' | --delete-data) ;; *) echo "There is no option $1." >&2 && exit 1 ;; esac
 . "$slot/scripts/install/service.sh"
 
-if by_systemd; then systemctl disable --now --quiet sallyport.socket sallyport.service || :; fi
+if by_systemd; then systemctl disable --now --quiet sallyport-renew.timer sallyport.socket sallyport.service || :; fi
 if pid=$(supervisor); then stop_supervisor "$pid"; fi
 if [ "$kind" = system ]; then
   rm -f /etc/systemd/system/sallyport*
