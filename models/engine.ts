@@ -1,3 +1,5 @@
+export { gpuChoices } from "./gpu.ts";
+
 /** One turn of a conversation, as the model sees it. */
 export interface Turn {
   readonly role: "system" | "user" | "assistant";
@@ -66,6 +68,8 @@ export interface Model {
   readonly contextTokens: number;
   /** Of the weights; absent for an engine that has none. */
   readonly sha256?: string;
+  /** What computes, in words; absent for an engine that computes nothing. */
+  readonly device?: string;
   /** Texts that end an answer of this model, besides its end-of-turn token. */
   readonly stops: readonly string[];
 }

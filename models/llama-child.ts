@@ -14,11 +14,13 @@ import {
   LlamaLogLevel,
   type LlamaModel,
   LlamaText,
+  NoBinaryFoundError,
   resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
+import { type GpuBuild, hasBuild, hostGpus } from "./gpu.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
 import { bytesPerToken, checkMemory } from "./memory.ts";
@@ -59,7 +61,8 @@ process.on("disconnect", () => process.exit(0));
 
 try {
   // Nothing of the file is read by llama.cpp before it is known to be the right one; llama.cpp itself opens meanwhile.
-  [llama] = await Promise.all([openLlama(), verifyFile(settings.file, settings)]);
+  const [opened] = await Promise.all([openLlama(), verifyFile(settings.file, settings)]);
+  llama = opened.llama;
   const { model, context, chat } = await load(llama);
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
@@ -75,15 +78,42 @@ try {
     if (message.type === "cancel") running.get(message.call)?.abort();
     else void serve(message.call, message, { model, chat, sequences, contextTokens, stopTokens });
   });
-  send({ type: "ready", contextTokens, stops, facts: factsOf(model, chat) });
+  send({ type: "ready", contextTokens, stops, device: deviceOf(opened, model), facts: factsOf(model, chat) });
 } catch (error) {
   send({ type: "unfit", message: error instanceof Error ? error.message : String(error) });
   process.disconnect();
 }
 
-function openLlama(): Promise<Llama> {
+interface Opened {
+  readonly llama: Llama;
+  /** GPUs that it computes on, by name. */
+  readonly gpus: readonly string[];
+}
+
+/** On the GPU that the settings name, or one that is here; throws `EngineFault` when they name one that llama.cpp can't use. */
+async function openLlama(): Promise<Opened> {
+  const { gpu } = settings;
+  const tries = gpu === "off" ? [] : gpu === "auto" ? hostGpus().map(({ build }) => build) : [gpu];
+  for (const build of tries) {
+    if (!hasBuild(build)) continue;
+    const opened = await open(build).catch((error) => {
+      if (error instanceof NoBinaryFoundError) return undefined;
+      throw error;
+    });
+    const gpus = (await opened?.getGpuDeviceNames()) ?? [];
+    if (opened !== undefined && gpus.length > 0) return { llama: opened, gpus };
+    await opened?.dispose();
+  }
+  if (gpu === "auto" || gpu === "off") return { llama: await open(false), gpus: [] };
+  const why = hasBuild(gpu)
+    ? "and llama.cpp finds no GPU that it can use so: is its driver installed, and may this user open it?"
+    : `and this installation carries no such build of llama.cpp: make the bundle where engine.gpu is ${gpu}.`;
+  throw new EngineFault("engine_unavailable", `engine.gpu is ${gpu}, ${why} With engine.gpu: off the CPU computes.`);
+}
+
+function open(gpu: GpuBuild | false): Promise<Llama> {
   return getLlama({
-    gpu: false,
+    gpu,
     build: "never",
     skipDownload: true,
     // More threads than cores wait for each other in turns: by default it would take four.
@@ -93,6 +123,13 @@ function openLlama(): Promise<Llama> {
       if (nativeErrors.length < 100) nativeErrors.push(message.trim());
     },
   });
+}
+
+/** What computes, for the operator: nobody should believe in a GPU that is not used. */
+function deviceOf({ llama: { gpu }, gpus }: Opened, { gpuLayers, fileInsights: { totalLayers } }: LlamaModel): string {
+  if (gpus.length > 0) return `${gpus.join(", ")} (${gpu}), ${gpuLayers} of ${totalLayers} layers`;
+  const unused = settings.gpu === "off" ? [] : hostGpus();
+  return unused.length === 0 ? "CPU" : `CPU, since llama.cpp can't use what is here (${unused.map(({ driver }) => driver).join(", ")})`;
 }
 
 async function load(opened: Llama): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
@@ -117,8 +154,11 @@ async function loadAs(
   opened: Llama,
 ): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
   // The weights are mapped, not read: what has to fit is known before memory is taken.
-  const model = await opened.loadModel({ modelPath: settings.file });
-  checkMemory(settings, model.fileInfo);
+  const model = await opened.loadModel({
+    modelPath: settings.file,
+    gpuLayers: settings.gpuLayers ?? { fitContext: { contextSize: settings.contextTokens * settings.parallel } },
+  });
+  checkMemory(settings, model.fileInfo, 1 - model.gpuLayers / model.fileInsights.totalLayers);
   const context = await model.createContext({
     contextSize: settings.contextTokens,
     sequences: settings.parallel,

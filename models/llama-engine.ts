@@ -125,7 +125,7 @@ export class LlamaEngine implements Engine {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
       // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.
-      env: { PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
+      env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
     });
     this.#child = child;
     child.on("message", (message: FromChild) => this.#receive(message));
@@ -148,7 +148,7 @@ export class LlamaEngine implements Engine {
   #receive(message: FromChild): void {
     this.#heardMs = performance.now();
     if (message.type === "ready") {
-      this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops };
+      this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops, device: message.device };
       this.#facts = message.facts;
       this.#change({ is: "ready" });
     } else if (message.type === "unfit") {
@@ -199,6 +199,11 @@ export class LlamaEngine implements Engine {
     // What it does not get any more, its end tells.
     if (this.#child?.connected) this.#child.send(message, () => {});
   }
+}
+
+/** Which of several GPUs, as the drivers' own variables say it. */
+function gpuEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(?:CUDA|GGML|VK)_/u.test(name)));
 }
 
 /** Throws `EngineFault` for a schema that can't be honoured. */

@@ -1,4 +1,5 @@
 import type { EngineEvent, EngineFaultCode, Generation } from "./engine.ts";
+import type { GpuChoice } from "./gpu.ts";
 import type { PinnedFile } from "./verify-file.ts";
 
 /** What the child loads. One argument of its command line, as JSON. */
@@ -11,6 +12,9 @@ export interface LlamaSettings extends PinnedFile {
   readonly parallel: number;
   /** Threads that compute, if no other program needs the cores; 0 means one a core. */
   readonly threads: number;
+  readonly gpu: GpuChoice;
+  /** Of the model, as many as fit unless said; the rest stays with the CPU. */
+  readonly gpuLayers?: number;
   /** Most tokens of waiting prompts that one step takes in. */
   readonly prefillTokens: number;
   /** Of keys and values that are kept of ended calls, for the next call of the same identity. */
@@ -49,7 +53,13 @@ export type ToChild =
   | { readonly type: "cancel"; readonly call: number };
 
 export type FromChild =
-  | { readonly type: "ready"; readonly contextTokens: number; readonly stops: readonly string[]; readonly facts: GgufFacts }
+  | {
+      readonly type: "ready";
+      readonly contextTokens: number;
+      readonly stops: readonly string[];
+      readonly device: string;
+      readonly facts: GgufFacts;
+    }
   | { readonly type: "unfit"; readonly message: string }
   | { readonly type: "event"; readonly call: number; readonly event: EngineEvent }
   | { readonly type: "fault"; readonly call: number; readonly code: EngineFaultCode; readonly message: string }

@@ -17,9 +17,13 @@ interface Architecture {
   };
 }
 
-/** Throws `EngineFault` when the weights, and the keys and values of as many calls as may run, need more memory than is free. */
-export function checkMemory({ file, bytes, contextTokens, parallel }: LlamaSettings, info: Architecture): void {
-  const calls = bytesPerToken(info) * contextTokens * parallel;
+/**
+ * Throws `EngineFault` when the weights, and the keys and values of as many calls as may run, need more memory than is free. `share`: of the layers that the
+ * CPU computes; the others lie in a GPU's memory, where llama.cpp looks for itself.
+ */
+export function checkMemory({ file, bytes: whole, contextTokens, parallel }: LlamaSettings, info: Architecture, share: number): void {
+  const bytes = whole * share;
+  const calls = bytesPerToken(info) * contextTokens * parallel * share;
   const free = process.availableMemory();
   if (bytes + calls <= free) return;
   const gigabytes = (size: number): string => (size / 1e9).toFixed(1);

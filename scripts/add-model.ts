@@ -50,7 +50,18 @@ export async function addModel(file: string, modelsDir: string, given: Given, si
 
 async function factsOf(file: string, pinned: PinnedFile, signal: AbortSignal): Promise<GgufFacts> {
   const loading = LlamaEngine.start(
-    { ...pinned, file, contextTokens: 256, parallel: 1, threads: 0, prefillTokens: 64, cacheBytesMax: 0, stallMs: 60_000, defaults: {} },
+    {
+      ...pinned,
+      file,
+      contextTokens: 256,
+      parallel: 1,
+      threads: 0,
+      gpu: "off",
+      prefillTokens: 64,
+      cacheBytesMax: 0,
+      stallMs: 60_000,
+      defaults: {},
+    },
     0,
   );
   await using engine = await unlessStopped(loading, signal);

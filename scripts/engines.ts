@@ -58,6 +58,8 @@ async function open(
     contextTokens: Math.min(engine.context_tokens, entry.context_tokens),
     parallel: engine.parallel,
     threads: engine.threads,
+    gpu: engine.gpu,
+    ...(engine.gpu_layers === "auto" ? {} : { gpuLayers: engine.gpu_layers }),
     prefillTokens: engine.prefill_tokens_max,
     cacheBytesMax: engine.cache_bytes_max,
     stallMs: engine.stall_timeout_ms,

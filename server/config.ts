@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { roles } from "../certs/identity.ts";
+import { gpuChoices } from "../models/engine.ts";
 import { ConfigError, checkedYaml, readText } from "./checked-yaml.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -65,6 +66,8 @@ export const configSchema = z.strictObject({
       parallel: count(64).default(8),
       context_tokens: count(1_048_576).default(4096),
       threads: z.int().min(0).max(512).default(0),
+      gpu: z.enum(gpuChoices).default("auto"),
+      gpu_layers: z.union([z.literal("auto"), z.int().min(0).max(1_000)]).default("auto"),
       queue_max: z.int().min(0).max(10_000).default(64),
       prefill_tokens_max: count(512).default(64),
       stall_timeout_ms: z.int().min(1_000).max(3_600_000).default(60_000),

@@ -40,7 +40,7 @@ export async function createBundle(order: Order): Promise<BundleFacts & { readon
   const { root, config, models, signal } = order;
   const version: string = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).version;
   const out = resolve(order.out ?? `sallyport-${version}-linux-${process.arch}.bundle`);
-  const packages = productionPackages(root);
+  const packages = productionPackages(root, config.engine.gpu);
   const contents = await contentsOf(root, packages, config, models, signal);
   const sums = new Map<string, string>();
   for (const [path, source] of contents) sums.set(path, await sha256Of(source, signal));

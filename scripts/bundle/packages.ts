@@ -1,6 +1,7 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import type { GpuChoice } from "../../models/gpu.ts";
 import { CommandError } from "../command.ts";
 
 const names = z.union([z.string().transform((one) => [one]), z.array(z.string())]).optional();
@@ -40,21 +41,24 @@ const leftOut: readonly (readonly [packageName: RegExp, keep: RegExp | undefined
   [/^node-linux-/u, /^(?:bin\/node|LICENSE|package\.json)$/u, undefined],
 ];
 
-/** The engine computes on the CPU, and only this platform's build of it is loaded. */
-const foreign = new RegExp(`^@node-llama-cpp/(?!linux-${process.arch}$)`, "u");
+/** Only this platform's builds of the engine are loaded: that for the CPU, and one for GPUs where the configuration names it. */
+function isForeign(name: string, gpu: GpuChoice): boolean {
+  const own = `@node-llama-cpp/linux-${process.arch}`;
+  return name.startsWith("@node-llama-cpp/") && name !== own && !(name.startsWith(`${own}-`) && name.split("-").includes(gpu));
+}
 
 /**
  * The packages that run on this platform, by the lockfile: what the service depends on, and nothing that only development does. Throws when what is
  * installed is something else.
  */
-export function productionPackages(root: string): Package[] {
+export function productionPackages(root: string, gpu: GpuChoice): Package[] {
   const { packages } = lockfileSchema.parse(JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")));
   const found = new Map<string, Package>();
   const take = (path: string): void => {
     const locked = packages[path];
     if (locked === undefined || found.has(path) || !isFor(locked)) return;
     const name = locked.name ?? nameAt(path);
-    if (foreign.test(name)) return;
+    if (isForeign(name, gpu)) return;
     if (path !== "") found.set(path, installed(root, path, name, locked));
     for (const wanted of Object.keys({ ...locked.dependencies, ...locked.optionalDependencies })) {
       const at = resolved(packages, path, wanted);

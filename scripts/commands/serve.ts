@@ -41,6 +41,8 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     const egress = await leaving;
     const appliance = await startAppliance(config, { engines, classifiers }, egress);
     console.log(howToCall(appliance.url, config));
+    for (const { id, device } of engines.map(({ model }) => model))
+      if (device !== undefined) console.log(`${id} is computed on: ${device}.`);
     console.log(aboutEgress(egress));
     if (!stop.aborted) await once(stop, "abort");
     console.log("Stopping …");

@@ -7,8 +7,9 @@ import { type Check, examined } from "./check.ts";
 import { classifiers } from "./classifiers.ts";
 import { auditLog, clock, keys, modes } from "./data.ts";
 import { egress } from "./egress.ts";
+import { gpu } from "./gpu.ts";
 import { disk, memory, runtime } from "./host.ts";
-import { cgroup, cpu, gpu, ulimits } from "./limits.ts";
+import { cgroup, cpu, ulimits } from "./limits.ts";
 import { models } from "./models.ts";
 
 /** Everything that `doctor` looks at. */
@@ -16,7 +17,6 @@ export async function examine(): Promise<Check[]> {
   const host = [
     ...(await examined("runtime", runtime)),
     ...(await examined("cpu", cpu)),
-    ...(await examined("gpu", gpu)),
     ...(await examined("ulimits", ulimits)),
     ...(await examined("cgroup", cgroup)),
     ...(await examined("egress", egress)),
@@ -33,6 +33,7 @@ export async function examine(): Promise<Check[]> {
     { name: "configuration", state: "ok", detail: source ?? "all defaults" },
     ...(await examined("policy", () => ({ name: "policy", state: "ok", detail: `${readPolicy(policy).name}, ${policy}` }))),
     ...(await models(config)),
+    ...(await examined("gpu", () => gpu(config))),
     ...(await examined("classifiers", () => classifiers(config))),
     ...(await examined("memory", () => memory(config))),
     ...(await examined("disk", () => disk(dataDir))),

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import type { Check } from "./check.ts";
@@ -26,19 +26,6 @@ export function cpu(): Check {
     name,
     state: "warn",
     detail: `${found}; it lacks ${missing.join(", ")}, so answers are several times slower: pass the host's CPU through to this machine, or take a newer one`,
-  };
-}
-
-/** Language models and classifiers compute on the CPU unless the configuration says otherwise. */
-export function gpu(): Check {
-  const nodes = existsSync("/dev") ? readdirSync("/dev").filter((node) => /^(?:nvidia\d+|kfd)$/u.test(node)) : [];
-  return {
-    name: "gpu",
-    state: "ok",
-    detail:
-      nodes.length === 0
-        ? "none; everything is computed on the CPU"
-        : `${nodes.map((node) => `/dev/${node}`).join(", ")}: this version computes on the CPU`,
   };
 }
 

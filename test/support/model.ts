@@ -19,6 +19,7 @@ export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings 
     contextTokens: 1024,
     parallel: 8,
     threads: 0,
+    gpu: "off",
     prefillTokens: 64,
     cacheBytesMax: 2 ** 28,
     stallMs: 60_000,
