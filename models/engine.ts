@@ -34,8 +34,26 @@ export interface Tools {
   readonly parallel: boolean;
 }
 
-/** What to generate. Sampling values that are absent are the model's own defaults. */
-export interface Generation {
+/** How tokens are drawn. Values that are absent are the model's own defaults. */
+export interface Sampling {
+  readonly temperature?: number | undefined;
+  readonly topP?: number | undefined;
+  /** Only so many of the likeliest tokens. */
+  readonly topK?: number | undefined;
+  /** Only tokens at least so likely, as a share of the likeliest. */
+  readonly minP?: number | undefined;
+  /** Less for each token that the answer holds already. */
+  readonly presencePenalty?: number | undefined;
+  /** Less for each time that the answer holds a token already. */
+  readonly frequencyPenalty?: number | undefined;
+  /** Added to logits, by the number of a token in the model's own vocabulary; -100 forbids the token, unless nothing else fits the form of the answer. */
+  readonly logitBias?: Readonly<Record<string, number>> | undefined;
+  /** Absent: another one for each answer. */
+  readonly seed?: number | undefined;
+}
+
+/** What to generate. */
+export interface Generation extends Sampling {
   readonly turns: readonly Turn[];
   /** Whose call it is. What an engine keeps of a call is never used for another identity, and places are shared out between identities. */
   readonly identity: string;
@@ -46,9 +64,6 @@ export interface Generation {
   readonly text?: string;
   /** Most tokens to generate; absent means as many as the context leaves. */
   readonly tokensMax?: number;
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly seed?: number;
 }
 
 /**
@@ -85,7 +100,13 @@ export interface Engine extends AsyncDisposable {
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
 }
 
-export type EngineFaultCode = "schema_unsupported" | "context_length_exceeded" | "queue_full" | "engine_died" | "engine_unavailable";
+export type EngineFaultCode =
+  | "schema_unsupported"
+  | "logit_bias_unsupported"
+  | "context_length_exceeded"
+  | "queue_full"
+  | "engine_died"
+  | "engine_unavailable";
 
 /** The engine can't answer this call; the message says why, in words fit for the caller. */
 export class EngineFault extends Error {

@@ -1,4 +1,5 @@
 /** The engine's own process: loads one GGUF with llama.cpp and generates for the parent that started it. Holds no sockets. */
+import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
 import {
   type ChatHistoryItem,
@@ -18,6 +19,7 @@ import {
   resolvableChatWrapperTypeNames,
   resolveChatWrapper,
   type Token,
+  TokenBias,
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
 import { type GpuBuild, hasBuild, hostGpus } from "./gpu.ts";
@@ -26,12 +28,15 @@ import { Lockstep } from "./lockstep.ts";
 import { bytesPerToken, checkMemory } from "./memory.ts";
 import { type Place, Sequences } from "./sequences.ts";
 import { SpareCores } from "./spare-cores.ts";
+import { TokenBiases } from "./token-biases.ts";
 import { type Emit, TokenText } from "./token-text.ts";
 import { CallReader, callOpens, withTools } from "./tool-calls.ts";
 import { verifyFile } from "./verify-file.ts";
 
 /** How far back a penalty on repetition looks, in tokens of the answer. */
 const recentTokens = 64;
+/** llama.cpp takes seeds below this; the one that is left would mean a random one. */
+const seedsEnd = 2 ** 32 - 1;
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
 const nativeErrors: string[] = [];
@@ -214,6 +219,7 @@ async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> 
 
 async function generate(call: number, { generation, grammars }: Asked, loaded: Loaded, signal: AbortSignal): Promise<void> {
   const { model, chat, sequences, contextTokens } = loaded;
+  checkBiases(generation.logitBias, model);
   const turns = withTools(generation.turns, generation.tools);
   const begun = generation.tools?.required === true ? callOpens : "";
   const prompt =
@@ -299,15 +305,19 @@ async function decode(
   const emit: Emit = (piece, taken) => tell(reader?.add(piece, taken) ?? [{ type: "text", text: piece, tokens: taken }]);
   tell([]);
   const recent: Token[] = [];
+  const tokenBias = TokenBias.for(model);
+  const biases = new TokenBiases(generation, (token, logit) => tokenBias.set(token as Token, { logit })); // checked: it is in the vocabulary
   const { defaults } = settings;
+  const { topK = defaults.topK, minP = defaults.minP, seed = randomInt(seedsEnd) } = generation;
   const tokens = sequence.evaluate(prompt.slice(-1), {
     evaluationPriority: index as EvaluationPriority, // any number will do: it is only read above
     temperature: generation.temperature ?? defaults.temperature ?? 1,
     topP: generation.topP ?? defaults.topP ?? 1,
-    ...(defaults.topK === undefined ? {} : { topK: defaults.topK }),
-    ...(defaults.minP === undefined ? {} : { minP: defaults.minP }),
+    ...(topK === undefined ? {} : { topK }),
+    ...(minP === undefined ? {} : { minP }),
     ...(defaults.repeatPenalty === undefined ? {} : { repeatPenalty: { penalty: defaults.repeatPenalty, punishTokens: () => recent } }),
-    ...(generation.seed === undefined ? {} : { seed: generation.seed }),
+    tokenBias,
+    seed: ((seed % seedsEnd) + seedsEnd) % seedsEnd,
     ...(answerGrammar === undefined && callGrammar === undefined ? {} : { grammarEvaluationState: () => limit }),
   });
   let count = 0;
@@ -317,6 +327,7 @@ async function decode(
     if (stopTokens.has(token) || model.isEogToken(token)) break;
     count += 1;
     if (recent.push(token) > recentTokens) recent.shift();
+    biases.add(token);
     text.add(token, emit);
     if (called && generation.tools?.parallel === false) break;
     if (count >= tokensMax) {
@@ -328,6 +339,17 @@ async function decode(
   text.flush(emit);
   tell(reader?.end(reason) ?? []);
   send({ type: "event", call, event: { type: "end", reason } });
+}
+
+/** Throws `EngineFault` for a bias of what is no token of this model, or one that llama.cpp would be told in vain. */
+function checkBiases(biases: Generation["logitBias"], model: LlamaModel): void {
+  const { length } = model.fileInfo.metadata.tokenizer.ggml.tokens;
+  for (const token of Object.keys(biases ?? {}).map(Number)) {
+    if (token >= length)
+      throw new EngineFault("logit_bias_unsupported", `\`logit_bias\`: there is no token ${token}; this model's are 0 to ${length - 1}.`);
+    if (model.isEogToken(token as Token))
+      throw new EngineFault("logit_bias_unsupported", `\`logit_bias\`: token ${token} ends the answer, and can't have a bias.`);
+  }
 }
 
 /** Grammars that were read lately, by their text. */

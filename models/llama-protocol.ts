@@ -1,4 +1,4 @@
-import type { EngineEvent, EngineFaultCode, Generation } from "./engine.ts";
+import type { EngineEvent, EngineFaultCode, Generation, Sampling } from "./engine.ts";
 import type { GpuChoice } from "./gpu.ts";
 import type { PinnedFile } from "./verify-file.ts";
 
@@ -24,12 +24,9 @@ export interface LlamaSettings extends PinnedFile {
   /** A chat template's name in node-llama-cpp; absent: the one inside the file. */
   readonly template?: string;
   /** Sampling for calls that say nothing. */
-  readonly defaults: {
-    readonly temperature?: number;
-    readonly topP?: number;
-    readonly topK?: number;
-    readonly minP?: number;
-    readonly repeatPenalty?: number;
+  readonly defaults: Pick<Sampling, "temperature" | "topP" | "topK" | "minP"> & {
+    /** Divides the odds of the last tokens of the answer. */
+    readonly repeatPenalty?: number | undefined;
   };
 }
 

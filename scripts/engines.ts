@@ -64,13 +64,7 @@ async function open(
     cacheBytesMax: engine.cache_bytes_max,
     stallMs: engine.stall_timeout_ms,
     ...(entry.template === undefined ? {} : { template: entry.template }),
-    defaults: {
-      ...(temperature === undefined ? {} : { temperature }),
-      ...(topP === undefined ? {} : { topP }),
-      ...(topK === undefined ? {} : { topK }),
-      ...(minP === undefined ? {} : { minP }),
-      ...(repeatPenalty === undefined ? {} : { repeatPenalty }),
-    },
+    defaults: { temperature, topP, topK, minP, repeatPenalty },
   };
   return await LlamaEngine.start(settings, engine.queue_max, (how) => events.engineStopped({ model: id, how }));
 }

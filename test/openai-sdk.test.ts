@@ -64,8 +64,8 @@ describe("the stock OpenAI SDK for Node", () => {
 
   it("raises its own errors for ours, with code and parameter", async () => {
     const asked = { model: "echo", messages: [{ role: "user" as const, content: "a" }] };
-    const bad = await client.chat.completions.create({ ...asked, logit_bias: { "1": 1 } }).catch((error: unknown) => error);
-    expect(bad).to.be.instanceOf(OpenAI.BadRequestError).and.to.include({ code: "unsupported_parameter", param: "logit_bias" });
+    const bad = await client.chat.completions.create({ ...asked, top_logprobs: 2 }).catch((error: unknown) => error);
+    expect(bad).to.be.instanceOf(OpenAI.BadRequestError).and.to.include({ code: "unsupported_parameter", param: "top_logprobs" });
     const missing = await client.models.retrieve("gpt-9").catch((error: unknown) => error);
     expect(missing).to.be.instanceOf(OpenAI.NotFoundError).and.to.include({ code: "model_not_found" });
     const refused = await appliance
@@ -138,7 +138,7 @@ asked = dict(model="echo", messages=[{"role": "user", "content": "Pay with ${car
 answer = client.chat.completions.create(**asked).choices[0].message.content
 streamed = "".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(**asked, stream=True))
 try:
-    client.chat.completions.create(**asked, logit_bias={"1": 1})
+    client.chat.completions.create(**asked, top_logprobs=2)
 except BadRequestError as error:
     code = [error.code, error.param]
 print(json.dumps({"models": [model.id for model in client.models.list()], "answer": answer, "streamed": streamed, "code": code}))
@@ -155,7 +155,7 @@ print(json.dumps({"models": [model.id for model in client.models.list()], "answe
       models: ["echo"],
       answer: `Pay with ${card}, please.`,
       streamed: `Pay with ${card}, please.`,
-      code: ["unsupported_parameter", "logit_bias"],
+      code: ["unsupported_parameter", "top_logprobs"],
     });
   }).timeout(180_000);
 });

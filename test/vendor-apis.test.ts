@@ -161,9 +161,9 @@ describe("the vendors' other APIs, with their own SDKs", function () {
 
     it("raises the SDK's own errors for ours", async () => {
       const asked = { model: "echo", max_tokens: 9, messages: [{ role: "user" as const, content: "a" }] };
-      const bad = await anthropic.messages.create({ ...asked, top_k: 4 } as Json).catch((error: unknown) => error);
+      const bad = await anthropic.messages.create({ ...asked, service_tier: "auto" }).catch((error: unknown) => error);
       expect(bad).to.be.instanceOf(Anthropic.BadRequestError);
-      expect(String(bad)).to.include("top_k");
+      expect(String(bad)).to.include("service_tier");
       const missing = await anthropic.messages.create({ ...asked, model: "claude-9" }).catch((error: unknown) => error);
       expect(missing).to.be.instanceOf(Anthropic.NotFoundError);
       const hostile = await anthropic.messages

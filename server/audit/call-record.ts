@@ -52,7 +52,8 @@ export class CallRecord {
 
   /** Throws a `Fault` when the caller may not ask this model or has used up its quota; then nothing is recorded. */
   received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
-    const { id, caller, endpoint, messages, endUser, stops, tokensMax, temperature, topP, seed } = call;
+    const { id, caller, endpoint, messages, endUser, stops, tokensMax, sampling = {} } = call;
+    const { logitBias } = sampling;
     const { quota, models = [] } = this.#context;
     if (model !== undefined && models.length > 0 && !models.includes(model.id))
       throw new Fault("model_not_allowed", undefined, { param: "model" });
@@ -66,7 +67,8 @@ export class CallRecord {
       caller,
       model: model && { id: model.id, sha256: model.sha256 },
       policy: this.#context.policy,
-      sampling: { tokensMax, temperature, topP, seed, stops: stops.length },
+      // Tokens spell texts, so they are counted as stop texts are.
+      sampling: { ...sampling, logitBias: logitBias && Object.keys(logitBias).length, tokensMax, stops: stops.length },
       endUser: endUser === undefined ? undefined : this.#log.digest(endUser),
       messages: messages.map(({ role, origin, passage }) => ({ role, origin, ...this.#keep(passage.text, texts) })),
       decision: asked.action,

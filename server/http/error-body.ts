@@ -30,6 +30,7 @@ export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "st
 
 const paramOf: Partial<Record<EngineFault["code"], string>> = {
   context_length_exceeded: "messages",
+  logit_bias_unsupported: "logit_bias",
 };
 
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */

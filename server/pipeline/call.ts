@@ -1,4 +1,4 @@
-import type { JsonSchema, ToolCall, Tools } from "../../models/engine.ts";
+import type { JsonSchema, Sampling, ToolCall, Tools } from "../../models/engine.ts";
 import type { Message } from "./guard.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -24,9 +24,8 @@ export interface Call {
   /** Calls that were held for the application to confirm, and were. */
   readonly confirmations?: readonly string[];
   readonly tokensMax?: number;
-  readonly temperature?: number;
-  readonly topP?: number;
-  readonly seed?: number;
+  /** Absent where nothing is drawn. */
+  readonly sampling?: Sampling;
   /** What the application calls its own user; kept as a keyed hash only. */
   readonly endUser?: string;
 }

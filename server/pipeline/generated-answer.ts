@@ -102,19 +102,18 @@ export class Meter {
 
 /** What the engine needs, and nothing else of the call: no text from before the gate. */
 function generationOf(
-  { call: { endpoint, caller, tokensMax, temperature, topP, seed: first, tools, schema }, gates, prompt }: Judging,
+  { call: { endpoint, caller, tokensMax, sampling = {}, tools, schema }, gates, prompt }: Judging,
   { attempt, refusal }: { attempt: number; refusal: Refusal | undefined },
 ): Generation {
-  const seed = first === undefined ? undefined : first + attempt - 1;
+  const { seed } = sampling;
   return {
     ...(endpoint === "completions" ? { turns: [], text: textOf(prompt) } : { turns: turnsOf(prompt, gates, refusal) }),
     identity: caller.name,
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(tokensMax === undefined ? {} : { tokensMax }),
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(topP === undefined ? {} : { topP }),
-    ...(seed === undefined ? {} : { seed }),
+    ...sampling,
+    ...(seed === undefined ? {} : { seed: seed + attempt - 1 }),
   };
 }
 

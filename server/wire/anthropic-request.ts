@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type ChatRequest, jsonSchema } from "./chat-request.ts";
 import { functionName, type userPart, type WireMessage } from "./messages.ts";
+import { topK } from "./sampling.ts";
 
 /** What it asks for happens by itself: the beginning of a conversation is read once. */
 const cached = { cache_control: z.strictObject({ type: z.literal("ephemeral"), ttl: z.enum(["5m", "1h"]).optional() }).nullish() };
@@ -64,6 +65,7 @@ export const anthropicRequestSchema = z.strictObject({
   stream: z.boolean().nullish(),
   temperature: z.number().min(0).max(1).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
+  top_k: topK,
   tools: z
     .array(
       z.strictObject({
@@ -103,6 +105,7 @@ export function chatRequestOf(request: AnthropicRequest): ChatRequest {
     stop: request.stop_sequences == null || request.stop_sequences.length === 0 ? undefined : request.stop_sequences,
     temperature: request.temperature,
     top_p: request.top_p,
+    top_k: request.top_k,
     tools:
       tools == null || tools.length === 0
         ? undefined

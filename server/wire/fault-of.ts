@@ -5,7 +5,7 @@ type Issue = z.core.$ZodIssue;
 
 /** Parameters that vendors document and this service does not honour, at one path at least. */
 const knownParameters = new Set(
-  `audio frequency_penalty function_call functions logit_bias logprobs metadata modalities moderation n parallel_tool_calls prediction presence_penalty
+  `audio function_call functions logprobs metadata modalities moderation n parallel_tool_calls prediction
   prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier service_tier store tool_choice tools top_logprobs
   verbosity web_search_options include_obfuscation best_of echo suffix dimensions custom name tool_calls tool_call_id`.split(/\s+/u),
 );
@@ -46,7 +46,7 @@ function weight(issue: Issue): number {
 }
 
 function pathOf(path: readonly PropertyKey[]): string {
-  return path.map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${String(part)}`)).join("");
+  return path.map((part, index) => (typeof part === "number" ? `[${part}]` : `${index === 0 ? "" : "."}${shown(String(part))}`)).join("");
 }
 
 /** A key is the client's text: bounded and printable before it is said back. */

@@ -1,27 +1,45 @@
 import { z } from "zod";
 import type { Call } from "../pipeline/call.ts";
 
+/** A number that is added to the odds of tokens. */
+const penalty = z.number().min(-2).max(2).nullish();
+export const topK = z.int32().min(1).nullish();
+const biasesMax = 300;
+
 /** What every request for an answer may say about how it is drawn, and where it ends. */
 export const samplingShape = {
   stop: z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)]).nullish(),
   seed: z.int().nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().gt(0).max(1).nullish(),
+  presence_penalty: penalty,
+  frequency_penalty: penalty,
+  logit_bias: z
+    .record(z.string().regex(/^(?:0|[1-9]\d{0,6})$/u), z.number().min(-100).max(100))
+    .refine((biases) => Object.keys(biases).length <= biasesMax, `takes ${biasesMax} tokens at most`)
+    .nullish(),
+  /** Ours, as engines of other makers have it: only so many of the likeliest tokens. */
+  top_k: topK,
+  /** Ours, likewise: only tokens at least so likely, as a share of the likeliest. */
+  min_p: z.number().min(0).max(1).nullish(),
   // Honoured in the one way that asks for nothing.
   n: z.literal(1, "only one answer a call is supported").nullish(),
-  presence_penalty: z.literal(0, "penalties are not supported").nullish(),
-  frequency_penalty: z.literal(0, "penalties are not supported").nullish(),
 };
 
-type Sampling = z.infer<z.ZodObject<typeof samplingShape>>;
+type Asked = z.infer<z.ZodObject<typeof samplingShape>>;
 
-export function samplingOf({ stop, seed, temperature, top_p: topP }: Sampling): Pick<Call, "stops" | "temperature" | "topP" | "seed"> {
-  return {
-    stops: typeof stop === "string" ? [stop] : (stop ?? []),
-    ...(temperature == null ? {} : { temperature }),
-    ...(topP == null ? {} : { topP }),
-    ...(seed == null ? {} : { seed }),
+export function samplingOf({ stop, ...asked }: Asked): Pick<Call, "stops" | "sampling"> {
+  const sampling = {
+    temperature: asked.temperature ?? undefined,
+    topP: asked.top_p ?? undefined,
+    topK: asked.top_k ?? undefined,
+    minP: asked.min_p ?? undefined,
+    presencePenalty: asked.presence_penalty ?? undefined,
+    frequencyPenalty: asked.frequency_penalty ?? undefined,
+    logitBias: asked.logit_bias ?? undefined,
+    seed: asked.seed ?? undefined,
   };
+  return { stops: typeof stop === "string" ? [stop] : (stop ?? []), sampling };
 }
 
 /** Whether the answer is streamed. */
