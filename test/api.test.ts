@@ -170,7 +170,7 @@ describe("the API", () => {
   const refused: readonly (readonly [what: string, body: unknown, code: string, param: string | null])[] = [
     ["an unknown parameter", { ...userSays("a"), tempretaure: 1 }, "unknown_parameter", "tempretaure"],
     ["a parameter it does not honour", { ...userSays("a"), service_tier: "flex" }, "unsupported_parameter", "service_tier"],
-    ["more than one answer", { ...userSays("a"), n: 2 }, "invalid_value", "n"],
+    ["more than four answers", { ...userSays("a"), n: 5 }, "invalid_value", "n"],
     ["a penalty out of range", { ...userSays("a"), presence_penalty: 3 }, "invalid_value", "presence_penalty"],
     ["a format it does not know", { ...userSays("a"), response_format: { type: "grammar" } }, "invalid_value", "response_format.type"],
     ["a temperature out of range", { ...userSays("a"), temperature: 2.1 }, "invalid_value", "temperature"],

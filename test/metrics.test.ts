@@ -41,7 +41,7 @@ describe("/metrics", function () {
     });
     await appliance.call("POST", chat, userSays("one two three"));
     await appliance.call("POST", chat, userSays("\b".repeat(50)));
-    await appliance.call("POST", chat, { ...userSays("one"), n: 2 });
+    await appliance.call("POST", chat, { ...userSays("one"), n: 5 });
     const cut = await appliance.call("POST", chat, { ...userSays("take the ferry home"), stream: true });
     expect(eventsOf(cut.text).at(-1).choices[0].finish_reason).to.equal("content_filter");
     const text = await metricsOf(appliance);

@@ -16,7 +16,7 @@ export interface Head {
   readonly model: string;
 }
 
-/** An answer to a conversation, whatever the shape in which it was asked. `idPrefix`: of the call; `param`: what the request calls its messages. */
+/** An answer to a conversation, or `n` of them one after the other, whatever the shape in which it was asked. `idPrefix`: of the call; `param`: what the request calls its messages. */
 export async function answeringChat(
   service: Service,
   response: Response,
@@ -30,23 +30,37 @@ export async function answeringChat(
   const { tools } = service.policies.for(caller.name).gates;
   const call = await callOf(request, { id: `${idPrefix}${randomUUID().replaceAll("-", "")}`, caller }, (tool) => tools.offers(tool));
   const head = { id: call.id, model: engine.model.id };
-  await answering(service, response, call, engine, (events, signal) => write(events, signal, head));
+  await answering(service, response, timesOf(call, request.n ?? 1), engine, (events, signal) => write(events, signal, head));
 }
 
-/** Takes a call through both gates; `write` makes a response of what leaves. Every path that generates does it this way. */
+/** Each answer is a call of its own, with a seed of its own. They come in turn, so that the prompt is computed once and the caller takes one place. */
+function timesOf(call: Call, n: number): readonly [Call, ...Call[]] {
+  const { id, sampling } = call;
+  const more = Array.from({ length: n - 1 }, (_, index) => {
+    const seed = sampling?.seed === undefined ? undefined : sampling.seed + index + 1;
+    return { ...call, id: `${id}-${index + 2}`, sampling: { ...sampling, seed } };
+  });
+  return [call, ...more];
+}
+
+/** Takes calls through both gates, one after the other; `write` makes a response of what leaves. Every path that generates does it this way. */
 export async function answering(
   service: Service,
   response: Response,
-  call: Call,
+  calls: readonly [Call, ...Call[]],
   engine: Engine,
   write: (events: AsyncIterable<AnswerEvent>, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
-  response.locals.callId = call.id;
-  const { gates, recordContext } = service.policies.for(call.caller.name);
-  const record = new CallRecord(service.audit, recordContext);
-  await service.running.run(response, (signal) =>
-    write(timed(answer(call, gates, engine, record, signal), engine.model.id, service), signal),
-  );
+  const [{ id, caller }] = calls;
+  response.locals.callId = id;
+  const { gates, recordContext } = service.policies.for(caller.name);
+  async function* answered(signal: AbortSignal): AsyncGenerator<AnswerEvent> {
+    for (const call of calls) {
+      const record = new CallRecord(service.audit, recordContext);
+      yield* timed(answer(call, gates, engine, record, signal), engine.model.id, service);
+    }
+  }
+  await service.running.run(response, (signal) => write(answered(signal), signal));
 }
 
 async function* timed(answered: AsyncIterable<AnswerEvent>, model: string, { events }: Service): AsyncGenerator<AnswerEvent> {

@@ -18,7 +18,7 @@ export interface Frames {
   failed(body: ErrorReply["body"], reply: ErrorReply): string;
 }
 
-/** Streams what leaves. Until the first event an error has a status of its own, and is thrown. */
+/** Streams what leaves: one answer, or several of which each ends before the next begins. Until the first event an error has a status of its own, and is thrown. */
 export async function eventStream(
   events: AsyncIterable<AnswerEvent>,
   frames: Frames,
@@ -33,8 +33,9 @@ export async function eventStream(
       }
       if (event.type === "text") await write(response, frames.text(event.text), signal);
       else if (event.type === "call") await write(response, frames.call?.(event.call) ?? "", signal);
-      else response.end(frames.end(event));
+      else response.write(frames.end(event));
     }
+    response.end();
   } catch (error) {
     if (!response.headersSent) throw error;
     response.locals.error = error;

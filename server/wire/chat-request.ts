@@ -26,6 +26,8 @@ export const chatRequestSchema = z.strictObject({
   documents: documentsSchema.optional(),
   ...streamShape,
   ...samplingShape,
+  /** Answers. */
+  n: z.int().min(1).max(4).nullish(),
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
   user: z.string().max(512).optional(),
@@ -78,6 +80,10 @@ export async function callOf(
   if (tools !== undefined && schema !== undefined)
     throw new Fault("unsupported_parameter", "`response_format` in JSON can't be honoured together with `tools`. Give one of them.", {
       param: "response_format",
+    });
+  if (request.tool_confirmations !== undefined && (request.n ?? 1) > 1)
+    throw new Fault("invalid_value", "`n` must be 1 together with `tool_confirmations`: what was confirmed is called once.", {
+      param: "n",
     });
   return {
     id,

@@ -17,6 +17,7 @@ export const completionRequestSchema = z.strictObject({
   max_tokens: z.int().min(1).nullish(),
   user: z.string().max(512).optional(),
   // Honoured in the one way that asks for nothing.
+  n: z.literal(1, "only one answer a call is supported").nullish(),
   best_of: z.literal(1, "only one answer a call is supported").nullish(),
   echo: z.literal(false, "the prompt is not sent back").nullish(),
   suffix: z.null("filling in before a suffix is not supported").optional(),

@@ -57,6 +57,9 @@ const toolCallShape = {
 /** Common to everything that a model answers. */
 const answerShape = { id: z.string(), created: z.int().describe("Unix seconds"), model: z.string(), guard: guardSchema.optional() };
 
+/** Where several answers were asked for, each has its own. */
+const guardInChoice = guardSchema.optional();
+
 export const chatReplySchema = z.object({
   ...answerShape,
   object: z.literal("chat.completion"),
@@ -71,6 +74,7 @@ export const chatReplySchema = z.object({
       }),
       logprobs: z.null(),
       finish_reason: finishSchema,
+      guard: guardInChoice,
     }),
   ),
   usage: usageSchema,
@@ -90,6 +94,7 @@ export const chatChunkSchema = z.object({
       }),
       logprobs: z.null(),
       finish_reason: finishSchema.nullable(),
+      guard: guardInChoice,
     }),
   ),
   usage: usageSchema.nullable().optional(),

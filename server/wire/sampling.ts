@@ -22,8 +22,6 @@ export const samplingShape = {
   top_k: topK,
   /** Ours, likewise: only tokens at least so likely, as a share of the likeliest. */
   min_p: z.number().min(0).max(1).nullish(),
-  // Honoured in the one way that asks for nothing.
-  n: z.literal(1, "only one answer a call is supported").nullish(),
 };
 
 type Asked = z.infer<z.ZodObject<typeof samplingShape>>;

@@ -16,7 +16,8 @@ export function chatCompletions(service: Service): RequestHandler {
     if (!parsed.success) throw faultOf(parsed.error);
     await answeringChat(service, response, parsed.data, { idPrefix: "chatcmpl-" }, (events, signal, { id, model }) => {
       const head = { id, created: Math.floor(Date.now() / 1000), model };
-      return parsed.data.stream ? eventStream(events, framesOf(head, parsed.data), response, signal) : whole(events, head, response);
+      const isOne = (parsed.data.n ?? 1) === 1;
+      return parsed.data.stream ? eventStream(events, framesOf(head, parsed.data), response, signal) : whole(events, head, response, isOne);
     });
   };
 }
@@ -27,43 +28,59 @@ interface Head {
   readonly model: string;
 }
 
-async function whole(events: AsyncIterable<AnswerEvent>, head: Head, response: Response): Promise<void> {
+/** Every answer ends before the next begins. */
+async function whole(events: AsyncIterable<AnswerEvent>, head: Head, response: Response, isOne: boolean): Promise<void> {
+  const choices: object[] = [];
   let content = "";
-  const calls: object[] = [];
+  let calls: object[] = [];
+  let used: Usage | undefined;
+  let guard = {};
   for await (const event of events) {
     if (event.type === "text") content += event.text;
     else if (event.type === "call") calls.push(toolCallOf(event.call));
     else {
       const message = calls.length === 0 ? { content } : { content: content === "" ? null : content, tool_calls: calls };
-      response.json({
-        ...head,
-        object: "chat.completion",
-        choices: [{ index: 0, message: { role: "assistant", ...message, refusal: null }, logprobs: null, finish_reason: event.reason }],
-        usage: usageOf(event.usage),
-        ...refusalOf(event),
-      });
+      const choice = { message: { role: "assistant", ...message, refusal: null }, logprobs: null, finish_reason: event.reason };
+      guard = refusalOf(event);
+      choices.push({ index: choices.length, ...choice, ...(isOne ? {} : guard) });
+      used = sumOf(used, event.usage);
+      content = "";
+      calls = [];
     }
   }
+  if (used !== undefined) response.json({ ...head, object: "chat.completion", choices, usage: usageOf(used), ...(isOne ? guard : {}) });
 }
 
-function framesOf(head: Head, { stream_options }: ChatRequest): Frames {
+function framesOf(head: Head, { stream_options, n }: ChatRequest): Frames {
   const usageAsked = stream_options?.include_usage === true;
   const chunk = (choices: object[], more: object = {}): string =>
     data({ ...head, object: "chat.completion.chunk", choices, ...(usageAsked ? { usage: null } : {}), ...more });
-  const choice = (delta: object, reason: string | null = null): object => ({ index: 0, delta, logprobs: null, finish_reason: reason });
+  const last = (n ?? 1) - 1;
+  let index = 0;
+  const choice = (delta: object, reason: string | null = null): object => ({ index, delta, logprobs: null, finish_reason: reason });
+  const begin = (): string => chunk([choice({ role: "assistant", content: "", refusal: null })]);
   let calls = 0;
+  let used: Usage | undefined;
   return {
-    begin: () => chunk([choice({ role: "assistant", content: "", refusal: null })]),
+    begin,
     text: (text) => chunk([choice({ content: text })]),
     call: (call) => chunk([choice({ tool_calls: [{ index: calls++, ...toolCallOf(call) }] })]),
-    end: (end) =>
-      [
-        chunk([choice({}, end.reason)], refusalOf(end)),
-        ...(usageAsked ? [chunk([], { usage: usageOf(end.usage) })] : []),
-        "data: [DONE]\n\n",
-      ].join(""),
+    end: (end) => {
+      used = sumOf(used, end.usage);
+      const ending =
+        last === 0 ? chunk([choice({}, end.reason)], refusalOf(end)) : chunk([{ ...choice({}, end.reason), ...refusalOf(end) }]);
+      if (index === last) return [ending, ...(usageAsked ? [chunk([], { usage: usageOf(used) })] : []), "data: [DONE]\n\n"].join("");
+      index += 1;
+      calls = 0;
+      return ending + begin();
+    },
     failed: data,
   };
+}
+
+/** Of several answers: the prompt counts once, as it is the same one. */
+function sumOf(first: Usage | undefined, next: Usage): Usage {
+  return first === undefined ? next : { ...first, completionTokens: first.completionTokens + next.completionTokens };
 }
 
 /** Why the answer ends where it does, beside OpenAI's fields. */

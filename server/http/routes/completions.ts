@@ -18,7 +18,7 @@ export function completions(service: Service): RequestHandler {
     const engine = engineFor(service, parsed.data.model);
     const call = completionCallOf(parsed.data, { id: `cmpl-${randomUUID()}`, caller: callerOf(response) });
     const head: Head = { id: call.id, object: "text_completion", created: Math.floor(Date.now() / 1000), model: engine.model.id };
-    await answering(service, response, call, engine, async (events, signal) => {
+    await answering(service, response, [call], engine, async (events, signal) => {
       if (parsed.data.stream) await eventStream(events, framesOf(head, parsed.data), response, signal);
       else response.json(await whole(events, head));
     });
