@@ -22,6 +22,7 @@ import {
   TokenBias,
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
+import { checkGgufHead } from "./gguf-head.ts";
 import { type GpuBuild, hasBuild, hostGpus } from "./gpu.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
@@ -64,10 +65,13 @@ process.on("SIGTERM", () => {});
 process.on("SIGHUP", () => {});
 process.on("disconnect", () => process.exit(0));
 
+// A file can bring a template that never ends: the parent hears nothing more then.
+const loading = setInterval(() => send({ type: "progress" }), 1_000);
 try {
   // Nothing of the file is read by llama.cpp before it is known to be the right one; llama.cpp itself opens meanwhile.
   const [opened] = await Promise.all([openLlama(), verifyFile(settings.file, settings)]);
   llama = opened.llama;
+  checkGgufHead(settings.file);
   const { model, context, chat } = await load(llama);
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
@@ -83,8 +87,10 @@ try {
     if (message.type === "cancel") running.get(message.call)?.abort();
     else void serve(message.call, message, { model, chat, sequences, contextTokens, stopTokens });
   });
+  clearInterval(loading);
   send({ type: "ready", contextTokens, stops, device: deviceOf(opened, model), facts: factsOf(model, chat) });
 } catch (error) {
+  clearInterval(loading);
   send({ type: "unfit", message: error instanceof Error ? error.message : String(error) });
   process.disconnect();
 }
@@ -163,6 +169,11 @@ async function loadAs(
     modelPath: settings.file,
     gpuLayers: settings.gpuLayers ?? { fitContext: { contextSize: settings.contextTokens * settings.parallel } },
   });
+  if (!(model.trainContextSize > 0))
+    throw new EngineFault(
+      "engine_unavailable",
+      `${settings.file} says that it was trained for ${model.trainContextSize} tokens: it is no model that can answer.`,
+    );
   checkMemory(settings, model.fileInfo, 1 - model.gpuLayers / model.fileInsights.totalLayers);
   const context = await model.createContext({
     contextSize: settings.contextTokens,

@@ -11,6 +11,9 @@ const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
 /** A restart waits `restartMs[n]` after the n-th death in a row; a finished answer ends the row. */
 const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
 
+/** A child that loads says every second that it is there, however long its file is. */
+const loadStallMs = 15_000;
+
 /** `unfit`: the file can't be loaded, and calls are refused until a later try succeeds. */
 type State = { readonly is: "ready" } | { readonly is: "starting" | "unfit" | "closed"; readonly because: string };
 
@@ -27,7 +30,6 @@ export class LlamaEngine implements Engine {
   #state: State;
   #restart: NodeJS.Timeout | undefined;
   #watchdog: NodeJS.Timeout | undefined;
-  #stalled = false;
   #deaths = 0;
   #callsEver = 0;
   #heardMs = 0;
@@ -130,15 +132,16 @@ export class LlamaEngine implements Engine {
     this.#child = child;
     child.on("message", (message: FromChild) => this.#receive(message));
     clearInterval(this.#watchdog);
-    this.#stalled = false;
+    this.#heardMs = performance.now();
+    let stalled: string | undefined;
     this.#watchdog = setInterval(() => {
-      if (this.#calls.size === 0 || performance.now() - this.#heardMs < this.#settings.stallMs) return;
-      this.#stalled = true;
+      const loads = this.#state.is === "starting";
+      const limitMs = loads ? Math.max(this.#settings.stallMs, loadStallMs) : this.#settings.stallMs;
+      if ((this.#calls.size === 0 && !loads) || performance.now() - this.#heardMs < limitMs) return;
+      stalled = `no progress for ${limitMs / 1_000} s`;
       child.kill("SIGKILL");
     }, this.#settings.stallMs / 4).unref();
-    child.once("exit", (code, signal) =>
-      this.#died(child, this.#stalled ? `no progress for ${this.#settings.stallMs / 1000} s` : (signal ?? `status ${code}`)),
-    );
+    child.once("exit", (code, signal) => this.#died(child, stalled ?? signal ?? `status ${code}`));
     // It could not be started, or a message did not reach it any more; where it ran, `exit` follows.
     child.on("error", (error) => {
       if (child.pid === undefined) this.#died(child, error.message);
@@ -178,10 +181,17 @@ export class LlamaEngine implements Engine {
     }
     if (this.#state.is === "closed") return;
     this.#changes.emit("death", how);
-    if (this.#state.is !== "unfit") this.#change({ is: "starting", because: `The engine stopped (${how}) and is being started again.` });
+    if (this.#facts === undefined && this.#state.is === "starting") this.#change({ is: "unfit", because: this.#deadly(how) });
+    else if (this.#state.is !== "unfit")
+      this.#change({ is: "starting", because: `The engine stopped (${how}) and is being started again.` });
     const waitMs = restartMs[Math.min(this.#deaths, restartMs.length - 1)];
     this.#deaths += 1;
     this.#restart = setTimeout(() => this.#spawn(), waitMs);
+  }
+
+  /** It was never loaded, and llama.cpp died of it without a word. */
+  #deadly(how: string): string {
+    return `${this.#settings.file} can't be loaded: the engine ended on it (${how}). It is damaged or not a model: fetch it again.`;
   }
 
   #fail(call: number, fault: EngineFault): void {

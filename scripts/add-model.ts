@@ -59,7 +59,7 @@ async function factsOf(file: string, pinned: PinnedFile, signal: AbortSignal): P
       gpu: "off",
       prefillTokens: 64,
       cacheBytesMax: 0,
-      stallMs: 60_000,
+      stallMs: 1_000,
       defaults: {},
     },
     0,
