@@ -94,6 +94,8 @@ export interface Engine extends AsyncDisposable {
   readonly model: Model;
   /** Undefined when a call would be answered now, otherwise a sentence that says why not. */
   readonly notReady: string | undefined;
+  /** Absent: any number of calls is answered at once. */
+  readonly load?: Load;
   /** Tells when the engine's process died. Absent: it has none of its own. */
   onDeath?(told: (because: string) => void): void;
   /** Throws `EngineFault`; throws the signal's reason when aborted. */
@@ -107,6 +109,12 @@ export type EngineFaultCode =
   | "queue_full"
   | "engine_died"
   | "engine_unavailable";
+
+/** Places that calls hold, until what they left is put in order, and calls that wait for one. */
+export interface Load {
+  readonly busy: number;
+  readonly waiting: number;
+}
 
 /** The engine can't answer this call; the message says why, in words fit for the caller. */
 export class EngineFault extends Error {

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, on, once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { type Engine, type EngineEvent, EngineFault, type Generation, type Model } from "./engine.ts";
+import { type Engine, type EngineEvent, EngineFault, type Generation, type Load, type Model } from "./engine.ts";
 import { callGrammarOf, grammarOf } from "./json-grammar.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Slots } from "./slots.ts";
@@ -62,6 +62,10 @@ export class LlamaEngine implements Engine {
 
   get notReady(): string | undefined {
     return this.#state.is === "ready" ? undefined : this.#state.because;
+  }
+
+  get load(): Load {
+    return this.#slots.load;
   }
 
   onDeath(told: (because: string) => void): void {

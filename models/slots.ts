@@ -1,4 +1,4 @@
-import { EngineFault } from "./engine.ts";
+import { EngineFault, type Load } from "./engine.ts";
 
 interface Waiting {
   readonly identity: string;
@@ -23,6 +23,10 @@ export class Slots {
     this.#places = places;
     this.#free = places;
     this.#queueMax = queueMax;
+  }
+
+  get load(): Load {
+    return { busy: this.#places - this.#free, waiting: this.#waiting.length };
   }
 
   /** Waits for a place; the function that is returned gives it back. Throws `queue_full` when no more may wait, and the signal's reason when aborted. */

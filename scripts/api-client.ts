@@ -6,6 +6,16 @@ import { brokenOff, type Connection, issueAgain, unanswered } from "./broken-con
 import { CommandError } from "./command.ts";
 import { readKeyPair, readPem } from "./key-pair.ts";
 
+/** The service said no, and its code. */
+export class Refused extends CommandError {
+  readonly code: string;
+
+  constructor(message: string, code: string) {
+    super(`${message} (${code})`);
+    this.code = code;
+  }
+}
+
 /** A client of an OpenAI-compatible server, over https or http as its URL says. What goes wrong is a `CommandError`, or the signal's reason. */
 export class ApiClient {
   readonly #connection: Connection;
@@ -26,6 +36,11 @@ export class ApiClient {
     const ca = readPem(caFile, "Make what is missing with `npx sallyport setup`, or set SALLYPORT_DATA.");
     const { cert, key } = readKeyPair(join(certsDir, "clients", name), issueAgain(name));
     return new ApiClient({ url, caFile, name }, { ca, cert, key });
+  }
+
+  /** An answer as it stands: what is no JSON. */
+  async text(path: string, signal?: AbortSignal): Promise<string> {
+    return await this.#text(await this.#send("GET", path, undefined, signal), signal);
   }
 
   /** Status and body of an answer that is not a stream. */
@@ -72,8 +87,12 @@ export class ApiClient {
     }
   }
 
+  async #text(response: http.IncomingMessage, signal?: AbortSignal): Promise<string> {
+    return Buffer.concat(await Array.fromAsync(this.#pieces(response, signal))).toString("utf8");
+  }
+
   async #whole(response: http.IncomingMessage, signal?: AbortSignal): Promise<unknown> {
-    const text = Buffer.concat(await Array.fromAsync(this.#pieces(response, signal))).toString("utf8");
+    const text = await this.#text(response, signal);
     try {
       return JSON.parse(text);
     } catch {
@@ -92,7 +111,7 @@ interface ErrorBody {
   readonly error: { readonly message: string; readonly code: string };
 }
 
-function refusal(body: unknown): CommandError {
+function refusal(body: unknown): Refused {
   const { error } = body as Partial<ErrorBody>; // the shape of OpenAI's API
-  return new CommandError(`${error?.message ?? "It refuses, and does not say why"} (${error?.code})`);
+  return new Refused(error?.message ?? "It refuses, and does not say why", String(error?.code));
 }

@@ -1,4 +1,5 @@
 import { type Logger, pino } from "pino";
+import type { Load } from "../models/engine.ts";
 import { Metrics } from "./metrics.ts";
 
 /** What the service says about itself, in its log and its metrics, one function an event. Takes named fields only: no text of a prompt or an answer can get in by accident. */
@@ -82,6 +83,11 @@ export class Events {
   engineDied(fields: { readonly model: string; readonly because: string }): void {
     this.#log.error(fields, "engine died");
     this.#metrics.restarts.inc({ model: fields.model });
+  }
+
+  /** From now on the engine is asked whenever somebody reads the metrics. */
+  watchLoad(model: string, read: () => Load | undefined): void {
+    this.#metrics.watchLoad(model, read);
   }
 
   /** In Prometheus' text format. */

@@ -9,6 +9,7 @@ export class MeteredEngine implements Engine {
   constructor(engine: Engine, events: Events) {
     this.#engine = engine;
     this.#events = events;
+    if (engine.load !== undefined) events.watchLoad(engine.model.id, () => engine.load);
     engine.onDeath?.((because) => events.engineDied({ model: engine.model.id, because }));
   }
 

@@ -1,4 +1,5 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Load } from "../models/engine.ts";
 
 /** Seconds; what a person feels lies between the first and the last. */
 const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -6,6 +7,7 @@ const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 /** What is counted and timed. Labels come from closed sets (paths, statuses, codes, configured models): no caller can make one. `docs/api.md` lists them. */
 export class Metrics {
   readonly #registry = new Registry();
+  readonly #loads = new Map<string, () => Load | undefined>();
   readonly requests: Histogram<"path" | "status">;
   readonly refusals: Counter<"code">;
   readonly firstText: Histogram<"model">;
@@ -29,7 +31,25 @@ export class Metrics {
     this.interToken = seconds("inter_token", "Between tokens of the engine.", ["model"]);
     this.tokens = count("tokens", "Tokens of prompts and of answers.", ["model", "kind"]);
     this.restarts = count("engine_restarts", "Times an engine's process died and was started again.", ["model"]);
+    const loads = this.#loads;
+    new Gauge({
+      name: "sallyport_calls",
+      help: "Calls that hold a place in the engine, or wait for one.",
+      labelNames: ["model", "state"],
+      registers,
+      collect() {
+        for (const [model, read] of loads) {
+          const { busy = 0, waiting = 0 } = read() ?? {};
+          this.set({ model, state: "busy" }, busy);
+          this.set({ model, state: "waiting" }, waiting);
+        }
+      },
+    });
     collectDefaultMetrics({ register: this.#registry });
+  }
+
+  watchLoad(model: string, read: () => Load | undefined): void {
+    this.#loads.set(model, read);
   }
 
   /** In Prometheus' text format. */

@@ -4,6 +4,11 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { measureRound } from "../bench/answer.ts";
+import { secrets, soak, Traffic } from "../bench/soak.ts";
+import { reportOf } from "../bench/soak-report.ts";
+import { issueClient } from "../certs/authority.ts";
+import { EchoEngine } from "../models/echo-engine.ts";
+import type { EngineEvent, Generation } from "../models/engine.ts";
 import { ApiClient } from "../scripts/api-client.ts";
 import { guardsOff } from "../scripts/bench-appliance.ts";
 import { root, startTestAppliance } from "./support/appliance.ts";
@@ -16,6 +21,17 @@ function echoConfig(delayMs: number): string {
   const file = join(scratchDir(), "sallyport.yaml");
   writeFileSync(file, `models: [{ id: echo, engine: echo, token_delay_ms: ${delayMs} }]\n`);
   return file;
+}
+
+/** An engine that says to each what the one before had asked. */
+class Leaky extends EchoEngine {
+  #last: Generation | undefined;
+
+  override generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    const before = this.#last ?? generation;
+    this.#last = generation;
+    return super.generate({ ...generation, turns: before.turns }, signal);
+  }
 }
 
 describe("sallyport bench", () => {
@@ -114,6 +130,60 @@ describe("sallyport bench", () => {
     expect(share("twins", "withViews")).to.be.at.most(0.1);
     expect(share("twins", "asItIs")).to.be.above(share("twins", "withViews"));
   }).timeout(120_000);
+
+  it("soaks a service of its own, and says what is left of it", async () => {
+    const out = join(scratchDir(), "soak.json");
+    const config = join(scratchDir(), "sallyport.yaml");
+    writeFileSync(config, "models: [{ id: smollm2-135m-instruct }]\n");
+    const { status, stdout, stderr } = await sallyport(["bench", "soak", "--minutes", "0.15", "--out", out], { SALLYPORT_CONFIG: config });
+    expect([status, stderr]).to.deep.equal([0, stderr]);
+    expect(stdout).to.match(/minute +service MB[\s\S]*places +0 held when all was quiet[\s\S]*soak\.json\n$/u);
+    const report = JSON.parse(readFileSync(out, "utf8"));
+    expect(report).to.include({ placesLeft: 0, crossings: 0, memoryJudged: false });
+    expect(report.sent).to.be.at.least(8);
+    expect(report.settled).to.equal(report.received).and.be.above(0);
+    expect(report.gapMs.p99).to.be.at.least(report.gapMs.p50);
+    for (const one of Object.values<{ warmMb: number }>(report.memory)) expect(one.warmMb).to.be.above(50);
+    for (const wrong of [["--minutes", "0"], ["--minutes", "1", "--requests", "1"], ["--quick"], ["--against", "http://127.0.0.1"]])
+      expect((await sallyport(["bench", "soak", ...wrong])).status, wrong.join(" ")).to.equal(2);
+  }).timeout(90_000);
+
+  it("sees a secret that crosses from one identity to another, and a quarter of the callers leave", async () => {
+    await using appliance = await startTestAppliance({ engines: [new Leaky("echo", { tokenDelayMs: 1 })], policy: guardsOff });
+    const callers = secrets.map((secret) => {
+      issueClient(appliance.certsDir, secret, "app");
+      return { client: ApiClient.installed(appliance.url, appliance.certsDir, secret), secret };
+    });
+    const traffic = new Traffic();
+    const load = { tokensMax: 400, sentencesMax: 1, enough: (sent: number) => sent >= 100 };
+    await soak(callers, load, traffic, new AbortController().signal);
+    for (const { client } of callers) client.close();
+    expect(traffic.crossings[0]).to.match(/^(\w+) was told (?!\1)\w+$/u);
+    expect(traffic.answered + traffic.disconnected).to.equal(traffic.sent);
+    expect(reportOf(traffic, [], { places: 0, received: 100, settled: 100 }, 0, 1).failures.join()).to.match(
+      /held another identity's secret/u,
+    );
+  });
+
+  it("fails a soak for a place that stays held, a call that is not settled, memory that grows, and secrets that nobody would have seen", () => {
+    const minute = 60_000;
+    const growing = Array.from({ length: 1_800 }, (_, second) => ({
+      atMs: second * 1_000,
+      service: 1e8 * (1 + second / 10_000),
+      engine: 1e8,
+    }));
+    const { failures, memory } = reportOf(new Traffic(), growing, { places: 1, received: 3, settled: 2 }, 0, 30 * minute);
+    expect(failures).to.deep.equal([
+      "1 places are still held though all is quiet",
+      "3 calls were received and 2 settled",
+      "no answer held the caller's own secret, so that another's would hardly have been seen",
+      `the service grew by ${memory.service.growth * 100} % after it was warm`,
+    ]);
+    expect(memory.service.growth).to.be.within(0.12, 0.14);
+    const fine = Object.assign(new Traffic(), { own: 1 });
+    const flat = growing.map((one) => ({ ...one, service: 1e8 }));
+    expect(reportOf(fine, flat, { places: 0, received: 3, settled: 3 }, 0, 30 * minute).failures).to.deep.equal([]);
+  });
 
   it("stops within a second at Ctrl-C, and writes nothing", async () => {
     const out = join(scratchDir(), "never.json");

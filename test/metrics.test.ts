@@ -72,7 +72,14 @@ describe("/metrics", function () {
     const llama = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 64);
     await using appliance = await startTestAppliance({ engines: [llama] });
     const asked = { ...userSays(prose(30)), max_tokens: 4 };
-    await Promise.all([1, 2].map(() => appliance.call("POST", chat, asked)));
+    const calls = Promise.all([1, 2].map(() => appliance.call("POST", chat, asked)));
+    const held = async (): Promise<(number | undefined)[]> => {
+      const text = await metricsOf(appliance);
+      return ["busy", "waiting"].map((state) => sampleOf(text, `sallyport_calls{model="smollm2-135m-instruct",state="${state}"}`));
+    };
+    await until(async () => (await held()).join() === "1,1");
+    await calls;
+    await until(async () => (await held()).join() === "0,0");
     const model = '{model="smollm2-135m-instruct"}';
     const before = await metricsOf(appliance);
     for (const name of ["queue", "prefill", "time_to_first_token"])

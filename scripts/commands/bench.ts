@@ -10,6 +10,7 @@ import { adversarialFile, benchAdversarial } from "../bench-adversarial.ts";
 import { benchConfig, openBenchAppliance } from "../bench-appliance.ts";
 import { benchClassifiers, classifiersFile } from "../bench-classifiers.ts";
 import { benchServe } from "../bench-serve.ts";
+import { benchSoak } from "../bench-soak.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { openConfiguredClassifiers, openEngines } from "../engines.ts";
 import { host } from "../host.ts";
@@ -22,6 +23,7 @@ export const bench: Command = {
   summary: "measure this machine: time to first token, tokens a second, what the guards cost",
   usage: `Usage: npx sallyport bench [classifiers|adversarial] [--quick] [--out FILE]
        npx sallyport bench serve --against URL [--model NAME] [--ca FILE] [--cert FILE --key FILE] [--quick] [--out FILE]
+       npx sallyport bench soak [--minutes N | --requests N] [--out FILE]
 
 Starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
 loaded model, and calls them in turns over mutual TLS. Reports medians: time to first token (TTFT), time between tokens,
@@ -37,8 +39,14 @@ with the views of a text that it looks at and without.
 \`bench serve\` measures this service, guards off, and any other OpenAI-compatible server in turns, with prompts of the same make: tokens a second
 at 1, 2, 4 and 8 streams, and the time between pieces of two running answers while prompts of 2,000 tokens keep arriving.
 
+\`bench soak\` runs the service as a process of its own, with eight identities that call side by side, each with a secret in its prompts and all with
+common beginnings; prompts and answers are of any length, and a quarter of the callers leaves at a random moment. Exit status 1 when an answer held
+another identity's secret, a place in the engine stayed held, a call was not settled in the log, or service or engine grew by more than 5 % once warm.
+
+  --minutes N  how long. Default: 30. Memory is judged from 10 minutes on
+  --requests N so many calls instead, with short prompts and answers: many chances for a secret to cross
   --quick      one short round: less than a minute with the default model
-  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json or serve.json
+  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json, serve.json or soak.json
   --against    base URL of the other server, without /v1; --ca is the CA of its certificate, --cert and --key are what it asks of clients
   --model      what it calls its model. Default: the first that it lists`,
 
@@ -54,12 +62,21 @@ at 1, 2, 4 and 8 streams, and the time between pieces of two running answers whi
         ca: { type: "string" },
         cert: { type: "string" },
         key: { type: "string" },
+        minutes: { type: "string" },
+        requests: { type: "string" },
       },
     });
     const [what] = positionals;
-    if (positionals.length > 1 || !(what === undefined || what === "classifiers" || what === "adversarial" || what === "serve"))
+    if (positionals.length > 1 || !(what === undefined || ["classifiers", "adversarial", "serve", "soak"].includes(what)))
       throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
+    if (what === "soak") {
+      const { quick, ...others } = values;
+      refuseOthers("bench soak", { ...others, ...(quick ? { quick } : {}) }, ["minutes", "requests", "out"]);
+      return await benchSoak(values);
+    }
     if (what === "serve") {
+      const { minutes, requests, ...others } = values;
+      refuseOthers("bench serve", values, Object.keys(others));
       await benchServe(values);
       return 0;
     }

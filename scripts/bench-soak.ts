@@ -1,0 +1,123 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Caller, type Load, secrets, soak, Traffic } from "../bench/soak.ts";
+import { type Left, reportOf, type Sample } from "../bench/soak-report.ts";
+import { issueClient } from "../certs/authority.ts";
+import { AuditReader } from "../server/audit/read.ts";
+import { readConfig } from "../server/config.ts";
+import { ApiClient } from "./api-client.ts";
+import { UsageError } from "./command.ts";
+import { setUp } from "./commands/setup.ts";
+import { host } from "./host.ts";
+import { memoryOf, startOwnService } from "./own-service.ts";
+import { step } from "./progress.ts";
+import { Stopped, stopSignal } from "./stop-signal.ts";
+
+const soakFile = fileURLToPath(new URL("../bench/results/soak.json", import.meta.url));
+
+interface Options {
+  readonly minutes?: string | undefined;
+  readonly requests?: string | undefined;
+  readonly out?: string | undefined;
+}
+
+/** `bench soak`: the service as a process of its own, eight identities that call and leave, and what is left of it. Returns the exit status. */
+export async function benchSoak({ minutes, requests, out = soakFile }: Options): Promise<number> {
+  if (minutes !== undefined && requests !== undefined) throw new UsageError("Give --minutes or --requests, one of them.");
+  const forMs = 60_000 * positive("--minutes", minutes ?? "30");
+  const count = requests === undefined ? undefined : positive("--requests", requests);
+  const stop = stopSignal();
+  const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
+  try {
+    const config = { ...readConfig(), dataDir: scratch };
+    await setUp(config, stop);
+    const certsDir = join(scratch, "certs");
+    for (const secret of secrets) issueClient(certsDir, secret, "app");
+    await using service = await step("Starting the service", () => startOwnService(scratch, stop));
+    using clients = new DisposableStack();
+    const clientOf = (name: string): ApiClient =>
+      clients.adopt(ApiClient.installed(service.url, certsDir, name), (client) => client.close());
+    const callers: Caller[] = secrets.map((secret) => ({ client: clientOf(secret), secret }));
+    const operator = clientOf("operator");
+    const traffic = new Traffic();
+    const samples: Sample[] = [];
+    const startedMs = performance.now();
+    const load: Load =
+      count === undefined
+        ? { tokensMax: 192, sentencesMax: 60, enough: () => performance.now() - startedMs >= forMs }
+        : { tokensMax: 24, sentencesMax: 6, enough: (sent) => sent >= count };
+    await step("Calling", async (progress) => {
+      const sampling = setInterval(() => {
+        samples.push({ atMs: performance.now(), ...memoryOf(service.pid) });
+        progress(`${traffic.sent} calls, ${traffic.crossings.length} crossings`);
+      }, 250);
+      await soak(callers, load, traffic, stop).finally(() => clearInterval(sampling));
+    });
+    const endedMs = performance.now();
+    const left = await step("Waiting until all is quiet", () => leftOf(operator, scratch, stop));
+    const report = reportOf(traffic, samples, left, startedMs, endedMs);
+    const { models, engine } = config;
+    const result = {
+      ...{ made: new Date().toISOString(), command: `npx sallyport bench soak${count === undefined ? "" : " --requests"}` },
+      ...{
+        model: models[0]?.id,
+        engine,
+        plan: { streams: callers.length, minutes: count === undefined ? forMs / 60_000 : undefined, requests: count },
+      },
+      ...{ host: host(), ...report },
+    };
+    mkdirSync(dirname(resolve(out)), { recursive: true });
+    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    console.log(`${told(report)}\n\n${out}`);
+    for (const failure of report.failures) console.error(`FAILED: ${failure}.`);
+    return report.failures.length === 0 ? 0 : 1;
+  } catch (error) {
+    throw stop.aborted ? new Stopped("Stopped before the end; nothing was written.") : error;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function positive(option: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 1e9)) throw new UsageError(`${option} takes a number above 0, and not "${text}".`);
+  return value;
+}
+
+/** Asks until nothing is held and everything is settled, ten seconds at most. */
+async function leftOf(operator: ApiClient, dataDir: string, signal: AbortSignal): Promise<Left> {
+  for (let times = 0; ; times += 1) {
+    const metrics = await operator.text("/metrics", signal);
+    const held = [...metrics.matchAll(/^sallyport_calls\{.*\} (\d+)$/gmu)].map(([, count]) => Number(count));
+    const left = { places: held.reduce((sum, one) => sum + one, 0), ...recorded(dataDir) };
+    if ((left.places === 0 && left.received === left.settled) || times === 20) return left;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+function recorded(dataDir: string): { received: number; settled: number } {
+  using reader = new AuditReader(dataDir);
+  const counts = { received: 0, settled: 0 };
+  for (const { kind } of reader.entries()) if (kind === "received" || kind === "settled") counts[kind] += 1;
+  return counts;
+}
+
+function told({ minutes, sent, answered, disconnected, refusals, ...report }: ReturnType<typeof reportOf>): string {
+  const { service, engine } = report.memory;
+  const line = (cells: readonly (string | number)[]): string => cells.map((cell) => String(cell).padStart(14)).join("");
+  const grown = ({ warmMb, endMb, growth }: typeof service): string =>
+    `${warmMb} MB warm, ${endMb} MB at the end (${Math.round(growth * 1000) / 10} %)`;
+  return [
+    line(["minute", "service MB", "engine MB", "gap p50 ms", "gap p99 ms"]),
+    ...report.perMinute.map((one, index) => line([index + 1, one.serviceMb, one.engineMb, one.p50, one.p99])),
+    "",
+    `calls      ${sent} in ${minutes} minutes: ${answered} answered, ${disconnected} left, refused ${JSON.stringify(refusals)}`,
+    `log        ${report.received} received, ${report.settled} settled`,
+    `places     ${report.placesLeft} held when all was quiet`,
+    `secrets    ${report.own} answers with the caller's own, ${report.crossings} with another's`,
+    `gap        p50 ${report.gapMs.p50} ms, p99 ${report.gapMs.p99} ms between two pieces of an answer`,
+    `memory     service ${grown(service)}, engine ${grown(engine)}${report.memoryJudged ? "" : "; judged from 10 minutes on"}`,
+  ].join("\n");
+}
