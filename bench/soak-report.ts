@@ -19,6 +19,8 @@ export interface Left {
 /** Less says nothing about memory: what is compiled and cached first takes minutes. */
 const judgedFromMs = 600_000;
 const growthMax = 0.05;
+/** Among so many answers some repeat the secret. */
+const answersMin = 100;
 
 type Process = "service" | "engine";
 interface Grown {
@@ -37,7 +39,7 @@ export function reportOf(traffic: Traffic, samples: readonly Sample[], left: Lef
     ...(left.places > 0 ? [`${left.places} places are still held though all is quiet`] : []),
     ...(left.settled === left.received ? [] : [`${left.received} calls were received and ${left.settled} settled`]),
     ...(crossings.length > 0 ? [`${crossings.length} answers held another identity's secret, first: ${crossings[0]}`] : []),
-    ...(own === 0 ? ["no answer held the caller's own secret, so that another's would hardly have been seen"] : []),
+    ...(own === 0 && answered >= answersMin ? ["no answer held the caller's own secret: another's would hardly have been seen"] : []),
     ...Object.entries(memory)
       .filter(([, { growth }]) => tookMs >= judgedFromMs && growth > growthMax)
       .map(([name, { growth }]) => `the ${name} grew by ${rounded(growth * 100)} % after it was warm`),
