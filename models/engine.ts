@@ -64,6 +64,8 @@ export interface Generation extends Sampling {
   readonly text?: string;
   /** Most tokens to generate; absent means as many as the context leaves. */
   readonly tokensMax?: number;
+  /** It takes a place that nobody waits for, and ends with `gave_way` when somebody does. */
+  readonly background?: boolean;
 }
 
 /**
@@ -107,6 +109,7 @@ export type EngineFaultCode =
   | "logit_bias_unsupported"
   | "context_length_exceeded"
   | "queue_full"
+  | "gave_way"
   | "engine_died"
   | "engine_unavailable";
 

@@ -82,9 +82,10 @@ export class LlamaEngine implements Engine {
     return this.#child?.pid;
   }
 
-  async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+  async *generate(generation: Generation, aborted: AbortSignal): AsyncGenerator<EngineEvent> {
     const grammars = grammarsOf(generation);
-    const give = await this.#slots.take(generation.identity, signal);
+    const { give, wanted } = await this.#slots.take(generation.identity, aborted, generation);
+    const signal = AbortSignal.any([aborted, wanted]);
     const call = ++this.#callsEver;
     let sent = false;
     try {
@@ -104,8 +105,9 @@ export class LlamaEngine implements Engine {
         }
       }
     } catch (error) {
+      if (wanted.aborted && !aborted.aborted) throw new EngineFault("gave_way", "The place was given to a call that waited for it.");
       // What waits is woken with an AbortError of its own; the caller's reason says more.
-      throw signal.aborted ? signal.reason : error;
+      throw aborted.aborted ? aborted.reason : error;
     } finally {
       // The slot of a call that reached the child is given back when the child says that its sequence is free.
       if (!sent) give();

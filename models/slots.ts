@@ -2,17 +2,27 @@ import { EngineFault, type Load } from "./engine.ts";
 
 interface Waiting {
   readonly identity: string;
+  readonly background: boolean;
   readonly go: () => void;
   readonly refuse: (fault: EngineFault) => void;
 }
 
+/** A place that is held until `give` is called. */
+export interface Place {
+  readonly give: () => void;
+  /** Of one in the background: aborted when a call waits for it. */
+  readonly wanted: AbortSignal;
+}
+
 /**
  * A bounded number of places and a bounded queue for them, shared out between identities: a free place goes to who has the fewest, of those to
- * who waited longest; and in a full queue whoever has the most waiting makes room for whoever has fewer.
+ * who waited longest; and in a full queue whoever has the most waiting makes room for whoever has fewer. What runs in the background takes a
+ * place that nobody waits for, and is asked to give it back when somebody does.
  */
 export class Slots {
   readonly #waiting: Waiting[] = [];
   readonly #taken = new Map<string, number>();
+  readonly #background = new Set<AbortController>();
   readonly #places: number;
   readonly #queueMax: number;
   #free: number;
@@ -26,26 +36,38 @@ export class Slots {
   }
 
   get load(): Load {
-    return { busy: this.#places - this.#free, waiting: this.#waiting.length };
+    return { busy: this.#places - this.#free, waiting: this.#queue.length };
   }
 
-  /** Waits for a place; the function that is returned gives it back. Throws `queue_full` when no more may wait, and the signal's reason when aborted. */
-  async take(identity: string, signal: AbortSignal): Promise<() => void> {
+  /** Calls that wait, without what has time. */
+  get #queue(): readonly Waiting[] {
+    return this.#waiting.filter((one) => !one.background);
+  }
+
+  /** Waits for a place. Throws `queue_full` when no more may wait, and the signal's reason when aborted. */
+  async take(identity: string, signal: AbortSignal, { background = false }: { background?: boolean } = {}): Promise<Place> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;
-    else await this.#wait(identity, signal);
+    else await this.#wait(identity, background, signal);
     this.#taken.set(identity, (this.#taken.get(identity) ?? 0) + 1);
+    const wanted = new AbortController();
+    if (background) this.#background.add(wanted);
+    if (background && this.#queue.length > 0) wanted.abort();
     const sinceMs = performance.now();
-    return () => {
-      this.#heldMs += (performance.now() - sinceMs - this.#heldMs) / 8;
+    const give = (): void => {
+      this.#background.delete(wanted);
+      if (!background) this.#heldMs += (performance.now() - sinceMs - this.#heldMs) / 8;
       this.#give(identity);
     };
+    return { give, wanted: wanted.signal };
   }
 
-  async #wait(identity: string, signal: AbortSignal): Promise<void> {
-    if (this.#waiting.length >= this.#queueMax) this.#makeRoom(identity);
+  async #wait(identity: string, background: boolean, signal: AbortSignal): Promise<void> {
+    // Whoever waits for what is given back soon is in nobody's way.
+    const inQueue = this.#queue.length - this.#background.size;
+    if (!background && inQueue >= this.#queueMax) this.#makeRoom(identity);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const own: Waiting = { identity, go: resolve, refuse: reject };
+    const own: Waiting = { identity, background, go: resolve, refuse: reject };
     const leave = (): void => {
       const at = this.#waiting.indexOf(own);
       if (at >= 0) this.#waiting.splice(at, 1);
@@ -53,19 +75,21 @@ export class Slots {
     };
     this.#waiting.push(own);
     signal.addEventListener("abort", leave, { once: true });
+    if (!background) for (const place of this.#background) place.abort();
     await promise.finally(() => signal.removeEventListener("abort", leave));
   }
 
   #makeRoom(identity: string): void {
-    const waits = (of: string): number => this.#waiting.filter((one) => one.identity === of).length;
-    const last = this.#waiting.toReversed().toSorted((a, b) => waits(b.identity) - waits(a.identity))[0];
+    const queue = this.#queue;
+    const waits = (of: string): number => queue.filter((one) => one.identity === of).length;
+    const last = queue.toReversed().toSorted((a, b) => waits(b.identity) - waits(a.identity))[0];
     if (last === undefined || waits(last.identity) <= waits(identity) + 1) throw this.#full();
     this.#waiting.splice(this.#waiting.indexOf(last), 1);
     last.refuse(this.#full());
   }
 
   #full(): EngineFault {
-    const position = this.#waiting.length + 1;
+    const position = this.#queue.length + 1;
     return new EngineFault("queue_full", `All places are taken and ${this.#queueMax} calls wait already. Try again shortly.`, {
       position,
       retryAfterMs: (position * this.#heldMs) / this.#places,
@@ -77,7 +101,7 @@ export class Slots {
     if (left > 0) this.#taken.set(identity, left);
     else this.#taken.delete(identity);
     const taken = (one: Waiting): number => this.#taken.get(one.identity) ?? 0;
-    const next = this.#waiting.toSorted((a, b) => taken(a) - taken(b))[0];
+    const next = this.#waiting.toSorted((a, b) => Number(a.background) - Number(b.background) || taken(a) - taken(b))[0];
     if (next === undefined) this.#free += 1;
     else {
       this.#waiting.splice(this.#waiting.indexOf(next), 1);

@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
@@ -5,10 +6,13 @@ import { join } from "node:path";
 import { type Classifiers, selfTest } from "../classifiers/classifier.ts";
 import type { Engine } from "../models/engine.ts";
 import { AuditLog } from "./audit/audit-log.ts";
+import { BatchStore } from "./batches/batch-store.ts";
+import { Batches } from "./batches/batches.ts";
 import type { Config } from "./config.ts";
 import type { Egress } from "./egress.ts";
 import { Events } from "./events.ts";
-import { createApp } from "./http/app.ts";
+import { createApp, type Service } from "./http/app.ts";
+import { lineEndpoints } from "./http/line-endpoints.ts";
 import { Listener } from "./http/listener.ts";
 import { RunningCalls } from "./http/running-calls.ts";
 import { MeteredEngine } from "./metered-engine.ts";
@@ -45,7 +49,19 @@ export async function startAppliance(
   });
   parts.defer(() => audit.close());
   const running = new RunningCalls(config.limits.answer_timeout_ms);
-  const app = createApp({
+  const batches = new Batches(
+    new BatchStore(config.dataDir, config.batches.retention_days),
+    {
+      callerBy: (certificate) => {
+        const { name, role, serial } = listener.identityBy(new X509Certificate(certificate));
+        return { name, role, serial };
+      },
+      limits: { ...config.limits, ...config.batches },
+    },
+    events,
+  );
+  parts.use(batches);
+  const service: Service = {
     limits: config.limits,
     engines: new Map(engines.map((engine) => [engine.model.id, new MeteredEngine(engine, events)])),
     classifiers,
@@ -53,15 +69,17 @@ export async function startAppliance(
     egress,
     policies,
     audit,
+    batches,
     running,
+    isBackground: false,
     events,
     startedAt: Date.now(),
     identityOf: (socket) => listener.identityOf(socket),
-  });
+  };
   const listener = new Listener(
     { certsDir: join(config.dataDir, "certs"), tls: config.tls, connectionsMax: config.limits.connections_max },
     events,
-    app,
+    createApp(service),
   );
   parts.defer(() => listener.close());
   await listen(listener.server, config.listen);
@@ -75,6 +93,7 @@ export async function startAppliance(
     await listener.drain(config.limits.shutdown_grace_ms);
     await running.close();
   });
+  batches.start(lineEndpoints(service));
   const owned = parts.move();
   return { url, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

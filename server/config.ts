@@ -91,6 +91,14 @@ export const configSchema = z.strictObject({
       shutdown_grace_ms: z.int().min(0).max(600_000).default(1_000),
     })
     .prefault({}),
+  batches: z
+    .strictObject({
+      file_bytes_max: count(1_073_741_824).default(33_554_432),
+      lines_max: count(1_000_000).default(50_000),
+      caller_bytes_max: count(1_099_511_627_776).default(268_435_456),
+      retention_days: count(365).default(30),
+    })
+    .prefault({}),
 });
 
 /** What `sallyport.yaml` and the environment say, checked together, with absolute paths. */

@@ -57,9 +57,9 @@ export class Events {
     this.#metrics.firstText.observe({ model }, ms / 1000);
   }
 
-  /** The engine began with a prompt. */
-  promptTaken({ model, tokens, queuedMs }: { readonly model: string; readonly tokens: number; readonly queuedMs: number }): void {
-    this.#metrics.queued.observe({ model }, queuedMs / 1000);
+  /** The engine began with a prompt. `queuedMs`: absent for what waits by design. */
+  promptTaken({ model, tokens, queuedMs }: { readonly model: string; readonly tokens: number; readonly queuedMs?: number }): void {
+    if (queuedMs !== undefined) this.#metrics.queued.observe({ model }, queuedMs / 1000);
     this.#metrics.tokens.inc({ model, kind: "prompt" }, tokens);
   }
 

@@ -27,7 +27,8 @@ export class MeteredEngine implements Engine {
     let first = true;
     for await (const event of this.#engine.generate(generation, signal)) {
       const nowMs = performance.now();
-      if (event.type === "prompt") this.#events.promptTaken({ model, tokens: event.tokens, queuedMs: nowMs - lastMs });
+      if (event.type === "prompt")
+        this.#events.promptTaken({ model, tokens: event.tokens, ...(generation.background === true ? {} : { queuedMs: nowMs - lastMs }) });
       if (event.type === "text") {
         this.#events.tokensCame({ model, tokens: event.tokens, first, ms: nowMs - lastMs });
         first = false;

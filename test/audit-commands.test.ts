@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
-import { deriveKeys, readAuditKeys, readSecret, secretPath } from "../server/audit/keys.ts";
+import { openEncrypted } from "../server/audit/encrypted-database.ts";
+import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "../server/audit/keys.ts";
 import { finishKeyRotation } from "../server/audit/rotate-key.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
+import { BatchStore } from "../server/batches/batch-store.ts";
 import { prepareData, userSays } from "./support/appliance.ts";
 import type { Ran } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
@@ -141,6 +143,7 @@ describe("sallyport audit", () => {
     const checkpoint = join(scratchDir(), "checkpoint.json");
     await run("checkpoint", "--out", checkpoint);
     const before = deriveKeys(readSecret(secretPath(own)));
+    const file = storedFile(own);
     for (const _ of [1, 2]) expect((await run("rotate-key")).status).to.equal(0);
     expect(() => openAuditDatabase(join(own, "audit.db"), before.database, { readonly: true })).to.throw(/its key is another one/u);
     const second = await startService(own, config);
@@ -151,11 +154,14 @@ describe("sallyport audit", () => {
       expect((await run("search", "--text", text, "--texts")).stdout).to.include(JSON.stringify(text));
     expect(await run("verify", "--checkpoint", checkpoint)).to.include({ status: 0 });
     expect(lines(await run("search", "--kind", "rekeyed"))).to.have.length(2);
+    expect(() => openEncrypted(batchesPath(own), before.batches, "It")).to.throw(/its key is another one/u);
+    expect(contentOf(own, file)).to.equal("{}\n");
   }).timeout(60_000);
 
   it("rotate-key that is killed at any step is finished or undone by whoever opens the log next", () => {
     const own = prepareInto(scratchDir());
     AuditLog.open(own, {}).close();
+    const file = storedFile(own);
     const newKey = `${secretPath(own)}.next`;
     writeFileSync(newKey, `${"ab".repeat(32)}\n`, { mode: 0o600 }); // killed before the database was encrypted anew
     AuditLog.open(own, {}).close();
@@ -174,6 +180,7 @@ describe("sallyport audit", () => {
     writeFileSync(secretPath(own), key);
     AuditLog.open(own, {}).close();
     expect(readFileSync(secretPath(own), "utf8")).to.equal(`${"cd".repeat(32)}\n`);
+    expect(contentOf(own, file)).to.equal("{}\n");
     expect(verifyAuditLog(own).problems).to.deep.equal([]);
   });
 });
@@ -184,6 +191,23 @@ function prepareInto(dir: string): string {
   cpSync(prepareData(), dir, { recursive: true });
   writeFileSync(join(dir, "policy.yaml"), "audit: { text: encrypted }\n");
   return dir;
+}
+
+/** Puts a file of a caller there. */
+function storedFile(dataDir: string): string {
+  const store = new BatchStore(dataDir, 30);
+  const id = store.beginFile("app", "batch", "a.jsonl");
+  store.append(id, 1, [Buffer.from("{}\n")]);
+  store.completeFile(id);
+  store.close();
+  return id;
+}
+
+function contentOf(dataDir: string, file: string): string {
+  const store = new BatchStore(dataDir, 30);
+  const content = Buffer.concat([...store.content(file)]).toString();
+  store.close();
+  return content;
 }
 
 function tamper(dataDir: string, sql: string): void {

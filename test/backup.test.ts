@@ -69,6 +69,11 @@ describe("backup and restore", () => {
     const kept = filesIn(dataDir).filter((path) => /^(?:keys|certs)/u.test(path));
     for (const path of kept) expect(readFileSync(join(other, path)).equals(readFileSync(join(dataDir, path))), path).to.equal(true);
     expect(readFileSync(join(other, "configuration", "sallyport.yaml"), "utf8")).to.include("echo");
+    expect(readdirSync(dataDir)).to.include("batches.db");
+    expect(
+      filesIn(other).filter((path) => path.startsWith("batches.db")),
+      "what callers put there is in no backup",
+    ).to.deep.equal([]);
     expect(verifyAuditLog(other).problems).to.deep.equal([]);
     const entries = entriesOf(other);
     const { kind, body } = entries.find((entry) => entry.kind === "restored") ?? expect.fail();

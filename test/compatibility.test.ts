@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { toFile } from "openai";
 import { type Reply, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 
 interface Row {
@@ -27,10 +28,19 @@ function parametersOf(file: string, name: string): string[] {
   return [...(body.split("\n}")[0] ?? "").matchAll(/^ {4}(\w+)\??:/gmu)].map(([, parameter]) => parameter ?? "");
 }
 
-const endpoints: readonly (readonly [path: string, asked: object, file: string, name: string])[] = [
+type Asked = object | ((appliance: TestAppliance) => Promise<object>);
+
+/** A batch needs a file. */
+async function batchOf(appliance: TestAppliance): Promise<object> {
+  const { id } = await appliance.openai().files.create({ purpose: "batch", file: await toFile(Buffer.from("{}\n"), "a.jsonl") });
+  return { input_file_id: id, endpoint: "/v1/chat/completions", completion_window: "24h" };
+}
+
+const endpoints: readonly (readonly [path: string, asked: Asked, file: string, name: string])[] = [
   ["/v1/chat/completions", userSays("Hi"), "openai/resources/chat/completions/completions.d.ts", "ChatCompletionCreateParamsBase"],
   ["/v1/completions", { prompt: "Hi" }, "openai/resources/completions.d.ts", "CompletionCreateParamsBase"],
   ["/v1/embeddings", { input: "Hi" }, "openai/resources/embeddings.d.ts", "EmbeddingCreateParams"],
+  ["/v1/batches", batchOf, "openai/resources/batches.d.ts", "BatchCreateParams"],
 ];
 
 describe("the table of compatibility", () => {
@@ -49,7 +59,8 @@ describe("the table of compatibility", () => {
 
     for (const { parameter, example, here } of rowsOf(path)) {
       it(`${path}: ${parameter} ${JSON.stringify(example)} is ${here}`, async () => {
-        const reply: Reply = await appliance.call("POST", path, { ...asked, [parameter]: example });
+        const whole = typeof asked === "function" ? await asked(appliance) : asked;
+        const reply: Reply = await appliance.call("POST", path, { ...whole, [parameter]: example });
         if (here === "honoured") expect(reply.status, reply.text).to.equal(200);
         else {
           expect([reply.status, reply.body.error.param.split(/[.[]/u)[0]]).to.deep.equal([400, parameter]);

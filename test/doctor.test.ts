@@ -35,7 +35,7 @@ async function doctor(dataDir: string, config = echo, env: Record<string, string
 /** Without SQLite's own side files, which reading a log may leave empty. */
 const filesIn = (dir: string): string[] =>
   readdirSync(dir, { recursive: true, encoding: "utf8" })
-    .filter((file) => !/^audit\.db-(?:shm|wal)$/u.test(file))
+    .filter((file) => !/^(?:audit|batches)\.db-(?:shm|wal)$/u.test(file))
     .toSorted();
 
 describe("sallyport doctor", () => {
@@ -66,6 +66,7 @@ describe("sallyport doctor", () => {
       "certificate",
       "keys",
       "audit log",
+      "batches",
     ];
     expect([...new Set(checks.map((one) => one.name))]).to.have.members(names);
   });

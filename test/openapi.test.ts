@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { expect } from "chai";
+import { toFile } from "openai";
 import { z } from "zod";
 import { eventsOf, type Json, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+import { until } from "./support/until.ts";
 
 describe("/openapi.json", () => {
   let appliance: TestAppliance;
@@ -28,7 +30,7 @@ describe("/openapi.json", () => {
   });
 
   it("names the paths, methods and roles of docs/api.md, and no others", () => {
-    const rows = readFileSync(join(root, "docs/api.md"), "utf8").matchAll(/^\| (`(?:GET|POST) \/[^|]*`) +\| ([\w, ]+?) +\|/gmu);
+    const rows = readFileSync(join(root, "docs/api.md"), "utf8").matchAll(/^\| (`(?:GET|POST|DELETE) \/[^|]*`) +\| ([\w, ]+?) +\|/gmu);
     const documented = [...rows].flatMap(([, operations = "", roles]) =>
       [...operations.matchAll(/`(\w+) ([^`]+)`/gu)].map(([, method, path]) => `${method} ${path} ${roles}`),
     );
@@ -72,6 +74,26 @@ describe("/openapi.json", () => {
       expect(shape(method, path).safeParse(reply.body).error?.message).to.equal(undefined);
     });
   }
+
+  it("describes files and batches, as they are made, listed, and when they failed", async () => {
+    const client = appliance.openai();
+    const file = await client.files.create({ purpose: "batch", file: await toFile(Buffer.from("no call\n"), "a.jsonl") });
+    const asked = { input_file_id: file.id, endpoint: "/v1/chat/completions", completion_window: "24h" };
+    const made = await appliance.call("POST", "/v1/batches", asked);
+    const batch = `/v1/batches/${made.body.id}`;
+    await until(async () => (await appliance.call("GET", batch)).body.status === "failed");
+    const replies = [
+      ["POST", "/v1/batches", made.body],
+      ["GET", "/v1/batches/{id}", (await appliance.call("GET", batch)).body],
+      ["GET", "/v1/batches", (await appliance.call("GET", "/v1/batches")).body],
+      ["GET", "/v1/files", (await appliance.call("GET", "/v1/files")).body],
+      ["GET", "/v1/files/{id}", (await appliance.call("GET", `/v1/files/${file.id}`)).body],
+      ["DELETE", "/v1/files/{id}", (await appliance.call("DELETE", `/v1/files/${file.id}`)).body],
+    ] as const;
+    for (const [method, path, body] of replies) expect(shape(method, path).safeParse(body).error?.message, path).to.equal(undefined);
+    expect(Object.keys(document.paths["/v1/files"].post.requestBody.content)).to.deep.equal(["multipart/form-data"]);
+    expect(document.paths["/v1/batches"].get.parameters.map(({ name }: Json) => name)).to.deep.equal(["after", "limit"]);
+  });
 
   for (const [path, body] of [
     ["/v1/chat/completions", userSays("one two")],

@@ -107,7 +107,7 @@ describe("places in an engine", () => {
       order.push(identity);
     });
     while (order.length < 5) {
-      give.shift()?.();
+      give.shift()?.give();
       await pause(1);
     }
     await Promise.all(waiting);

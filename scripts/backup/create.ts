@@ -9,8 +9,8 @@ import { readPolicy } from "../../server/policy/policy.ts";
 import { version } from "../version.ts";
 import { type Manifest, pack, unpack } from "./archive.ts";
 
-/** What a running service writes by itself, or holds open. */
-const left = /^(?:audit\.|service\.lock|\.|replaced-)/u;
+/** What a running service writes by itself, or holds open. Files and batches are not in a backup: there they would outlive their time. */
+const left = /^(?:audit\.|batches\.db|service\.lock|\.|replaced-)/u;
 
 /**
  * Writes a backup of the data directory, configuration and policies, encrypted for `recipient` (age), beside a running service. Proves it before it returns, by

@@ -1,9 +1,10 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { authorities } from "../../certs/authorities.ts";
-import { readAuditKeys, secretPath } from "../../server/audit/keys.ts";
+import { batchesPath, readAuditKeys, secretPath } from "../../server/audit/keys.ts";
 import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
+import { countStored } from "../../server/batches/batch-store.ts";
 import { CommandError } from "../command.ts";
 import { shellWord } from "../shell-word.ts";
 import type { Check } from "./check.ts";
@@ -69,4 +70,13 @@ export function auditLog(dataDir: string): Check {
   const { problems, entries } = verifyAuditLog(dataDir);
   if (problems.length > 0) throw new CommandError(`${problems.length} problems; see \`npx sallyport audit verify\``);
   return { name, state: "ok", detail: `whole, ${entries} entries` };
+}
+
+/** Files of callers and their batches. */
+export function batches(dataDir: string): Check {
+  const name = "batches";
+  if (!existsSync(batchesPath(dataDir))) return { name, state: "ok", detail: "none yet" };
+  refuseOpenKey(batchesPath(dataDir));
+  const { files, unfinished } = countStored(dataDir);
+  return { name, state: "ok", detail: `${files} files, ${unfinished} unfinished batches, encrypted` };
 }

@@ -5,7 +5,7 @@ import { sentenceOf } from "../failure.ts";
 import { certificates } from "./certificates.ts";
 import { type Check, examined } from "./check.ts";
 import { classifiers } from "./classifiers.ts";
-import { auditLog, clock, keys, modes } from "./data.ts";
+import { auditLog, batches, clock, keys, modes } from "./data.ts";
 import { egress } from "./egress.ts";
 import { gpu } from "./gpu.ts";
 import { disk, memory, runtime } from "./host.ts";
@@ -42,5 +42,6 @@ export async function examine(): Promise<Check[]> {
     ...(await certificates(join(dataDir, "certs"), tls.names)),
     ...(await examined("keys", () => keys(dataDir))),
     ...(await examined("audit log", () => auditLog(dataDir))),
+    ...(await examined("batches", () => batches(dataDir))),
   ];
 }

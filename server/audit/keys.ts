@@ -2,7 +2,7 @@ import { createHmac, createPrivateKey, type KeyObject, randomBytes } from "node:
 import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
-/** Keys of the audit log, each 32 bytes, derived from one secret so that an operator has one file to keep safe. */
+/** Keys of what is stored, each 32 bytes, derived from one secret so that an operator has one file to keep safe. */
 export interface AuditKeys {
   /** Encrypts the database file. */
   readonly database: Buffer;
@@ -12,6 +12,8 @@ export interface AuditKeys {
   readonly digest: Buffer;
   /** Authenticates the head of the chain, which is kept outside the database. */
   readonly head: Buffer;
+  /** Encrypts the database of files and batches. */
+  readonly batches: Buffer;
   /** Signs checkpoints and attestations (Ed25519), for those who shall check them without holding a secret. */
   readonly signing: KeyObject;
 }
@@ -22,6 +24,11 @@ const ed25519Prefix = Buffer.from("302e020100300506032b657004220420", "hex");
 /** Path of the secret inside a data directory. */
 export function secretPath(dataDir: string): string {
   return join(dataDir, "keys", "audit.key");
+}
+
+/** Path of the database of files and batches, which has a key of the same secret. */
+export function batchesPath(dataDir: string): string {
+  return join(dataDir, "batches.db");
 }
 
 /** Draws the secret unless it is there. */
@@ -54,7 +61,14 @@ export function readSecret(path: string): Buffer {
 export function deriveKeys(secret: Buffer): AuditKeys {
   const derive = (purpose: string): Buffer => createHmac("sha256", secret).update(`sallyport audit ${purpose}`).digest();
   const signing = createPrivateKey({ key: Buffer.concat([ed25519Prefix, derive("signing")]), type: "pkcs8", format: "der" });
-  return { database: derive("database"), text: derive("text"), digest: derive("digest"), head: derive("head"), signing };
+  return {
+    database: derive("database"),
+    text: derive("text"),
+    digest: derive("digest"),
+    head: derive("head"),
+    batches: derive("batches"),
+    signing,
+  };
 }
 
 function missing(dataDir: string): string {

@@ -4,13 +4,14 @@ import { join } from "node:path";
 import { writeFileWhole } from "../../certs/write-file.ts";
 import { publicText } from "./checkpoint.ts";
 import { type AuditDatabase, type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { changeKey } from "./encrypted-database.ts";
 import { HeadFile } from "./head.ts";
-import { deriveKeys, readAuditKeys, readSecret, secretPath } from "./keys.ts";
+import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "./keys.ts";
 import { lockData } from "./lock.ts";
 import { headOf } from "./snapshot.ts";
 
 /**
- * Draws a new secret for a log and encrypts its database anew under it. The old secret opens nothing any more; it is kept inside the database, since texts and
+ * Draws a new secret for a log and encrypts its database, and that of files and batches, anew under it. The old secret opens nothing any more; it is kept inside the database, since texts and
  * hashes of texts from before can be read with it alone. A rotation that was interrupted is finished, or undone, by the next command that opens the log.
  */
 export function rotateAuditKey(dataDir: string): void {
@@ -70,6 +71,7 @@ export function finishKeyRotation(dataDir: string): void {
   } finally {
     database.close();
   }
+  changeKey(batchesPath(dataDir), readAuditKeys(dataDir).batches, keys.batches, "The database of files and batches");
   renameSync(newPath(dataDir), secretPath(dataDir));
 }
 

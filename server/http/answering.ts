@@ -63,9 +63,9 @@ export async function answering(
   await service.running.run(response, (signal) => write(answered(signal), signal));
 }
 
-async function* timed(answered: AsyncIterable<AnswerEvent>, model: string, { events }: Service): AsyncGenerator<AnswerEvent> {
+async function* timed(answered: AsyncIterable<AnswerEvent>, model: string, { events, isBackground }: Service): AsyncGenerator<AnswerEvent> {
   const startedMs = performance.now();
-  let first = true;
+  let first = !isBackground;
   for await (const event of answered) {
     if (event.type === "text" && first) {
       events.firstText({ model, ms: performance.now() - startedMs });

@@ -6,6 +6,7 @@ import type { Identity } from "../../certs/identity.ts";
 import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { Engine } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
+import type { Batches } from "../batches/batches.ts";
 import type { Config } from "../config.ts";
 import type { Egress } from "../egress.ts";
 import type { Events } from "../events.ts";
@@ -29,7 +30,10 @@ export interface Service {
   readonly egress: Egress;
   readonly policies: Policies;
   readonly audit: AuditLog;
+  readonly batches: Batches;
   readonly running: RunningCalls;
+  /** Whoever asks has time: what it takes says nothing about the service. */
+  readonly isBackground: boolean;
   readonly events: Events;
   readonly startedAt: number;
   readonly identityOf: (socket: TLSSocket) => Identity;
@@ -55,6 +59,7 @@ function mount(app: Express, path: string, operations: readonly Operation[], rea
   for (const { method, roles, body, handle } of operations) {
     const handlers = [...(roles === undefined ? [] : [allow(...roles)]), ...(body === undefined ? [] : readBody), handle];
     if (method === "GET") route.get(...handlers);
+    else if (method === "DELETE") route.delete(...handlers);
     else route.post(...handlers);
   }
   const allowed = operations.map(({ method }) => (method === "GET" ? "GET, HEAD" : method)).join(", ");

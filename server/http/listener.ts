@@ -101,7 +101,11 @@ export class Listener {
 
   /** Who is at the other end, asked at every request: a connection outlives what was true when it began. Throws when it is nobody who may call now. */
   identityOf(socket: TLSSocket): Identity {
-    const certificate = this.#sockets.get(socket) ?? socket.getPeerX509Certificate();
+    return this.identityBy(this.#sockets.get(socket) ?? socket.getPeerX509Certificate());
+  }
+
+  /** The same for a certificate that was shown some time ago. */
+  identityBy(certificate: X509Certificate | undefined): Identity {
     if (certificate === undefined || this.#refuses(certificate)) throw new Error("The certificate does not count any more.");
     return this.#issuerOf(certificate) === "ours" ? identityOf(certificate) : identityByRule(certificate, this.#settings.tls.identities);
   }

@@ -29,24 +29,29 @@ export function openapiOf(operations: readonly Operation[]): object {
   };
 }
 
-function described({ method, path, summary, roles: allowed = roles, body, reply, otherwise = {}, event }: Operation): object {
-  const parameters = [...path.matchAll(/\{(\w+)\}/gu)].map(([, name]) => ({
+function described({ method, path, summary, roles: allowed = roles, body, form, query, reply, otherwise = {}, event }: Operation): object {
+  const inPath = [...path.matchAll(/\{(\w+)\}/gu)].map(([, name]) => ({
     name,
     in: "path",
     required: true,
     schema: { type: "string" },
   }));
+  const inQuery = Object.entries(query?.shape ?? {}).map(([name, schema]) => ({ name, in: "query", schema: schemaOf(schema, "input") }));
+  const parameters = [...inPath, ...inQuery];
   return {
     operationId: `${method.toLowerCase()}${path.replaceAll(/[^A-Za-z]+(\w?)/gu, (_, letter: string) => letter.toUpperCase())}`,
     summary,
     "x-roles": allowed,
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(body === undefined ? {} : { requestBody: { required: true, content: json(body, "input") } }),
+    ...(form === undefined
+      ? {}
+      : { requestBody: { required: true, content: { "multipart/form-data": { schema: schemaOf(form, "input") } } } }),
     responses: {
       200: {
         description: summary,
         content: {
-          ...(reply === "text" ? { "text/plain": { schema: { type: "string" } } } : json(reply, "output")),
+          ...(typeof reply === "string" ? { [plainTypes[reply]]: { schema: { type: "string" } } } : json(reply, "output")),
           ...(event === undefined ? {} : { "text/event-stream": { schema: schemaOf(event, "output") } }),
         },
       },
@@ -57,6 +62,8 @@ function described({ method, path, summary, roles: allowed = roles, body, reply,
     },
   };
 }
+
+const plainTypes = { text: "text/plain", file: "application/octet-stream" } as const;
 
 function json(schema: z.ZodType, io: "input" | "output"): object {
   return { "application/json": { schema: schemaOf(schema, io) } };

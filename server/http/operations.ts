@@ -1,6 +1,8 @@
 import { z } from "zod";
 import type { Role } from "../../certs/identity.ts";
 import { anthropicRequestSchema } from "../wire/anthropic-request.ts";
+import { batchListSchema, batchSchema, fileDeletedSchema, fileListSchema, fileSchema } from "../wire/batch-replies.ts";
+import { batchListQuery, batchRequestSchema, fileFormSchema, fileListQuery } from "../wire/batch-request.ts";
 import { chatRequestSchema } from "../wire/chat-request.ts";
 import { completionRequestSchema } from "../wire/completion-request.ts";
 import {
@@ -25,9 +27,11 @@ import type { Service } from "./app.ts";
 import { openapiOf } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
 import { anthropicMessages } from "./routes/anthropic-messages.ts";
+import { cancelBatch, createBatch, listBatches, oneBatch } from "./routes/batches.ts";
 import { chatCompletions } from "./routes/chat-completions.ts";
 import { completions } from "./routes/completions.ts";
 import { embeddingRequestSchema, embeddings } from "./routes/embeddings.ts";
+import { deleteFile, fileContent, listFiles, oneFile, uploadFile } from "./routes/files.ts";
 import { checkRequestSchema, guardCheck } from "./routes/guard-check.ts";
 import { alive, ready } from "./routes/health.ts";
 import { listModels, oneModel } from "./routes/models.ts";
@@ -117,6 +121,82 @@ export function operationsOf(service: Service): readonly Operation[] {
       body: checkRequestSchema,
       reply: checkReplySchema,
       handle: guardCheck(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/files",
+      summary: "Keeps a file of calls (JSON lines), encrypted, for whoever sends it alone",
+      roles: callers,
+      form: fileFormSchema,
+      reply: fileSchema,
+      handle: uploadFile(service),
+    },
+    {
+      method: "GET",
+      path: "/v1/files",
+      summary: "The caller's files",
+      roles: callers,
+      query: fileListQuery,
+      reply: fileListSchema,
+      handle: listFiles(service),
+    },
+    {
+      method: "GET",
+      path: "/v1/files/{id}",
+      summary: "One file of the caller",
+      roles: callers,
+      reply: fileSchema,
+      handle: oneFile(service),
+    },
+    {
+      method: "DELETE",
+      path: "/v1/files/{id}",
+      summary: "Deletes a file of the caller",
+      roles: callers,
+      reply: fileDeletedSchema,
+      handle: deleteFile(service),
+    },
+    {
+      method: "GET",
+      path: "/v1/files/{id}/content",
+      summary: "What is in a file of the caller",
+      roles: callers,
+      reply: "file",
+      handle: fileContent(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/batches",
+      summary: "Asks every line of a file, in the background",
+      roles: callers,
+      body: batchRequestSchema,
+      reply: batchSchema,
+      handle: createBatch(service),
+    },
+    {
+      method: "GET",
+      path: "/v1/batches",
+      summary: "The caller's batches, newest first",
+      roles: callers,
+      query: batchListQuery,
+      reply: batchListSchema,
+      handle: listBatches(service),
+    },
+    {
+      method: "GET",
+      path: "/v1/batches/{id}",
+      summary: "One batch of the caller",
+      roles: callers,
+      reply: batchSchema,
+      handle: oneBatch(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/batches/{id}/cancel",
+      summary: "Ends a batch of the caller; what was answered becomes a file",
+      roles: callers,
+      reply: batchSchema,
+      handle: cancelBatch(service),
     },
     { method: "GET", path: "/healthz", summary: "The process answers", reply: aliveSchema, handle: alive },
     {

@@ -1,0 +1,56 @@
+import { chmodSync, existsSync } from "node:fs";
+import Database from "better-sqlite3";
+
+export type EncryptedDatabase = Database.Database;
+
+/**
+ * Opens an encrypted database (SQLCipher's scheme: AES-256, a MAC on every page), to write when there is a `schema`. `what` it is, for people. Throws a
+ * sentence when the key does not fit.
+ */
+export function openEncrypted(path: string, key: Buffer, what: string, schema?: string): EncryptedDatabase {
+  const readonly = schema === undefined;
+  const database = new Database(path, { readonly, fileMustExist: readonly });
+  try {
+    database.pragma("cipher = 'sqlcipher'");
+    database.pragma(`key = "x'${key.toString("hex")}'"`);
+    database.pragma("busy_timeout = 5000");
+    if (readonly) database.prepare("SELECT count(*) FROM sqlite_master").get();
+    else prepare(database, path, schema);
+    return database;
+  } catch (cause) {
+    database.close();
+    throw new Error(
+      `${what} ${path} can't be opened: it is damaged, or its key is another one (${(cause as Error).message}). Put it and its key back from one backup, or move it away.`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** Encrypts a database anew, in one transaction that a crash rolls back. One that is not there, or is under the key `after` already, stays as it is. */
+export function changeKey(path: string, before: Buffer, after: Buffer, what: string): void {
+  if (!existsSync(path)) return;
+  try {
+    openEncrypted(path, after, what).close();
+    return;
+  } catch {
+    // It is under the key from before, or neither.
+  }
+  const database = openEncrypted(path, before, what, "");
+  try {
+    // Not possible with a write-ahead log.
+    database.pragma("journal_mode = DELETE");
+    database.pragma(`rekey = "x'${after.toString("hex")}'"`);
+  } finally {
+    database.close();
+  }
+}
+
+function prepare(database: EncryptedDatabase, path: string, schema: string): void {
+  database.pragma("journal_mode = WAL");
+  // Every commit reaches the disk before it returns: what was acknowledged survives a power cut.
+  database.pragma("synchronous = FULL");
+  database.exec(schema);
+  for (const file of [path, `${path}-wal`, `${path}-shm`].filter((one) => existsSync(one))) chmodSync(file, 0o600);
+}

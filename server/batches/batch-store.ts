@@ -1,0 +1,261 @@
+import { randomUUID } from "node:crypto";
+import { type EncryptedDatabase, openEncrypted } from "../audit/encrypted-database.ts";
+import { batchesPath, readAuditKeys } from "../audit/keys.ts";
+import { Fault } from "../fault.ts";
+import { type Batch, type BatchError, type Ended, type Job, nowS, type StoredFile } from "./batch.ts";
+
+const what = "The database of files and batches";
+
+/** Of each, for one caller: a limit on what has hardly any bytes. */
+const keptMax = 1_000;
+
+/** A file is its lines, so that no file is ever in memory whole. One that is not `ready` is being written and seen by nobody. */
+const schema = `
+  PRAGMA secure_delete = ON;
+  CREATE TABLE IF NOT EXISTS files (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, purpose TEXT NOT NULL, filename TEXT NOT NULL, bytes INTEGER NOT NULL, ready INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS files_owner ON files (owner);
+  CREATE TABLE IF NOT EXISTS lines (file TEXT NOT NULL, number INTEGER NOT NULL, text BLOB NOT NULL, PRIMARY KEY (file, number)) STRICT;
+  CREATE TABLE IF NOT EXISTS batches (
+    id TEXT PRIMARY KEY, owner TEXT NOT NULL, certificate BLOB NOT NULL, output_file TEXT NOT NULL, error_file TEXT NOT NULL, ended INTEGER NOT NULL,
+    gone_at INTEGER NOT NULL, body TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS batches_owner ON batches (owner);
+`;
+
+interface BatchRow {
+  readonly id: string;
+  readonly owner: string;
+  readonly certificate: Buffer;
+  readonly output_file: string;
+  readonly error_file: string;
+  readonly body: string;
+}
+
+/** Where a list goes on. */
+export interface Page {
+  readonly limit: number;
+  readonly after?: string | undefined;
+}
+
+/** Files and batches on disk, encrypted. What belongs to one caller is found under its name only: to anybody else it is not there. */
+export class BatchStore {
+  readonly #database: EncryptedDatabase;
+  readonly #retentionS: number;
+
+  constructor(dataDir: string, retentionDays: number) {
+    this.#retentionS = retentionDays * 86_400;
+    this.#database = openEncrypted(batchesPath(dataDir), readAuditKeys(dataDir).batches, what, schema);
+    // Uploads that a crash has cut off.
+    for (const { id } of this.#all<{ id: string }>("SELECT id FROM files WHERE NOT ready AND purpose = 'batch'")) this.#drop(id);
+  }
+
+  /** Begins a file, which nobody sees until it is `complete`. */
+  beginFile(owner: string, purpose: StoredFile["purpose"], filename: string): string {
+    const id = `file-${randomUUID().replaceAll("-", "")}`;
+    const now = nowS();
+    this.#run("INSERT INTO files VALUES (?, ?, ?, ?, 0, 0, ?, ?)", id, owner, purpose, filename, now, now + this.#retentionS);
+    return id;
+  }
+
+  append(file: string, first: number, texts: readonly Buffer[]): void {
+    this.#atOnce(() => {
+      for (const [index, text] of texts.entries()) this.#run("INSERT INTO lines VALUES (?, ?, ?)", file, first + index, text);
+      const bytes = texts.reduce((sum, text) => sum + text.length, 0);
+      this.#run("UPDATE files SET bytes = bytes + ? WHERE id = ?", bytes, file);
+    });
+  }
+
+  completeFile(file: string): void {
+    this.#run("UPDATE files SET ready = 1 WHERE id = ?", file);
+  }
+
+  file(owner: string, id: string): StoredFile {
+    const found = this.#get<FileRow>(`${filesSeen} AND id = :id`, { owner, now: nowS(), id });
+    if (found === undefined) throw new Fault("file_not_found");
+    return shown(found);
+  }
+
+  files(owner: string, { limit, after, order, purpose }: Page & { order: "asc" | "desc"; purpose?: string | undefined }): StoredFile[] {
+    const sign = order === "desc" ? "<" : ">";
+    const further = `(:after IS NULL OR rowid ${sign} (SELECT rowid FROM files WHERE owner = :owner AND id = :after))`;
+    return this.#all<FileRow>(
+      `${filesSeen} AND (:purpose IS NULL OR purpose = :purpose) AND ${further} ORDER BY rowid ${order} LIMIT :limit`,
+      { owner, now: nowS(), purpose: purpose ?? null, after: after ?? null, limit },
+    ).map(shown);
+  }
+
+  removeFile(owner: string, id: string): void {
+    this.#drop(this.file(owner, id).id);
+  }
+
+  /** The end of an upload that failed. */
+  dropFile(id: string): void {
+    this.#drop(id);
+  }
+
+  /** Undefined past the end, or when there is no such file any more. */
+  line(file: string, number: number): Buffer | undefined {
+    return this.#get<{ text: Buffer }>("SELECT text FROM lines WHERE file = ? AND number = ?", file, number)?.text;
+  }
+
+  lineCount(file: string): number {
+    return this.#get<{ count: number }>("SELECT count(*) AS count FROM lines WHERE file = ?", file)?.count ?? 0;
+  }
+
+  *content(file: string): Generator<Buffer> {
+    // Not one long query: nothing else could be asked meanwhile.
+    for (let at = 0; ; ) {
+      const next = this.#get<{ number: number; text: Buffer }>(
+        "SELECT number, text FROM lines WHERE file = ? AND number > ? ORDER BY number LIMIT 1",
+        file,
+        at,
+      );
+      if (next === undefined) return;
+      at = next.number;
+      yield next.text;
+    }
+  }
+
+  /** Of all files of one caller, those that are being written too. */
+  bytesOf(owner: string): number {
+    return this.#get<{ bytes: number | null }>("SELECT sum(bytes) AS bytes FROM files WHERE owner = ?", owner)?.bytes ?? 0;
+  }
+
+  /** Throws when a caller has as many files or batches as may be kept. */
+  checkCount(owner: string): void {
+    for (const table of ["files", "batches"] as const) {
+      const { count } = this.#get<{ count: number }>(`SELECT count(*) AS count FROM ${table} WHERE owner = ?`, owner) ?? { count: 0 };
+      if (count >= keptMax) throw new Fault("quota_exceeded", `${keptMax} ${table} of this caller are kept already.`);
+    }
+  }
+
+  addBatch(owner: string, certificate: Buffer, batch: Batch): void {
+    this.#atOnce(() => {
+      const output = this.beginFile(owner, "batch_output", `${batch.id}_output.jsonl`);
+      const errors = this.beginFile(owner, "batch_output", `${batch.id}_error.jsonl`);
+      const goneAt = batch.created_at + this.#retentionS;
+      const body = JSON.stringify(batch);
+      this.#run("INSERT INTO batches VALUES (?, ?, ?, ?, ?, 0, ?, ?)", batch.id, owner, certificate, output, errors, goneAt, body);
+    });
+  }
+
+  job(owner: string, id: string): Job {
+    const row = this.#get<BatchRow>("SELECT * FROM batches WHERE owner = ? AND id = ?", owner, id);
+    if (row === undefined) throw new Fault("batch_not_found");
+    return jobOf(row);
+  }
+
+  /** Newest first. */
+  batches(owner: string, { limit, after }: Page): Batch[] {
+    return this.#all<BatchRow>(
+      `SELECT * FROM batches WHERE owner = :owner AND (:after IS NULL OR rowid < (SELECT rowid FROM batches WHERE owner = :owner AND id = :after))
+       ORDER BY rowid DESC LIMIT :limit`,
+      { owner, after: after ?? null, limit },
+    ).map((row) => jobOf(row).batch);
+  }
+
+  /** What has not ended, oldest first. */
+  active(): Job[] {
+    return this.#all<BatchRow>("SELECT * FROM batches WHERE NOT ended ORDER BY rowid").map(jobOf);
+  }
+
+  change({ owner, batch: { id } }: Job, change: Partial<Batch>): Batch {
+    const { batch } = this.job(owner, id);
+    const changed = { ...batch, ...change };
+    this.#run("UPDATE batches SET body = ? WHERE id = ?", JSON.stringify(changed), id);
+    return changed;
+  }
+
+  /** What came of one line, and that it is done: both or neither. */
+  record(job: Job, number: number, kind: "completed" | "failed", text: Buffer): void {
+    this.#atOnce(() => {
+      this.append(kind === "completed" ? job.outputFile : job.errorFile, number, [text]);
+      const { request_counts: counts } = this.job(job.owner, job.batch.id).batch;
+      this.change(job, { request_counts: { ...counts, [kind]: counts[kind] + 1 } });
+    });
+  }
+
+  /** Ends a batch; what came of its lines becomes files. */
+  end(job: Job, status: Ended, errors: readonly BatchError[] = []): void {
+    this.#atOnce(() => {
+      const [output_file_id, error_file_id] = [job.outputFile, job.errorFile].map((file) => this.#fileOrNothing(file));
+      this.change(job, {
+        status,
+        output_file_id: output_file_id ?? null,
+        error_file_id: error_file_id ?? null,
+        [`${status}_at`]: nowS(),
+        ...(status === "completed" ? { finalizing_at: nowS() } : {}),
+        ...(errors.length === 0 ? {} : { errors: { object: "list", data: errors } }),
+      });
+      this.#run("UPDATE batches SET ended = 1 WHERE id = ?", job.batch.id);
+    });
+  }
+
+  /** Removes what has been kept long enough. */
+  removeOld(): void {
+    const old = this.#all<{ id: string }>("SELECT id FROM files WHERE ready AND expires_at <= ?", nowS());
+    for (const { id } of old) this.#drop(id);
+    this.#run("DELETE FROM batches WHERE ended AND gone_at <= ?", nowS());
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #fileOrNothing(file: string): string | null {
+    const isEmpty = this.line(file, 1) === undefined && this.content(file).next().done === true;
+    if (isEmpty) this.#drop(file);
+    else this.completeFile(file);
+    return isEmpty ? null : file;
+  }
+
+  #drop(id: string): void {
+    this.#atOnce(() => {
+      this.#run("DELETE FROM lines WHERE file = ?", id);
+      this.#run("DELETE FROM files WHERE id = ?", id);
+    });
+  }
+
+  #atOnce(work: () => void): void {
+    this.#database.transaction(work).immediate();
+  }
+
+  #run(sql: string, ...values: unknown[]): void {
+    this.#database.prepare(sql).run(...values);
+  }
+
+  #get<Row>(sql: string, ...values: unknown[]): Row | undefined {
+    return this.#database.prepare<unknown[], Row>(sql).get(...values);
+  }
+
+  #all<Row>(sql: string, ...values: unknown[]): Row[] {
+    return this.#database.prepare<unknown[], Row>(sql).all(...values);
+  }
+}
+
+/** How many files and unfinished batches a data directory holds; for whoever looks after it. */
+export function countStored(dataDir: string): { files: number; unfinished: number } {
+  const database = openEncrypted(batchesPath(dataDir), readAuditKeys(dataDir).batches, what);
+  try {
+    const sql = "SELECT (SELECT count(*) FROM files WHERE ready) AS files, (SELECT count(*) FROM batches WHERE NOT ended) AS unfinished";
+    return database.prepare<[], { files: number; unfinished: number }>(sql).get() ?? { files: 0, unfinished: 0 };
+  } finally {
+    database.close();
+  }
+}
+
+type FileRow = Pick<StoredFile, "id" | "bytes" | "created_at" | "expires_at" | "filename" | "purpose">;
+
+const filesSeen =
+  "SELECT id, bytes, created_at, expires_at, filename, purpose FROM files WHERE owner = :owner AND ready AND expires_at > :now";
+
+function shown({ id, ...rest }: FileRow): StoredFile {
+  return { id, object: "file", ...rest, status: "processed" };
+}
+
+function jobOf({ owner, certificate, output_file: outputFile, error_file: errorFile, body }: BatchRow): Job {
+  return { owner, certificate, outputFile, errorFile, batch: JSON.parse(body) as Batch }; // as `addBatch` and `change` wrote it
+}
