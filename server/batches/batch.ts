@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+
 /** A file as its owner sees it. Times are Unix seconds. */
 export interface StoredFile {
   readonly id: string;
@@ -59,3 +61,29 @@ export interface Job {
 }
 
 export const nowS = (): number => Math.floor(Date.now() / 1000);
+
+const windowS = 86_400;
+
+/** One that was just asked for. */
+export function newBatch(asked: Pick<Batch, "endpoint" | "input_file_id" | "metadata">): Batch {
+  return {
+    id: `batch_${randomUUID().replaceAll("-", "")}`,
+    object: "batch",
+    ...asked,
+    errors: null,
+    completion_window: "24h",
+    status: "validating",
+    output_file_id: null,
+    error_file_id: null,
+    created_at: nowS(),
+    in_progress_at: null,
+    expires_at: nowS() + windowS,
+    finalizing_at: null,
+    completed_at: null,
+    failed_at: null,
+    expired_at: null,
+    cancelling_at: null,
+    cancelled_at: null,
+    request_counts: { total: 0, completed: 0, failed: 0 },
+  };
+}

@@ -1,50 +1,14 @@
-import { randomUUID } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Config } from "../config.ts";
 import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
-import type { Caller } from "../pipeline/call.ts";
-import { type Batch, type BatchError, type Job, nowS } from "./batch.ts";
-import { readLine } from "./batch-line.ts";
+import { type Batch, newBatch, nowS } from "./batch.ts";
+import { type BatchSettings, BatchSteps, type LineEndpoints } from "./batch-steps.ts";
 import type { BatchStore } from "./batch-store.ts";
-import { noRoom, Upload } from "./upload.ts";
+import { Upload } from "./upload.ts";
 
-/** What came of one line: what an endpoint would have answered to it. */
-export interface LineReply {
-  readonly requestId: string;
-  readonly status: number;
-  readonly body: object;
-  /** It may be answered when it is asked again, after so long; as often as it takes, or a few times. */
-  readonly again?: { readonly afterMs: number; readonly timesMax: number };
-}
-
-/** An endpoint as a batch asks it. */
-export interface LineEndpoint {
-  /** Throws a `Fault` for a body that it would not take. */
-  check(body: unknown): void;
-  /** Undefined when it was aborted before there was an answer. */
-  ask(body: unknown, caller: Caller, signal: AbortSignal): Promise<LineReply | undefined>;
-}
-
-export type LineEndpoints = ReadonlyMap<string, LineEndpoint>;
-
-export interface BatchSettings {
-  /** Who the holder of a certificate is now; throws when it is nobody who may call. */
-  readonly callerBy: (certificate: Buffer) => Caller;
-  readonly limits: Config["limits"] & Config["batches"];
-}
-
-const windowS = 86_400;
-/** How often revocations, and what is old, are looked at. */
+/** How often batches that wait are looked at. */
 const lookEveryMs = 500;
 const removeEveryMs = 600_000;
-/** Errors of a file that are told. */
-const errorsMax = 100;
-
-const cutShort = {
-  expired: "The batch expired before this line was asked.",
-  cancelled: "The batch was cancelled before this line was asked.",
-} as const;
 
 /**
  * Asks the lines of batches, one at a time, in turn between callers. A line is done when what came of it is on disk: after a crash the next start goes on
@@ -53,19 +17,15 @@ const cutShort = {
 export class Batches implements AsyncDisposable {
   readonly store: BatchStore;
   readonly limits: BatchSettings["limits"];
-  readonly #settings: BatchSettings;
   readonly #events: Events;
   readonly #closing = new AbortController();
-  /** Of batches whose line is to be asked again: when, and how often it was asked. */
-  readonly #again = new Map<string, { readonly atMs: number; readonly times: number }>();
-  #running: { readonly id: string; readonly stop: AbortController } | undefined;
+  readonly #steps: BatchSteps;
   #wake = Promise.withResolvers<void>();
-  #endpoints: LineEndpoints = new Map();
   #work: Promise<void> | undefined;
 
   constructor(store: BatchStore, settings: BatchSettings, events: Events) {
     this.store = store;
-    this.#settings = settings;
+    this.#steps = new BatchSteps(store, settings, this.#closing.signal);
     this.limits = settings.limits;
     this.#events = events;
   }
@@ -78,7 +38,7 @@ export class Batches implements AsyncDisposable {
   }
 
   start(endpoints: LineEndpoints): void {
-    this.#endpoints = endpoints;
+    this.#steps.endpoints = endpoints;
     this.#work = this.#rounds();
   }
 
@@ -99,14 +59,14 @@ export class Batches implements AsyncDisposable {
     if (status !== "validating" && status !== "in_progress")
       throw new Fault("invalid_value", `The batch has ended already: it is ${status}.`, { param: "batch_id" });
     const batch = this.store.change(job, { status: "cancelling", cancelling_at: nowS() });
-    if (this.#running?.id === id) this.#running.stop.abort();
+    this.#steps.stop(id);
     this.#wake.resolve();
     return batch;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
-    this.#running?.stop.abort();
+    this.#steps.stop();
     this.#wake.resolve();
     await this.#work;
     this.store.close();
@@ -148,11 +108,11 @@ export class Batches implements AsyncDisposable {
       if (job.batch.status === "in_progress" && job.batch.expires_at > nowS()) {
         if (served.has(owner)) continue;
         served.add(owner);
-        if ((this.#again.get(batch.id)?.atMs ?? 0) > performance.now()) continue;
+        if (this.#steps.isPutOff(batch.id)) continue;
       }
       worked = true;
       try {
-        await this.#step(job);
+        await this.#steps.step(job);
       } catch (error) {
         // A line that was taken can't be read any more: the configuration has changed since.
         if (!(error instanceof Fault)) throw error;
@@ -161,150 +121,4 @@ export class Batches implements AsyncDisposable {
     }
     return worked;
   }
-
-  async #step(job: Job): Promise<void> {
-    const { status, expires_at } = job.batch;
-    if (status === "cancelling") await this.#cutShort(job, "cancelled");
-    else if (expires_at <= nowS()) await this.#cutShort(job, "expired");
-    else if (status === "validating") await this.#validate(job);
-    else await this.#line(job);
-  }
-
-  /** The whole file, so that nobody learns after hours that its last line was wrong. */
-  async #validate(job: Job): Promise<void> {
-    const { endpoint, input_file_id } = job.batch;
-    const total = this.store.lineCount(input_file_id);
-    const errors: BatchError[] = total === 0 ? [inputGone] : [];
-    const known = new Set<string>();
-    for (let number = 1; number <= total && errors.length < errorsMax; number += 1) {
-      try {
-        const { customId, body } = this.#read(job, number);
-        if (known.has(customId)) throw new Fault("invalid_value", "`custom_id` stands in a line before, too.", { param: "custom_id" });
-        known.add(customId);
-        this.#endpoint(endpoint).check(body);
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        errors.push({ code: error.code, message: `Line ${number}: ${error.message}`, param: error.param ?? null, line: number });
-      }
-      if (number % 50 === 0) await turn();
-    }
-    if (this.store.job(job.owner, job.batch.id).batch.status === "cancelling") return;
-    if (errors.length > 0) this.store.end(job, "failed", errors);
-    else this.store.change(job, { status: "in_progress", in_progress_at: nowS(), request_counts: { total, completed: 0, failed: 0 } });
-  }
-
-  async #line(job: Job): Promise<void> {
-    const { id, endpoint, request_counts: counts } = job.batch;
-    const number = counts.completed + counts.failed + 1;
-    if (number > counts.total) return this.store.end(job, "completed");
-    const caller = this.#callerOf(job);
-    if (caller === undefined) return this.store.end(job, "failed", [{ ...notTheCaller, line: number }]);
-    if (this.store.line(job.batch.input_file_id, number) === undefined)
-      return this.store.end(job, "failed", [{ ...inputGone, line: number }]);
-    if (this.store.bytesOf(job.owner) > this.limits.caller_bytes_max)
-      return this.store.end(job, "failed", [{ ...outOfRoom, line: number }]);
-    const { customId, body } = this.#read(job, number);
-    const stop = new AbortController();
-    this.#running = { id, stop };
-    const watch = setInterval(() => {
-      if (this.#callerOf(job) === undefined || job.batch.expires_at <= nowS()) stop.abort();
-    }, lookEveryMs);
-    try {
-      const reply = await this.#endpoint(endpoint).ask(body, caller, stop.signal);
-      if (reply === undefined || this.#isPutOff(id, reply)) return;
-      const response = { status_code: reply.status, request_id: reply.requestId, body: reply.body };
-      this.store.record(job, number, reply.status === 200 ? "completed" : "failed", resultOf(customId, response, null));
-    } finally {
-      clearInterval(watch);
-      this.#running = undefined;
-    }
-  }
-
-  #isPutOff(id: string, { again }: LineReply): boolean {
-    const times = (this.#again.get(id)?.times ?? 0) + 1;
-    this.#again.delete(id);
-    if (again === undefined || times > again.timesMax) return false;
-    this.#again.set(id, { atMs: performance.now() + again.afterMs, times });
-    return true;
-  }
-
-  /** Says of every line that was not asked why it was not. */
-  async #cutShort(job: Job, how: keyof typeof cutShort): Promise<void> {
-    const { total, completed, failed } = job.batch.request_counts;
-    for (let number = completed + failed + 1; number <= total; number += 1) {
-      if (this.store.line(job.batch.input_file_id, number) === undefined) break;
-      const { customId } = this.#read(job, number);
-      this.store.record(job, number, "failed", resultOf(customId, null, { code: `batch_${how}`, message: cutShort[how] }));
-      await turn();
-      if (this.#closing.signal.aborted) return;
-    }
-    this.store.end(job, how);
-  }
-
-  #read({ batch: { input_file_id, endpoint } }: Job, number: number): ReturnType<typeof readLine> {
-    return readLine(this.store.line(input_file_id, number) ?? Buffer.from(""), endpoint, this.limits.json_depth_max);
-  }
-
-  /** Undefined when its certificate does not count any more, or names somebody else by now. */
-  #callerOf({ owner, certificate }: Job): Caller | undefined {
-    try {
-      const caller = this.#settings.callerBy(certificate);
-      return caller.name === owner ? caller : undefined;
-    } catch {
-      return undefined;
-    }
-  }
-
-  #endpoint(path: string): LineEndpoint {
-    const endpoint = this.#endpoints.get(path);
-    if (endpoint === undefined) throw new Fault("invalid_value", "`endpoint` is not one that batches ask.", { param: "endpoint" });
-    return endpoint;
-  }
-}
-
-const inputGone: BatchError = {
-  code: "file_not_found",
-  message: "The input file is not there any more.",
-  param: "input_file_id",
-  line: null,
-};
-const notTheCaller: BatchError = {
-  code: "identity_refused",
-  message: "The certificate that asked for this batch does not count any more.",
-  param: null,
-  line: null,
-};
-const outOfRoom: BatchError = {
-  code: "quota_exceeded",
-  message: noRoom,
-  param: null,
-  line: null,
-};
-
-function newBatch(asked: Pick<Batch, "endpoint" | "input_file_id" | "metadata">): Batch {
-  return {
-    id: `batch_${randomUUID().replaceAll("-", "")}`,
-    object: "batch",
-    ...asked,
-    errors: null,
-    completion_window: "24h",
-    status: "validating",
-    output_file_id: null,
-    error_file_id: null,
-    created_at: nowS(),
-    in_progress_at: null,
-    expires_at: nowS() + windowS,
-    finalizing_at: null,
-    completed_at: null,
-    failed_at: null,
-    expired_at: null,
-    cancelling_at: null,
-    cancelled_at: null,
-    request_counts: { total: 0, completed: 0, failed: 0 },
-  };
-}
-
-function resultOf(customId: string, response: object | null, error: object | null): Buffer {
-  const id = `batch_req_${randomUUID().replaceAll("-", "")}`;
-  return Buffer.from(`${JSON.stringify({ id, custom_id: customId, response, error })}\n`);
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type { Request, Response } from "express";
 import { BackgroundEngine } from "../batches/background-engine.ts";
-import type { LineEndpoint, LineEndpoints, LineReply } from "../batches/batches.ts";
+import type { LineEndpoint, LineEndpoints, LineReply } from "../batches/batch-steps.ts";
 import type { Events } from "../events.ts";
 import { Fault, type FaultCode } from "../fault.ts";
 import type { Caller } from "../pipeline/call.ts";

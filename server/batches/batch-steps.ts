@@ -1,0 +1,194 @@
+import { randomUUID } from "node:crypto";
+import { setImmediate as turn } from "node:timers/promises";
+import type { Config } from "../config.ts";
+import { Fault } from "../fault.ts";
+import type { Caller } from "../pipeline/call.ts";
+import { type BatchError, type Job, nowS } from "./batch.ts";
+import { readLine } from "./batch-line.ts";
+import type { BatchStore } from "./batch-store.ts";
+import { noRoom } from "./upload.ts";
+
+/** What came of one line: what an endpoint would have answered to it. */
+export interface LineReply {
+  readonly requestId: string;
+  readonly status: number;
+  readonly body: object;
+  /** It may be answered when it is asked again, after so long; as often as it takes, or a few times. */
+  readonly again?: { readonly afterMs: number; readonly timesMax: number };
+}
+
+/** An endpoint as a batch asks it. */
+export interface LineEndpoint {
+  /** Throws a `Fault` for a body that it would not take. */
+  check(body: unknown): void;
+  /** Undefined when it was aborted before there was an answer. */
+  ask(body: unknown, caller: Caller, signal: AbortSignal): Promise<LineReply | undefined>;
+}
+
+export type LineEndpoints = ReadonlyMap<string, LineEndpoint>;
+
+export interface BatchSettings {
+  /** Who the holder of a certificate is now; throws when it is nobody who may call. */
+  readonly callerBy: (certificate: Buffer) => Caller;
+  readonly limits: Config["limits"] & Config["batches"];
+}
+
+/** How often a running line's certificate is looked at. */
+const lookEveryMs = 500;
+/** Errors of a file that are told. */
+const errorsMax = 100;
+
+const cutShort = {
+  expired: "The batch expired before this line was asked.",
+  cancelled: "The batch was cancelled before this line was asked.",
+} as const;
+
+/** What is done next for one batch: its file is looked at, a line is asked, or it ends. */
+export class BatchSteps {
+  endpoints: LineEndpoints = new Map();
+  readonly #store: BatchStore;
+  readonly #settings: BatchSettings;
+  readonly #closing: AbortSignal;
+  /** Of batches whose line is to be asked again: when, and how often it was asked. */
+  readonly #again = new Map<string, { readonly atMs: number; readonly times: number }>();
+  #running: { readonly id: string; readonly stop: AbortController } | undefined;
+
+  constructor(store: BatchStore, settings: BatchSettings, closing: AbortSignal) {
+    this.#store = store;
+    this.#settings = settings;
+    this.#closing = closing;
+  }
+
+  /** Whether a line of the batch is to be asked again, and not yet. */
+  isPutOff(id: string): boolean {
+    return (this.#again.get(id)?.atMs ?? 0) > performance.now();
+  }
+
+  /** Aborts the line that runs, if it is one of this batch; without an id, whosever it is. */
+  stop(id = this.#running?.id): void {
+    if (this.#running?.id === id) this.#running?.stop.abort();
+  }
+
+  async step(job: Job): Promise<void> {
+    const { status, expires_at } = job.batch;
+    if (status === "cancelling") await this.#cutShort(job, "cancelled");
+    else if (expires_at <= nowS()) await this.#cutShort(job, "expired");
+    else if (status === "validating") await this.#validate(job);
+    else await this.#line(job);
+  }
+
+  /** The whole file, so that nobody learns after hours that its last line was wrong. */
+  async #validate(job: Job): Promise<void> {
+    const { endpoint, input_file_id } = job.batch;
+    const total = this.#store.lineCount(input_file_id);
+    const errors: BatchError[] = total === 0 ? [inputGone] : [];
+    const known = new Set<string>();
+    for (let number = 1; number <= total && errors.length < errorsMax; number += 1) {
+      try {
+        const { customId, body } = this.#read(job, number);
+        if (known.has(customId)) throw new Fault("invalid_value", "`custom_id` stands in a line before, too.", { param: "custom_id" });
+        known.add(customId);
+        this.#endpoint(endpoint).check(body);
+      } catch (error) {
+        if (!(error instanceof Fault)) throw error;
+        errors.push({ code: error.code, message: `Line ${number}: ${error.message}`, param: error.param ?? null, line: number });
+      }
+      if (number % 50 === 0) await turn();
+    }
+    if (this.#store.job(job.owner, job.batch.id).batch.status === "cancelling") return;
+    if (errors.length > 0) this.#store.end(job, "failed", errors);
+    else this.#store.change(job, { status: "in_progress", in_progress_at: nowS(), request_counts: { total, completed: 0, failed: 0 } });
+  }
+
+  async #line(job: Job): Promise<void> {
+    const { id, endpoint, request_counts: counts } = job.batch;
+    const number = counts.completed + counts.failed + 1;
+    if (number > counts.total) return this.#store.end(job, "completed");
+    const caller = this.#callerOf(job);
+    if (caller === undefined) return this.#store.end(job, "failed", [{ ...notTheCaller, line: number }]);
+    if (this.#store.line(job.batch.input_file_id, number) === undefined)
+      return this.#store.end(job, "failed", [{ ...inputGone, line: number }]);
+    if (this.#store.bytesOf(job.owner) > this.#settings.limits.caller_bytes_max)
+      return this.#store.end(job, "failed", [{ ...outOfRoom, line: number }]);
+    const { customId, body } = this.#read(job, number);
+    const stop = new AbortController();
+    this.#running = { id, stop };
+    const watch = setInterval(() => {
+      if (this.#callerOf(job) === undefined || job.batch.expires_at <= nowS()) stop.abort();
+    }, lookEveryMs);
+    try {
+      const reply = await this.#endpoint(endpoint).ask(body, caller, stop.signal);
+      if (reply === undefined || this.#putsOff(id, reply)) return;
+      const response = { status_code: reply.status, request_id: reply.requestId, body: reply.body };
+      this.#store.record(job, number, reply.status === 200 ? "completed" : "failed", resultOf(customId, response, null));
+    } finally {
+      clearInterval(watch);
+      this.#running = undefined;
+    }
+  }
+
+  #putsOff(id: string, { again }: LineReply): boolean {
+    const times = (this.#again.get(id)?.times ?? 0) + 1;
+    this.#again.delete(id);
+    if (again === undefined || times > again.timesMax) return false;
+    this.#again.set(id, { atMs: performance.now() + again.afterMs, times });
+    return true;
+  }
+
+  /** Says of every line that was not asked why it was not. */
+  async #cutShort(job: Job, how: keyof typeof cutShort): Promise<void> {
+    const { total, completed, failed } = job.batch.request_counts;
+    for (let number = completed + failed + 1; number <= total; number += 1) {
+      if (this.#store.line(job.batch.input_file_id, number) === undefined) break;
+      const { customId } = this.#read(job, number);
+      this.#store.record(job, number, "failed", resultOf(customId, null, { code: `batch_${how}`, message: cutShort[how] }));
+      await turn();
+      if (this.#closing.aborted) return;
+    }
+    this.#store.end(job, how);
+  }
+
+  #read({ batch: { input_file_id, endpoint } }: Job, number: number): ReturnType<typeof readLine> {
+    return readLine(this.#store.line(input_file_id, number) ?? Buffer.from(""), endpoint, this.#settings.limits.json_depth_max);
+  }
+
+  /** Undefined when its certificate does not count any more, or names somebody else by now. */
+  #callerOf({ owner, certificate }: Job): Caller | undefined {
+    try {
+      const caller = this.#settings.callerBy(certificate);
+      return caller.name === owner ? caller : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  #endpoint(path: string): LineEndpoint {
+    const endpoint = this.endpoints.get(path);
+    if (endpoint === undefined) throw new Fault("invalid_value", "`endpoint` is not one that batches ask.", { param: "endpoint" });
+    return endpoint;
+  }
+}
+
+const inputGone: BatchError = {
+  code: "file_not_found",
+  message: "The input file is not there any more.",
+  param: "input_file_id",
+  line: null,
+};
+const notTheCaller: BatchError = {
+  code: "identity_refused",
+  message: "The certificate that asked for this batch does not count any more.",
+  param: null,
+  line: null,
+};
+const outOfRoom: BatchError = {
+  code: "quota_exceeded",
+  message: noRoom,
+  param: null,
+  line: null,
+};
+
+function resultOf(customId: string, response: object | null, error: object | null): Buffer {
+  const id = `batch_req_${randomUUID().replaceAll("-", "")}`;
+  return Buffer.from(`${JSON.stringify({ id, custom_id: customId, response, error })}\n`);
+}
