@@ -172,19 +172,26 @@ def place(carrier, passage, rng):
     return f"{before}{frame.format(passage)} {carrier[at:]}".rstrip(), (len(before), len(before) + len(frame.format(passage)))
 
 
+def stitched(hosts, rng):
+    """Stretches of several documents one after the other, as a search hands them to a model."""
+    texts = [text.strip() for text, _ in rng.sample(hosts, rng.choice((2, 3, 4, 6)))]
+    stretches = ((text, rng.randrange(max(1, len(text) - 250)), rng.choice((100, 180, 300))) for text in texts)
+    return "\n\n".join(text[at : at + length] for text, at, length in stretches), rng.choice(ORIGINS[1:])
+
+
 def embedded(open_dir, count, rng):
     """The same carriers clean, with a benign passage, and with an attack."""
     attacks, passages = payloads(open_dir, rng)
     hosts = carriers(open_dir)
     found = []
     for index in range(count):
-        text, origin = rng.choice(hosts)
+        text, origin = rng.choice(hosts) if index % 4 else stitched(hosts, rng)
         origin = origin if rng.random() < 0.75 else rng.choice(ORIGINS)
         common = {"origin": origin, "source": "embedded"}
         placed, span = place(text, framed(attacks[index % len(attacks)], TO_THE_MODEL, rng), rng)
         found.append({"text": placed, "label": 1, "family": "embedded", "span": span, **common})
         found.append({"text": place(text, framed(rng.choice(passages), TO_A_READER, rng), rng)[0], "label": 0, "family": "embedded_benign", **common})
-        if index % 2 == 0:
+        if index % 4 < 2:
             start = rng.randrange(max(1, len(text) - 900))
             found.append({"text": text[start : start + 900], "label": 0, "family": "carrier", **common})
     return found
