@@ -45,11 +45,15 @@ describe("a GPU", function () {
   it("gets as many layers as are said, and answers", async function () {
     // Vulkan's software device counts when it is named.
     process.env.GGML_VK_VISIBLE_DEVICES ??= "0";
-    const [all, some] = [await answered({ gpu: "vulkan" }).catch(() => undefined), { gpu: "vulkan", gpuLayers: 3 } as const];
+    const all = await answered({ gpu: "vulkan" }).catch((error: Error) => {
+      // Only where there is none: whatever else goes wrong fails.
+      if (/finds no GPU|carries no such build/u.test(error.message)) return undefined;
+      throw error;
+    });
     if (all === undefined) this.skip();
     expect(all.device).to.match(/\(vulkan\), (\d+) of \1 layers$/u);
     expect(all.tokens).to.be.above(0);
-    const { device, tokens } = await answered(some);
+    const { device, tokens } = await answered({ gpu: "vulkan", gpuLayers: 3 });
     expect(device).to.match(/\(vulkan\), 3 of \d+ layers$/u);
     expect(tokens).to.be.above(0);
   });
