@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import type { Engine, EngineEvent, Generation, Model } from "./engine.ts";
 import { CallReader } from "./tool-calls.ts";
 
@@ -17,9 +18,7 @@ export class EchoEngine implements Engine {
   }
 
   async *generate(generation: Generation, signal: AbortSignal): AsyncGenerator<EngineEvent> {
-    const tokensOf = (text: string): string[] => text.match(/\s*\S+\s*?(?=\s|$)|\s+$/gu) ?? [];
-    const texts = generation.text === undefined ? generation.turns.map(({ text }) => text) : [generation.text];
-    yield { type: "prompt", tokens: texts.reduce((sum, text) => sum + tokensOf(text).length, 0), cached: 0 };
+    yield { type: "prompt", tokens: promptOf(generation).length, cached: 0 };
     const words = tokensOf(generation.text ?? generation.turns.findLast((turn) => turn.role === "user")?.text ?? "");
     const tokensMax = generation.tokensMax ?? words.length;
     const reader = generation.tools && new CallReader(generation.tools);
@@ -34,7 +33,20 @@ export class EchoEngine implements Engine {
     yield { type: "end", reason };
   }
 
+  /** Every word has a number, without there being a list of them. */
+  tokenise(generation: Generation): Promise<readonly number[]> {
+    return Promise.resolve(promptOf(generation).map((word) => crc32(word)));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function promptOf({ turns, text }: Generation): string[] {
+  return text === undefined ? turns.flatMap((turn) => tokensOf(turn.text)) : tokensOf(text);
+}
+
+function tokensOf(text: string): string[] {
+  return text.match(/\s*\S+\s*?(?=\s|$)|\s+$/gu) ?? [];
 }
 
 /** Even without a delay it lets the event loop turn, as a real engine does. */

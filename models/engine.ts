@@ -102,6 +102,8 @@ export interface Engine extends AsyncDisposable {
   onDeath?(told: (because: string) => void): void;
   /** Throws `EngineFault`; throws the signal's reason when aborted. */
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  /** The prompt as the model would read it, in numbers of its vocabulary; nothing is computed. Throws like `generate`. */
+  tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]>;
 }
 
 export type EngineFaultCode =

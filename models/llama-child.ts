@@ -85,6 +85,7 @@ try {
   }
   process.on("message", (message: ToChild) => {
     if (message.type === "cancel") running.get(message.call)?.abort();
+    else if (message.type === "tokenise") tellTokens(message.call, message.generation, { model, chat });
     else void serve(message.call, message, { model, chat, sequences, contextTokens, stopTokens });
   });
   clearInterval(loading);
@@ -212,6 +213,14 @@ interface Asked {
   readonly grammars: Grammars;
 }
 
+function tellTokens(call: number, generation: Generation, loaded: Pick<Loaded, "model" | "chat">): void {
+  try {
+    send({ type: "tokens", call, tokens: promptOf(generation, loaded).prompt });
+  } catch {
+    send({ type: "fault", call, code: "engine_died", message: "The engine can't read this prompt." });
+  }
+}
+
 async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> {
   const cancel = new AbortController();
   running.set(call, cancel);
@@ -231,12 +240,7 @@ async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> 
 async function generate(call: number, { generation, grammars }: Asked, loaded: Loaded, signal: AbortSignal): Promise<void> {
   const { model, chat, sequences, contextTokens } = loaded;
   checkBiases(generation.logitBias, model);
-  const turns = withTools(generation.turns, generation.tools);
-  const begun = generation.tools?.required === true ? callOpens : "";
-  const prompt =
-    generation.text === undefined
-      ? chat.generateContextState({ chatHistory: history(turns, begun) }).contextText.tokenize(model.tokenizer)
-      : textTokens(generation.text, model);
+  const { prompt, begun } = promptOf(generation, { model, chat });
   const tokensMax = generation.tokensMax ?? Math.max(1, contextTokens - prompt.length);
   if (prompt.length + tokensMax > contextTokens) {
     throw new EngineFault(
@@ -259,6 +263,14 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
   } finally {
     await sequences.give(place);
   }
+}
+
+/** What the model reads, and the beginning of the answer which that ends with. */
+function promptOf({ turns, tools, text }: Generation, { model, chat }: Pick<Loaded, "model" | "chat">): { prompt: Token[]; begun: string } {
+  if (text !== undefined) return { prompt: textTokens(text, model), begun: "" };
+  const begun = tools?.required === true ? callOpens : "";
+  const { contextText } = chat.generateContextState({ chatHistory: history(withTools(turns, tools), begun) });
+  return { prompt: contextText.tokenize(model.tokenizer), begun };
 }
 
 /** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */

@@ -89,11 +89,7 @@ export class LlamaEngine implements Engine {
     const call = ++this.#callsEver;
     let sent = false;
     try {
-      while (this.#state.is === "starting") await once(this.#changes, "change", { signal });
-      if (this.#state.is !== "ready") throw new EngineFault("engine_unavailable", this.#state.because);
-      const events = new EventEmitter();
-      if (this.#calls.size === 0) this.#heardMs = performance.now();
-      this.#calls.set(call, { events, give });
+      const events = await this.#begin(call, give, signal);
       const incoming = on(events, "event", { signal });
       this.#send({ type: "generate", call, generation, grammars });
       sent = true;
@@ -113,6 +109,31 @@ export class LlamaEngine implements Engine {
       if (!sent) give();
       else if (this.#calls.has(call)) this.#send({ type: "cancel", call });
     }
+  }
+
+  async tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]> {
+    const call = ++this.#callsEver;
+    try {
+      const events = await this.#begin(call, () => {}, signal);
+      const told = once(events, "tokens", { signal });
+      this.#send({ type: "tokenise", call, generation });
+      const [tokens] = (await told) as [readonly number[]];
+      return tokens;
+    } catch (error) {
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      this.#calls.delete(call);
+    }
+  }
+
+  /** Where what the child says about `call` is heard, as soon as there is a child. */
+  async #begin(call: number, give: () => void, signal: AbortSignal): Promise<EventEmitter> {
+    while (this.#state.is === "starting") await once(this.#changes, "change", { signal });
+    if (this.#state.is !== "ready") throw new EngineFault("engine_unavailable", this.#state.because);
+    const events = new EventEmitter();
+    if (this.#calls.size === 0) this.#heardMs = performance.now();
+    this.#calls.set(call, { events, give });
+    return events;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -168,6 +189,8 @@ export class LlamaEngine implements Engine {
       give?.();
     } else if (message.type === "event") {
       this.#calls.get(message.call)?.events.emit("event", message.event);
+    } else if (message.type === "tokens") {
+      this.#calls.get(message.call)?.events.emit("tokens", message.tokens);
     } else if (message.type === "fault") {
       this.#fail(message.call, new EngineFault(message.code, message.message));
     }

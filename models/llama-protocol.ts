@@ -47,6 +47,7 @@ export interface Grammars {
 
 export type ToChild =
   | { readonly type: "generate"; readonly call: number; readonly generation: Generation; readonly grammars: Grammars }
+  | { readonly type: "tokenise"; readonly call: number; readonly generation: Generation }
   | { readonly type: "cancel"; readonly call: number };
 
 export type FromChild =
@@ -59,6 +60,7 @@ export type FromChild =
     }
   | { readonly type: "unfit"; readonly message: string }
   | { readonly type: "event"; readonly call: number; readonly event: EngineEvent }
+  | { readonly type: "tokens"; readonly call: number; readonly tokens: readonly number[] }
   | { readonly type: "fault"; readonly call: number; readonly code: EngineFaultCode; readonly message: string }
   | { readonly type: "free"; readonly call: number }
   /** Now and then while something is computed. */

@@ -38,6 +38,10 @@ export class MeteredEngine implements Engine {
     }
   }
 
+  tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]> {
+    return this.#engine.tokenise(generation, signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#engine[Symbol.asyncDispose]();
   }

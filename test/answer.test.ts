@@ -100,6 +100,10 @@ class ScriptedEngine implements Engine {
     yield { type: "end", reason: "stop" };
   }
 
+  tokenise(): Promise<readonly number[]> {
+    return Promise.resolve([1]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 

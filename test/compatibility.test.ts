@@ -36,11 +36,17 @@ async function batchOf(appliance: TestAppliance): Promise<object> {
   return { input_file_id: id, endpoint: "/v1/chat/completions", completion_window: "24h" };
 }
 
+const anthropicMessages = "@anthropic-ai/sdk/resources/messages/messages.d.ts";
+
 const endpoints: readonly (readonly [path: string, asked: Asked, file: string, name: string])[] = [
   ["/v1/chat/completions", userSays("Hi"), "openai/resources/chat/completions/completions.d.ts", "ChatCompletionCreateParamsBase"],
   ["/v1/completions", { prompt: "Hi" }, "openai/resources/completions.d.ts", "CompletionCreateParamsBase"],
   ["/v1/embeddings", { input: "Hi" }, "openai/resources/embeddings.d.ts", "EmbeddingCreateParams"],
   ["/v1/batches", batchOf, "openai/resources/batches.d.ts", "BatchCreateParams"],
+  ["/v1/responses", { input: "Hi" }, "openai/resources/responses/responses.d.ts", "ResponseCreateParamsBase"],
+  ["/v1/responses/input_tokens", { input: "Hi" }, "openai/resources/responses/input-tokens.d.ts", "InputTokenCountParams"],
+  ["/v1/messages", { ...userSays("Hi"), max_tokens: 9 }, anthropicMessages, "MessageCreateParamsBase"],
+  ["/v1/messages/count_tokens", userSays("Hi"), anthropicMessages, "MessageCountTokensParams"],
 ];
 
 describe("the table of compatibility", () => {

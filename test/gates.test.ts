@@ -42,6 +42,10 @@ class Scripted implements Engine {
     yield { type: "end", reason: "stop" };
   }
 
+  tokenise(): Promise<readonly number[]> {
+    return Promise.resolve([1]);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 

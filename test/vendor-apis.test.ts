@@ -98,6 +98,82 @@ describe("the vendors' other APIs, with their own SDKs", function () {
     });
   });
 
+  describe("counts", () => {
+    const model = "smollm2-135m-instruct";
+    const messages = [{ role: "user" as const, content: "How many words are in this question?" }];
+    const rivers =
+      "What are the longest rivers of Norway, France, Peru and Japan, and through which towns do they run before they reach the sea?";
+
+    it("of Anthropic's SDK are what the answer's usage says", async () => {
+      const asked = {
+        model,
+        system: "Be brief.",
+        messages,
+        tools: [{ name: "stock", description: "How many are left", input_schema: parameters }],
+      };
+      const { input_tokens } = await anthropic.messages.countTokens(asked);
+      const { usage } = await anthropic.messages.create({ ...asked, max_tokens: 1 });
+      expect(usage.input_tokens + (usage.cache_read_input_tokens ?? 0)).to.equal(input_tokens);
+      const more = await anthropic.messages.countTokens({ ...asked, messages: [{ role: "user", content: rivers }] });
+      expect(more.input_tokens).to.be.greaterThan(input_tokens + 10);
+    });
+
+    it("of OpenAI's SDK are what the answer's usage says", async () => {
+      const asked = { model, instructions: "Be brief.", input: "How many words are in this question?" };
+      const counted = await openai.responses.inputTokens.count(asked);
+      const { usage } = await openai.responses.create({ ...asked, max_output_tokens: 1 });
+      expect(counted).to.deep.equal({ object: "response.input_tokens", input_tokens: usage?.input_tokens });
+    });
+
+    it("of a text are the numbers that the model reads, which logit_bias takes", async () => {
+      const { body } = await appliance.call("POST", "/v1/tokenize", { model, prompt: " Paris" });
+      const { usage } = await openai.completions.create({ model, prompt: " Paris", max_tokens: 1 });
+      expect([body.count, body.tokens.length, body.max_model_len]).to.deep.equal([
+        usage?.prompt_tokens,
+        usage?.prompt_tokens,
+        llamaSettings().contextTokens,
+      ]);
+      const said = async (logit_bias: Record<string, number>): Promise<string> => {
+        const asked = {
+          model,
+          messages: [{ role: "user" as const, content: "What is the capital of France?" }],
+          max_tokens: 12,
+          temperature: 0,
+        };
+        const answer = await openai.chat.completions.create({ ...asked, logit_bias });
+        return answer.choices[0]?.message.content ?? "";
+      };
+      expect(await said({})).to.include(" Paris");
+      expect(await said({ [body.tokens[0]]: -100 })).not.to.include(" Paris");
+    });
+
+    it("are judged, bounded by the policy, and refused in the vendor's shape", async () => {
+      const hostile = `Hello ${"\b".repeat(50)}`;
+      const asked = { model, messages: [{ role: "user" as const, content: hostile }] };
+      const refused = await anthropic.messages.countTokens(asked).catch((error: unknown) => error);
+      expect(refused).to.have.nested.property("error.error.code", "control_characters");
+      const text = await appliance.call("POST", "/v1/tokenize", { model, prompt: hostile });
+      expect([text.status, text.body.error.code]).to.deep.equal([400, "control_characters"]);
+      const missing = await appliance.call("POST", "/v1/tokenize", { model: "none", prompt: "a" });
+      expect([missing.status, missing.body.error.code]).to.deep.equal([404, "model_not_found"]);
+    });
+
+    it("go on while every place is taken", async () => {
+      const stop = new AbortController();
+      const streams = Array.from({ length: 8 }, async () => {
+        const stream = await openai.chat.completions.create(
+          { model, messages: [{ role: "user", content: "Count to a thousand." }], stream: true, max_tokens: 400 },
+          { signal: stop.signal },
+        );
+        for await (const _ of stream);
+      });
+      const { input_tokens } = await anthropic.messages.countTokens({ model, messages });
+      stop.abort();
+      await Promise.allSettled(streams);
+      expect(input_tokens).to.be.greaterThan(5);
+    });
+  });
+
   describe("/v1/messages", () => {
     it("answers, with the caller's own values, and says what it used and why it ended", async () => {
       const answer = await anthropic.messages.create({

@@ -32,5 +32,9 @@ export class BackgroundEngine implements Engine {
     }
   }
 
+  tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]> {
+    return this.#engine.tokenise(generation, signal);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }

@@ -24,13 +24,24 @@ export async function answeringChat(
   { idPrefix, param = "messages" }: { idPrefix: string; param?: string },
   write: (events: AsyncIterable<AnswerEvent>, signal: AbortSignal, head: Head) => Promise<void>,
 ): Promise<void> {
+  const { call, engine } = await chatCall(service, response, request, { idPrefix, param });
+  const head = { id: call.id, model: engine.model.id };
+  await answering(service, response, timesOf(call, request.n ?? 1), engine, (events, signal) => write(events, signal, head));
+}
+
+/** A request for an answer as the pipeline takes it, and the engine that it names. */
+export async function chatCall(
+  service: Service,
+  response: Response,
+  request: ChatRequest,
+  { idPrefix, param }: { idPrefix: string; param: string },
+): Promise<{ call: Call; engine: Engine }> {
   checkCount(request.messages, service.limits.messages_max, param);
   const engine = engineFor(service, request.model);
   const caller = callerOf(response);
   const { tools } = service.policies.for(caller.name).gates;
   const call = await callOf(request, { id: `${idPrefix}${randomUUID().replaceAll("-", "")}`, caller }, (tool) => tools.offers(tool));
-  const head = { id: call.id, model: engine.model.id };
-  await answering(service, response, timesOf(call, request.n ?? 1), engine, (events, signal) => write(events, signal, head));
+  return { call, engine };
 }
 
 /** Each answer is a call of its own, with a seed of its own. They come in turn, so that the prompt is computed once and the caller takes one place. */

@@ -109,5 +109,5 @@ const respondWithError: ErrorRequestHandler = (error: unknown, request, response
   response
     .status(reply.status)
     .set(reply.headers)
-    .json(request.path === anthropicPath ? anthropicError(reply) : reply.body);
+    .json(request.path.startsWith(anthropicPath) ? anthropicError(reply) : reply.body);
 };

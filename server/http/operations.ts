@@ -1,12 +1,13 @@
 import { z } from "zod";
 import type { Role } from "../../certs/identity.ts";
-import { anthropicRequestSchema } from "../wire/anthropic-request.ts";
+import { anthropicCountSchema, anthropicRequestSchema } from "../wire/anthropic-request.ts";
 import { batchListSchema, batchSchema, fileDeletedSchema, fileListSchema, fileSchema } from "../wire/batch-replies.ts";
 import { batchListQuery, batchRequestSchema, fileFormSchema, fileListQuery } from "../wire/batch-request.ts";
 import { chatRequestSchema } from "../wire/chat-request.ts";
 import { completionRequestSchema } from "../wire/completion-request.ts";
 import {
   aliveSchema,
+  anthropicCountReplySchema,
   anthropicEventSchema,
   anthropicReplySchema,
   chatChunkSchema,
@@ -19,10 +20,12 @@ import {
   modelSchema,
   moderationReplySchema,
   readinessSchema,
+  responsesCountReplySchema,
   responsesEventSchema,
   responsesReplySchema,
+  tokenizeReplySchema,
 } from "../wire/replies.ts";
-import { responsesRequestSchema } from "../wire/responses-request.ts";
+import { responsesCountSchema, responsesRequestSchema } from "../wire/responses-request.ts";
 import type { Service } from "./app.ts";
 import { openapiOf } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
@@ -37,8 +40,9 @@ import { alive, ready } from "./routes/health.ts";
 import { listModels, oneModel } from "./routes/models.ts";
 import { moderationRequestSchema, moderations } from "./routes/moderations.ts";
 import { responses } from "./routes/responses.ts";
+import { countForMessages, countForResponses, tokenize, tokenizeRequestSchema } from "./routes/tokens.ts";
 
-/** Where errors have Anthropic's shape too. */
+/** From here on errors have Anthropic's shape too. */
 export const anthropicPath = "/v1/messages";
 
 const callers: readonly Role[] = ["app", "operator"];
@@ -103,6 +107,33 @@ export function operationsOf(service: Service): readonly Operation[] {
       reply: anthropicReplySchema,
       event: anthropicEventSchema,
       handle: anthropicMessages(service),
+    },
+    {
+      method: "POST",
+      path: `${anthropicPath}/count_tokens`,
+      summary: "How many tokens the model would read of a request for `/v1/messages`",
+      roles: callers,
+      body: anthropicCountSchema,
+      reply: anthropicCountReplySchema,
+      handle: countForMessages(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/responses/input_tokens",
+      summary: "How many tokens the model would read of a request for `/v1/responses`",
+      roles: callers,
+      body: responsesCountSchema,
+      reply: responsesCountReplySchema,
+      handle: countForResponses(service),
+    },
+    {
+      method: "POST",
+      path: "/v1/tokenize",
+      summary: "A text in numbers of the model's vocabulary",
+      roles: callers,
+      body: tokenizeRequestSchema,
+      reply: tokenizeReplySchema,
+      handle: tokenize(service),
     },
     {
       method: "POST",

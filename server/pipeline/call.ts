@@ -14,7 +14,7 @@ export interface Caller {
 export interface Call {
   readonly id: string;
   readonly caller: Caller;
-  readonly endpoint: "chat.completions" | "completions" | "embeddings" | "guard.check";
+  readonly endpoint: "chat.completions" | "completions" | "embeddings" | "guard.check" | "tokens";
   readonly messages: readonly Message[];
   readonly stops: readonly string[];
   /** Functions that the answer may call. */

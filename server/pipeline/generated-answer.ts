@@ -101,9 +101,9 @@ export class Meter {
 }
 
 /** What the engine needs, and nothing else of the call: no text from before the gate. */
-function generationOf(
-  { call: { endpoint, caller, tokensMax, sampling = {}, tools, schema }, gates, prompt }: Judging,
-  { attempt, refusal }: { attempt: number; refusal: Refusal | undefined },
+export function generationOf(
+  { call: { endpoint, caller, tokensMax, sampling = {}, tools, schema }, gates, prompt }: Pick<Judging, "call" | "gates" | "prompt">,
+  { attempt, refusal }: { attempt: number; refusal?: Refusal | undefined } = { attempt: 1 },
 ): Generation {
   const { seed } = sampling;
   return {

@@ -90,12 +90,21 @@ export const anthropicRequestSchema = z.strictObject({
   metadata: z.strictObject({ user_id: z.string().max(512).nullish() }).nullish(),
 });
 
+/** Anthropic's `POST /v1/messages/count_tokens`. */
+export const anthropicCountSchema = anthropicRequestSchema.pick({
+  model: true,
+  messages: true,
+  system: true,
+  tools: true,
+  tool_choice: true,
+});
+
 export type AnthropicRequest = z.infer<typeof anthropicRequestSchema>;
 
 const choices = { auto: "auto", any: "required", none: "none" } as const;
 
 /** The same as a request for a chat completion. */
-export function chatRequestOf(request: AnthropicRequest): ChatRequest {
+export function chatRequestOf(request: Omit<AnthropicRequest, "max_tokens"> & Partial<Pick<AnthropicRequest, "max_tokens">>): ChatRequest {
   const { system, tools, tool_choice: choice } = request;
   return {
     model: request.model,

@@ -212,6 +212,12 @@ export const responsesReplySchema = z.looseObject({
 
 export const responsesEventSchema = z.looseObject({ type: z.string(), sequence_number: z.int() });
 
+export const responsesCountReplySchema = z.object({ object: z.literal("response.input_tokens"), input_tokens: z.int() });
+
+export const anthropicCountReplySchema = z.object({ input_tokens: z.int() });
+
+export const tokenizeReplySchema = z.object({ count: z.int(), max_model_len: z.int(), tokens: z.array(z.int()) });
+
 export const anthropicReplySchema = z.object({
   id: z.string(),
   type: z.literal("message"),

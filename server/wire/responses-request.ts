@@ -92,6 +92,18 @@ export const responsesRequestSchema = z.strictObject({
   truncation: z.literal("disabled", "a conversation is never cut short").nullish(),
 });
 
+/** OpenAI's `POST /v1/responses/input_tokens`. */
+export const responsesCountSchema = responsesRequestSchema.pick({
+  model: true,
+  input: true,
+  instructions: true,
+  tools: true,
+  tool_choice: true,
+  parallel_tool_calls: true,
+  text: true,
+  truncation: true,
+});
+
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
 type Item = z.infer<typeof item>;
 

@@ -6,10 +6,8 @@ import { CallRecord } from "../../audit/call-record.ts";
 import { Fault } from "../../fault.ts";
 import type { Call } from "../../pipeline/call.ts";
 import type { Message } from "../../pipeline/guard.ts";
-import { failureOf, inspect } from "../../pipeline/inspect.ts";
 import { passage } from "../../pipeline/passage.ts";
-import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
-import { Refusal } from "../../pipeline/refusal.ts";
+import { reading } from "../../pipeline/reading.ts";
 import { faultOf } from "../../wire/fault-of.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -41,8 +39,15 @@ export function embeddings(service: Service): RequestHandler {
     const texts = typeof input === "string" ? [input] : input;
     const call = callOf(texts, callerOf(response), user);
     response.locals.callId = call.id;
-    const embedded = await service.running.run(response, (signal) => recorded(service, call, texts, signal));
-    const tokens = embedded.reduce((sum, one) => sum + one.tokens, 0);
+    const { gates, recordContext } = service.policies.for(call.caller.name);
+    const record = new CallRecord(service.audit, recordContext);
+    const embedded = await service.running.run(response, (signal) =>
+      reading(call, gates, embedder.model, record, signal, async () => {
+        const result = await inTurn(embedder, texts, signal);
+        return { result, tokens: tokensOf(result) };
+      }),
+    );
+    const tokens = tokensOf(embedded);
     response.json({
       object: "list",
       model: embedder.model.id,
@@ -61,31 +66,8 @@ function callOf(texts: readonly string[], caller: Call["caller"], endUser: strin
   return { id: `embd-${randomUUID()}`, caller, endpoint: "embeddings", messages, stops: [], ...(endUser === undefined ? {} : { endUser }) };
 }
 
-async function recorded(
-  { policies, audit, classifiers: { embedding } }: Service,
-  call: Call,
-  texts: readonly string[],
-  signal: AbortSignal,
-): Promise<Embedding[]> {
-  const { gates, recordContext } = policies.for(call.caller.name);
-  const record = new CallRecord(audit, recordContext);
-  const usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
-  try {
-    const asked = await inspect(
-      gates.input,
-      { messages: call.messages, pseudonyms: newPseudonyms(call.messages, call.caller.name) },
-      { caller: call.caller.name, signal },
-    );
-    record.received(call, embedding.model, asked);
-    if (asked.action === "failed") throw failureOf(asked.cause);
-    if (asked.action === "block") throw new Refusal(asked.code, asked.findings);
-    const embedded = await inTurn(embedding, texts, signal);
-    record.settled({ outcome: "answered", usage: { ...usage, promptTokens: embedded.reduce((sum, one) => sum + one.tokens, 0) } });
-    return embedded;
-  } catch (error) {
-    record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage });
-    throw error;
-  }
+function tokensOf(embedded: readonly Embedding[]): number {
+  return embedded.reduce((sum, { tokens }) => sum + tokens, 0);
 }
 
 /** One text after the other, so that a long list lets others by. */

@@ -1,0 +1,82 @@
+import { randomUUID } from "node:crypto";
+import type { RequestHandler, Response } from "express";
+import { z } from "zod";
+import type { Engine, Generation } from "../../../models/engine.ts";
+import { CallRecord } from "../../audit/call-record.ts";
+import type { Call } from "../../pipeline/call.ts";
+import { generationOf } from "../../pipeline/generated-answer.ts";
+import type { Prompt } from "../../pipeline/guard.ts";
+import { passage } from "../../pipeline/passage.ts";
+import { reading } from "../../pipeline/reading.ts";
+import { anthropicCountSchema, chatRequestOf as fromAnthropic } from "../../wire/anthropic-request.ts";
+import type { ChatRequest } from "../../wire/chat-request.ts";
+import { faultOf } from "../../wire/fault-of.ts";
+import { chatRequestOf as fromResponses, responsesCountSchema } from "../../wire/responses-request.ts";
+import { chatCall } from "../answering.ts";
+import type { Service } from "../app.ts";
+import { callerOf } from "../caller.ts";
+import { engineFor } from "../engine-for.ts";
+
+export const tokenizeRequestSchema = z.strictObject({ model: z.string().optional(), prompt: z.string().min(1) });
+
+/** Anthropic's `POST /v1/messages/count_tokens`. */
+export function countForMessages(service: Service): RequestHandler {
+  return async (request, response) => {
+    const parsed = anthropicCountSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    response.json({ input_tokens: await counted(service, response, fromAnthropic(parsed.data), "messages") });
+  };
+}
+
+/** OpenAI's `POST /v1/responses/input_tokens`. */
+export function countForResponses(service: Service): RequestHandler {
+  return async (request, response) => {
+    const parsed = responsesCountSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    const input_tokens = await counted(service, response, fromResponses(parsed.data), "input");
+    response.json({ object: "response.input_tokens", input_tokens });
+  };
+}
+
+/** `POST /v1/tokenize`, as vLLM has it: a text as `/v1/completions` reads it. It comes back to nobody but its sender, so nothing in it is masked. */
+export function tokenize(service: Service): RequestHandler {
+  return async (request, response) => {
+    const parsed = tokenizeRequestSchema.safeParse(request.body);
+    if (!parsed.success) throw faultOf(parsed.error);
+    const { model, prompt: text } = parsed.data;
+    const engine = engineFor(service, model);
+    const caller = callerOf(response);
+    const messages: Call["messages"] = [{ role: "user", index: 0, origin: "user", passage: passage(text) }];
+    const call: Call = { id: `tok-${randomUUID()}`, caller, endpoint: "tokens", messages, stops: [] };
+    const tokens = await tokensOf(service, response, call, engine, () => ({ turns: [], text, identity: caller.name }));
+    response.json({ count: tokens.length, max_model_len: engine.model.contextTokens, tokens });
+  };
+}
+
+/** As many as the answer's usage would say, masked and with what the policy adds: marks are drawn anew for each call, so it may be a few more or less. */
+async function counted(service: Service, response: Response, request: ChatRequest, param: string): Promise<number> {
+  const { call, engine } = await chatCall(service, response, request, { idPrefix: "count-", param });
+  const { gates } = service.policies.for(call.caller.name);
+  const counting: Call = { ...call, endpoint: "tokens" };
+  return (await tokensOf(service, response, counting, engine, (prompt) => generationOf({ call, gates, prompt }))).length;
+}
+
+/** Judged and recorded like any call; since nothing is computed, none of a quota's tokens are used. */
+async function tokensOf(
+  service: Service,
+  response: Response,
+  call: Call,
+  engine: Engine,
+  generation: (prompt: Prompt) => Generation,
+): Promise<readonly number[]> {
+  response.locals.callId = call.id;
+  const { gates, recordContext } = service.policies.for(call.caller.name);
+  const record = new CallRecord(service.audit, recordContext);
+  const { id, sha256 } = engine.model;
+  return await service.running.run(response, (signal) =>
+    reading(call, gates, { id, ...(sha256 === undefined ? {} : { sha256 }) }, record, signal, async (prompt) => {
+      const result = await engine.tokenise(generation(prompt), signal);
+      return { result, tokens: 0 };
+    }),
+  );
+}
