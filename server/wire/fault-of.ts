@@ -9,7 +9,9 @@ const knownParameters = new Set(
   prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier service_tier store tool_choice tools top_logprobs
   verbosity web_search_options include_obfuscation best_of echo suffix dimensions custom name tool_calls tool_call_id
   expires_after output_expires_after stream_options max_tool_calls previous_response_id conversation prompt context_management include reasoning image
-  access_programs personality cache_control container diagnostics inference_geo output_config speed thinking user_profile_id workspace_id`.split(/\s+/u),
+  access_programs personality cache_control container diagnostics inference_geo output_config speed thinking user_profile_id workspace_id`.split(
+    /\s+/u,
+  ),
 );
 
 /** The first thing that is wrong with a body, named by its parameter; never quotes a value. */
