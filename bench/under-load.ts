@@ -51,7 +51,7 @@ export async function measureUnderLoad(
 }
 
 /** One answer after another until `ended`; the time between two answers does not count. */
-async function listen(
+export async function listen(
   client: ApiClient,
   model: string | undefined,
   gapsMs: number[],

@@ -5,6 +5,7 @@ export { ClassifiersBusyError, type PoolSettings } from "./onnx/pool.ts";
 export { type Entity, type Label, labels, type PatternLabel, patternLabels } from "./pii/entity.ts";
 export { openFrom } from "./pii/open-from.ts";
 export { findPersonalData } from "./pii/patterns.ts";
+export type { TokenCount } from "./token-count.ts";
 export {
   type Classifier,
   type Coverage,

@@ -4,6 +4,7 @@ import { type Model, readEmbeddingModel, readModel } from "./onnx/model.ts";
 import { Pool, type PoolSettings } from "./onnx/pool.ts";
 import { PiiClassifier } from "./pii/pii-classifier.ts";
 import { type Reading, TextClassifier } from "./text-classifier.ts";
+import { TokenCount } from "./token-count.ts";
 import type { Classifier, EntityVerdict, TextVerdict } from "./verdict.ts";
 
 export const tasks = ["injection", "delicate", "pii"] as const;
@@ -15,6 +16,8 @@ export interface Classifiers extends AsyncDisposable {
   readonly delicate: Classifier<TextVerdict>;
   readonly pii: Classifier<EntityVerdict>;
   readonly embedding: Embedder;
+  /** How much there is to judge of a text: what that costs, before anybody pays it. */
+  readonly tokenCount: TokenCount;
   /** The same models on texts as they stand, disguises and all: to see what taking them off is worth. */
   readonly asTheyStand: { readonly injection: Classifier<TextVerdict>; readonly delicate: Classifier<TextVerdict> };
 }
@@ -48,6 +51,7 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
       delicate: judgesDelicate,
       pii: new PiiClassifier(pii, pool),
       embedding: new Embedder(embedding, pool),
+      tokenCount: new TokenCount(pool),
       asTheyStand: { injection: injection({ viewed: false }), delicate: judgesDelicate },
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
     };

@@ -26,6 +26,7 @@ export class Pool implements AsyncDisposable {
   readonly #piscina: Piscina;
   readonly #queueMax: number;
   readonly #tokenising = new Map<string, Promise<Tokens>>();
+  readonly #unveiling = new Map<string, Promise<View>>();
   #texts = 0;
   readonly #given = new Set<Promise<unknown>>();
   #closed = false;
@@ -73,20 +74,12 @@ export class Pool implements AsyncDisposable {
 
   /** Once for all classifiers that look at the same text at the same time. */
   async tokenise(text: string): Promise<Tokens> {
-    const begun = this.#tokenising.get(text);
-    if (begun !== undefined) return await begun;
-    const tokens: Promise<Tokens> = this.#give("tokenise", text);
-    this.#tokenising.set(text, tokens);
-    try {
-      return await tokens;
-    } finally {
-      this.#tokenising.delete(text);
-    }
+    return await once(this.#tokenising, text, () => this.#give("tokenise", text));
   }
 
-  /** The text with its disguises taken off. */
+  /** The text with its disguises taken off; once for all who ask at the same time. */
   async unveil(text: string): Promise<View> {
-    return await this.#give("unveil", text);
+    return await once(this.#unveiling, text, () => this.#give("unveil", text));
   }
 
   /** Logits of each input, in order. A text has no more windows at work than there are workers, so that a long one lets short ones by. */
@@ -125,5 +118,17 @@ export class Pool implements AsyncDisposable {
     this.#closed = true;
     await Promise.allSettled(this.#given);
     await this.#piscina.destroy();
+  }
+}
+
+async function once<Result>(begun: Map<string, Promise<Result>>, text: string, begin: () => Promise<Result>): Promise<Result> {
+  const running = begun.get(text);
+  if (running !== undefined) return await running;
+  const result = begin();
+  begun.set(text, result);
+  try {
+    return await result;
+  } finally {
+    begun.delete(text);
   }
 }

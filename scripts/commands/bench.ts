@@ -9,6 +9,7 @@ import { type Config, readConfig } from "../../server/config.ts";
 import { adversarialFile, benchAdversarial } from "../bench-adversarial.ts";
 import { benchConfig, openBenchAppliance } from "../bench-appliance.ts";
 import { benchClassifiers, classifiersFile } from "../bench-classifiers.ts";
+import { benchHostile } from "../bench-hostile.ts";
 import { benchServe } from "../bench-serve.ts";
 import { benchSoak } from "../bench-soak.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
@@ -23,6 +24,7 @@ export const bench: Command = {
   summary: "measure this machine: time to first token, tokens a second, what the guards cost",
   usage: `Usage: npx sallyport bench [classifiers|adversarial] [--quick] [--out FILE]
        npx sallyport bench serve --against URL [--model NAME] [--ca FILE] [--cert FILE --key FILE] [--quick] [--out FILE]
+       npx sallyport bench hostile [--quick] [--out FILE]
        npx sallyport bench soak [--minutes N | --requests N] [--out FILE]
 
 Starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
@@ -43,10 +45,16 @@ at 1, 2, 4 and 8 streams, and the time between pieces of two running answers whi
 common beginnings; prompts and answers are of any length, and a quarter of the callers leaves at a random moment. Exit status 1 when an answer held
 another identity's secret, a place in the engine stayed held, a call was not settled in the log, or service or engine grew by more than 5 % once warm.
 
+\`bench hostile\` runs the service as a process of its own, all guards of its policy on. Two answers of one identity run while another identity sends
+what is made to be slow to judge: long lines, control characters, JSON of many nodes, encodings in encodings, texts that patterns trip over, forged
+placeholders, many messages. By family, in turns with quiet: answers by status and code, the slowest of them, the time between pieces of the two
+answers with and without, and by how much the service grew. Exit status 1 when an answer took longer than 2 seconds or the 99th percentile of that
+time is more than 3 times as long: on a busy machine only the ratio means something.
+
   --minutes N  how long. Default: 30. Memory is judged from 10 minutes on
   --requests N so many calls instead, with short prompts and answers: many chances for a secret to cross
   --quick      one short round: less than a minute with the default model
-  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json, serve.json or soak.json
+  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json, serve.json, hostile.json or soak.json
   --against    base URL of the other server, without /v1; --ca is the CA of its certificate, --cert and --key are what it asks of clients
   --model      what it calls its model. Default: the first that it lists`,
 
@@ -67,7 +75,7 @@ another identity's secret, a place in the engine stayed held, a call was not set
       },
     });
     const [what] = positionals;
-    if (positionals.length > 1 || !(what === undefined || ["classifiers", "adversarial", "serve", "soak"].includes(what)))
+    if (positionals.length > 1 || !(what === undefined || ["classifiers", "adversarial", "serve", "hostile", "soak"].includes(what)))
       throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
     if (what === "soak") {
       const { quick, ...others } = values;
@@ -81,6 +89,7 @@ another identity's secret, a place in the engine stayed held, a call was not set
       return 0;
     }
     refuseOthers("bench", values, ["quick", "out"]);
+    if (what === "hostile") return await benchHostile(values);
     if (what !== undefined) {
       await (what === "classifiers"
         ? benchClassifiers(values.quick, values.out ?? classifiersFile)

@@ -4,7 +4,7 @@ import type { Asking } from "../pipeline/guard.ts";
 
 /** A classifier's verdict for this caller. Throws a fault when too many texts wait, and whatever else the classifier throws: a guard that throws blocks. */
 export async function ask<Verdict>(
-  classifier: Classifier<Verdict>,
+  classifier: Pick<Classifier<Verdict>, "judge">,
   text: string,
   { caller, signal }: Asking,
   options: Pick<JudgeOptions, "origin" | "labels"> = {},

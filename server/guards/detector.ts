@@ -37,12 +37,11 @@ export type Detector = (text: string) => readonly Detection[];
 export type Look = (text: string, asking: Asking) => readonly Detection[] | Promise<readonly Detection[]>;
 
 /** A guard of the input gate that looks at every message by itself. */
-export function promptGuard(name: string, code: RefusalCode, detect: Look): Guard<Prompt> {
+export function promptGuard(name: string, code: RefusalCode, detect: Detector): Guard<Prompt> {
   return {
     name,
-    async inspect(prompt, asking) {
-      const seen = await Promise.all(prompt.messages.map(({ passage }) => detect(passage.text, asking)));
-      const judged = prompt.messages.map((message, index) => judge(name, seen[index] ?? [], message.passage, message));
+    inspect(prompt) {
+      const judged = prompt.messages.map((message) => judge(name, detect(message.passage.text), message.passage, message));
       const messages = prompt.messages.map(
         (message, index): Message => ({ ...message, passage: judged[index]?.passage ?? message.passage }),
       );

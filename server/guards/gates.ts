@@ -34,8 +34,8 @@ export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
   };
 }
 
-function atInput({ input }: PolicyRules, { injection, delicate, pii }: Classifiers): Guard<Prompt>[] {
-  const guards: Guard<Prompt>[] = [lengthOfPrompt({ tokensMax: input.tokens_max })];
+function atInput({ input }: PolicyRules, { injection, delicate, pii, tokenCount }: Classifiers): Guard<Prompt>[] {
+  const guards: Guard<Prompt>[] = [lengthOfPrompt(tokenCount, { tokensMax: input.tokens_max })];
   if (input.control_characters !== "off") {
     const detect = controlCharacters({ runMax: input.control_characters.run_max });
     guards.push(promptGuard("control_characters", "control_characters", detect));

@@ -1,25 +1,36 @@
-import type { Guard, Prompt } from "../pipeline/guard.ts";
+import type { TokenCount } from "../../classifiers/classifier.ts";
+import type { Guard, Message, Prompt, Verdict } from "../pipeline/guard.ts";
+import { ask, each } from "./ask.ts";
 
-/** Pieces of a text: about as many as a classifier has tokens for it, or more. */
-const pieces = /[\p{L}\p{M}]{1,4}|\S/gu;
-const pieceChars = 8;
+/** More a token has no text that people write: what is longer is not even counted. */
+const tokenChars = 8;
 
-/** Input gate: what is too long to be judged in time is refused before anything looks at it. `tokensMax`: of all messages together, about. */
-export function lengthOfPrompt({ tokensMax }: { tokensMax: number }): Guard<Prompt> {
+/**
+ * Input gate: what is too long to be judged in time is refused. `tokensMax`: of all messages together, counted as the classifiers count, since that is what
+ * they take time for: a line of random letters has ten times the tokens of a line of words.
+ */
+export function lengthOfPrompt(tokenCount: TokenCount, { tokensMax }: { tokensMax: number }): Guard<Prompt> {
+  const verdictOn = (messages: readonly Message[], sizes: readonly number[], max: number): Verdict<Prompt> => {
+    let left = max;
+    const tooLong = messages.find((_, at) => {
+      left -= sizes[at] ?? 0;
+      return left < 0;
+    });
+    if (tooLong === undefined) return { action: "pass", findings: [] };
+    const { origin, passage, index: message } = tooLong;
+    const span = { start: 0, end: passage.text.length };
+    const finding = { guard: "length", label: "LENGTH", score: 1, threshold: 1, span, message, origin, action: "block" as const };
+    return { action: "block", code: "too_long_to_judge", findings: [finding] };
+  };
   return {
     name: "length",
-    inspect({ messages }) {
-      let left = tokensMax;
-      for (const { origin, passage, index: message } of messages) {
-        // What is far too long is not even counted.
-        left -= passage.text.length > left * pieceChars ? Number.POSITIVE_INFINITY : (passage.text.match(pieces)?.length ?? 0);
-        if (left < 0) {
-          const span = { start: 0, end: passage.text.length };
-          const finding = { guard: "length", label: "LENGTH", score: 1, threshold: 1, span, message, origin, action: "block" as const };
-          return { action: "block", code: "too_long_to_judge", findings: [finding] };
-        }
-      }
-      return { action: "pass", findings: [] };
+    inspect({ messages }, asking) {
+      const chars = messages.map(({ passage }) => passage.text.length);
+      const byChars = verdictOn(messages, chars, tokensMax * tokenChars);
+      if (byChars.action === "block") return byChars;
+      return each(messages, ({ passage }) => ask(tokenCount, passage.text, asking)).then((tokens) =>
+        verdictOn(messages, tokens, tokensMax),
+      );
     },
   };
 }

@@ -11,25 +11,36 @@ export type Inspection<Subject> =
 
 /**
  * Asks the guards in order; each sees what the last one rewrote, and the first that blocks, or throws, ends it. Those that take time look side by side,
- * and look again at what one before them rewrote.
+ * and look again at what one before them rewrote. Those whose answer no longer counts are told to stop.
  */
 export async function inspect<Subject>(guards: readonly Guard<Subject>[], subject: Subject, asking: Asking): Promise<Inspection<Subject>> {
   let current = subject;
   let findings: Finding[] = [];
-  let looking = begin(guards, current, asking);
-  for (const [index, guard] of guards.entries()) {
-    const verdict = await looking[index];
-    if (verdict === undefined || verdict.action === "failed") {
-      return { action: "failed", cause: new Error(`guard ${guard.name} failed`, { cause: verdict?.cause }), findings };
+  let stale = new AbortController();
+  let looking = begin(guards, current, until(stale, asking));
+  try {
+    for (const [index, guard] of guards.entries()) {
+      const verdict = await looking[index];
+      if (verdict === undefined || verdict.action === "failed") {
+        return { action: "failed", cause: new Error(`guard ${guard.name} failed`, { cause: verdict?.cause }), findings };
+      }
+      findings = findings.concat(verdict.findings);
+      if (verdict.action === "block") return { action: "block", code: verdict.code, findings };
+      if (verdict.action === "rewrite") {
+        current = verdict.subject;
+        stale.abort();
+        stale = new AbortController();
+        looking = [...looking.slice(0, index + 1), ...begin(guards.slice(index + 1), current, until(stale, asking))];
+      }
     }
-    findings = findings.concat(verdict.findings);
-    if (verdict.action === "block") return { action: "block", code: verdict.code, findings };
-    if (verdict.action === "rewrite") {
-      current = verdict.subject;
-      looking = [...looking.slice(0, index + 1), ...begin(guards.slice(index + 1), current, asking)];
-    }
+    return { action: "pass", subject: current, findings };
+  } finally {
+    stale.abort();
   }
-  return { action: "pass", subject: current, findings };
+}
+
+function until({ signal: stale }: AbortController, { caller, signal }: Asking): Asking {
+  return { caller, signal: signal === undefined ? stale : AbortSignal.any([signal, stale]) };
 }
 
 interface Failed {

@@ -1,0 +1,23 @@
+import type { Pool } from "./onnx/pool.ts";
+import type { JudgeOptions } from "./verdict.ts";
+import { VerdictCache } from "./verdict-cache.ts";
+
+/** Tokens that a text has for the classifiers: as it stands, or with its disguises taken off, whichever is more. */
+export class TokenCount {
+  readonly #pool: Pool;
+  readonly #cache = new VerdictCache<number>("tokens");
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /** Throws `ClassifiersBusyError` when too many texts wait. */
+  async judge(text: string, { scope = "" }: JudgeOptions = {}): Promise<number> {
+    return await this.#cache.answer([text, scope], () => this.#pool.admit(() => this.#count(text)));
+  }
+
+  async #count(text: string): Promise<number> {
+    const tokensOf = async (one: string | Promise<string>): Promise<number> => (await this.#pool.tokenise(await one)).ids.length;
+    return Math.max(...(await Promise.all([tokensOf(text), tokensOf(this.#pool.unveil(text).then((view) => view.text))])));
+  }
+}

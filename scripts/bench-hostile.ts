@@ -1,0 +1,97 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type HostileSummary, measureHostile, type Plan, summariseHostile } from "../bench/hostile.ts";
+import { families } from "../bench/hostile-inputs.ts";
+import { issueClient } from "../certs/authority.ts";
+import { readConfig } from "../server/config.ts";
+import { readPolicy } from "../server/policy/policy.ts";
+import { ApiClient } from "./api-client.ts";
+import { setUp } from "./commands/setup.ts";
+import { host } from "./host.ts";
+import { memoryOf, startOwnService } from "./own-service.ts";
+import { step } from "./progress.ts";
+import { Stopped, stopSignal } from "./stop-signal.ts";
+
+const hostileFile = fileURLToPath(new URL("../bench/results/hostile.json", import.meta.url));
+
+const slowestMaxMs = 2_000;
+const ratioMax = 3;
+
+/** `bench hostile`: two answers while another identity attacks the guards. Returns the exit status. */
+export async function benchHostile({
+  quick,
+  out = hostileFile,
+}: {
+  readonly quick: boolean;
+  readonly out?: string | undefined;
+}): Promise<number> {
+  const plan: Plan = { rounds: quick ? 1 : 5, windowMs: quick ? 4_000 : 15_000, families };
+  const stop = stopSignal();
+  const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
+  try {
+    const config = { ...readConfig(), dataDir: scratch };
+    await setUp(config, stop);
+    const certsDir = join(scratch, "certs");
+    issueClient(certsDir, "attacker", "app");
+    await using service = await step("Starting the service", () => startOwnService(scratch, stop));
+    using clients = new DisposableStack();
+    const clientOf = (name: string): ApiClient =>
+      clients.adopt(ApiClient.installed(service.url, certsDir, name), (client) => client.close());
+    const { models, engine, limits } = config;
+    const rounds = await step("Attacking", (progress) =>
+      measureHostile(
+        plan,
+        {
+          listener: clientOf("app"),
+          attacker: clientOf("attacker"),
+          limits: {
+            tokensMax: readPolicy(config.policy).input.tokens_max,
+            bodyBytesMax: limits.body_bytes_max,
+            messagesMax: limits.messages_max,
+          },
+          resident: () => memoryOf(service.pid).service,
+          progress,
+        },
+        stop,
+      ),
+    );
+    const summary = summariseHostile(rounds);
+    const failures = failuresOf(summary);
+    const result = {
+      ...{ made: new Date().toISOString(), command: "npx sallyport bench hostile", model: models[0]?.id, engine, plan, host: host() },
+      ...{ summary, failures, rounds },
+    };
+    mkdirSync(dirname(resolve(out)), { recursive: true });
+    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    console.log(`${table(summary)}\n\n${out}`);
+    for (const failure of failures) console.error(`FAILED: ${failure}.`);
+    return failures.length === 0 ? 0 : 1;
+  } catch (error) {
+    throw stop.aborted ? new Stopped("Stopped before all rounds were measured; nothing was written.") : error;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function failuresOf(summary: readonly HostileSummary[]): string[] {
+  return summary.flatMap(({ family, slowestMs, ratio }) => [
+    ...(slowestMs > slowestMaxMs ? [`${family}: an answer took ${slowestMs} ms`] : []),
+    ...(ratio.p99 > ratioMax ? [`${family}: other streams' p99 is ${ratio.p99} times as long`] : []),
+  ]);
+}
+
+function table(summary: readonly HostileSummary[]): string {
+  const line = (cells: readonly (string | number)[]): string =>
+    cells.map((cell, index) => (index === 0 ? String(cell).padEnd(20) : String(cell).padStart(11))).join("");
+  return [
+    line(["", "slowest ms", "p50 quiet", "attacked", "p99 quiet", "attacked", "p99 ratio", "grown MB"]),
+    ...summary.flatMap(({ family, slowestMs, quiet, attacked, ratio, residentGrowthMb, answers }) => [
+      line([family, slowestMs, quiet.p50, attacked.p50, quiet.p99, attacked.p99, ratio.p99, residentGrowthMb]),
+      `  ${Object.entries(answers)
+        .map(([said, count]) => `${count} × ${said}`)
+        .join(", ")}`,
+    ]),
+  ].join("\n");
+}
