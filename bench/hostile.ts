@@ -101,7 +101,6 @@ async function attack(
       const reply = await attacker.json("POST", path, body, ended);
       const { error, code } = reply.body as { error?: { code: string }; code?: string | null }; // this service's shapes
       const ms = performance.now() - sentMs;
-      if (process.env.DBG) console.error(Math.round(ms), reply.status, error?.code ?? code, beginningOf(body).slice(0, 100));
       answers.push({ ms, said: `${reply.status} ${error?.code ?? code ?? "passed"}`, input: beginningOf(body) });
     }
   } while (performance.now() - startedMs < forMs);
@@ -147,4 +146,15 @@ export function summariseHostile(rounds: readonly HostileRound[]): HostileSummar
       residentGrowthMb: rounded(median(own.map(({ residentGrowth }) => residentGrowth)) / 1e6),
     };
   });
+}
+
+const slowestMaxMs = 2_000;
+const ratioMax = 3;
+
+/** What was promised of every input, and was not kept. */
+export function failuresOf(summary: readonly HostileSummary[]): string[] {
+  return summary.flatMap(({ family, slowestMs, ratio }) => [
+    ...(slowestMs > slowestMaxMs ? [`${family}: an answer took ${slowestMs} ms`] : []),
+    ...(ratio.p99 > ratioMax ? [`${family}: other streams' p99 is ${ratio.p99} times as long`] : []),
+  ]);
 }

@@ -4,6 +4,8 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { measureRound } from "../bench/answer.ts";
+import { failuresOf, type HostileRound, type HostileSummary, summariseHostile } from "../bench/hostile.ts";
+import { type Family, families } from "../bench/hostile-inputs.ts";
 import { secrets, soak, Traffic } from "../bench/soak.ts";
 import { reportOf } from "../bench/soak-report.ts";
 import { issueClient } from "../certs/authority.ts";
@@ -147,6 +149,45 @@ describe("sallyport bench", () => {
     for (const wrong of [["--minutes", "0"], ["--minutes", "1", "--requests", "1"], ["--quick"], ["--against", "http://127.0.0.1"]])
       expect((await sallyport(["bench", "soak", ...wrong])).status, wrong.join(" ")).to.equal(2);
   }).timeout(90_000);
+
+  it("attacks the guards while two answers run, and says what came of each family", async () => {
+    const scratch = scratchDir();
+    const out = join(scratch, "hostile.json");
+    writeFileSync(join(scratch, "small.yaml"), "input: { tokens_max: 400 }\n");
+    const config = join(scratch, "sallyport.yaml");
+    writeFileSync(config, "models: [{ id: echo, engine: echo, token_delay_ms: 5 }]\npolicy: small.yaml\n");
+    const { status, stdout, stderr } = await sallyport(["bench", "hostile", "--quick", "--out", out], { SALLYPORT_CONFIG: config });
+    const { summary, failures } = JSON.parse(readFileSync(out, "utf8"));
+    expect([status, stderr]).to.deep.equal([failures.length === 0 ? 0 : 1, stderr]);
+    expect(stdout).to.match(/slowest ms +p50 quiet[\s\S]*long line[\s\S]*hostile\.json\n$/u);
+    expect(summary.map(({ family }: { family: Family }) => family)).to.deep.equal(families);
+    const said = Object.fromEntries(summary.map((one: HostileSummary) => [one.family, Object.keys(one.answers)]));
+    expect(said["long line"]).to.include.members(["413 body_too_large", "400 too_long_to_judge", "400 injection"]);
+    expect(said["control characters"]).to.include("400 control_characters");
+    expect(said["json nodes"]).to.include("400 invalid_value");
+    for (const { family, answers, ratio, quiet, slowestMs } of summary as HostileSummary[]) {
+      for (const answer of Object.keys(answers)) expect(answer, family).to.match(/^[24]\d\d \w+$/u);
+      expect(Math.min(ratio.p50, ratio.p99, quiet.p50, slowestMs), family).to.be.above(0);
+    }
+  }).timeout(180_000);
+
+  it("fails an attack that is judged too late, or that other streams feel", () => {
+    const round = (family: Family, p99: number, ms: number): HostileRound => ({
+      family,
+      quiet: { p50: 10, p99: 20 },
+      attacked: { p50: 15, p99 },
+      answers: { "200 passed": 1 },
+      slowest: { ms, input: "" },
+      residentGrowth: 1e6,
+    });
+    const rounds = [
+      ...[20, 61, 70].map((p99) => round("messages", p99, 100)),
+      ...[20, 30, 400].map((p99) => round("json nodes", p99, 6 * p99)),
+    ];
+    const summary = summariseHostile(rounds);
+    expect(failuresOf(summary)).to.deep.equal(["messages: other streams' p99 is 3.05 times as long", "json nodes: an answer took 2400 ms"]);
+    expect(summary[0]).to.deep.include({ answers: { "200 passed": 3 }, residentGrowthMb: 1 });
+  });
 
   it("sees a secret that crosses from one identity to another, and a quarter of the callers leave", async () => {
     await using appliance = await startTestAppliance({ engines: [new Leaky("echo", { tokenDelayMs: 1 })], policy: guardsOff });

@@ -172,12 +172,18 @@ describe("the input gate", function () {
       "%41".repeat(3e5),
       "<PERSON_1_abcdef>".repeat(5e4),
       "é\u0301".repeat(2e5),
+      // Short, and with many tokens all the same: as it stands, and when its disguise is off.
+      "qzxjkvw".repeat(3_000),
+      "日月火水木金土".repeat(2_000),
+      "㌀".repeat(4_000),
+      Array.from({ length: 35_000 }, () => ({ type: "text", text: "a" })),
     ];
     for (const text of hostile) {
       const begunMs = performance.now();
-      const { status, body } = await appliance.call("POST", chat, userSays(text));
-      expect([status, body.error.code], text.slice(0, 9)).to.deep.equal([400, "too_long_to_judge"]);
-      expect(performance.now() - begunMs, text.slice(0, 9)).to.be.below(2_000);
+      const { status, body } = await appliance.call("POST", chat, { messages: [{ role: "user", content: text }] });
+      const which = JSON.stringify(text).slice(0, 40);
+      expect([status, body.error.code], which).to.deep.equal([400, "too_long_to_judge"]);
+      expect(performance.now() - begunMs, which).to.be.below(2_000);
     }
   });
 
