@@ -9,10 +9,12 @@ import { quarantineNotice } from "../server/guards/injection.ts";
 import { carryingLinks, waitForLink } from "../server/guards/links.ts";
 import { loopInAnswer } from "../server/guards/loop.ts";
 import { topicWords, waitForWords } from "../server/guards/words.ts";
-import type { SegmentGuard } from "../server/pipeline/guard.ts";
+import type { Guard, SegmentGuard, Verdict } from "../server/pipeline/guard.ts";
+import { inspect } from "../server/pipeline/inspect.ts";
 import { eventsOf, type Json, startTestAppliance, userSays } from "./support/appliance.ts";
 import { testClassifiers } from "./support/classifiers.ts";
 import { cut, throughGate } from "./support/gate.ts";
+import { pause } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const check = "/v1/guard/check";
@@ -185,6 +187,28 @@ describe("the input gate", function () {
       expect([status, body.error.code], which).to.deep.equal([400, "too_long_to_judge"]);
       expect(performance.now() - begunMs, which).to.be.below(2_000);
     }
+  });
+
+  it("stops the guards whose answer no longer counts", async () => {
+    const stopped: string[] = [];
+    const after =
+      (ms: number, verdict: Verdict<string>): Guard<string>["inspect"] =>
+      async () =>
+        await pause(ms).then(() => verdict);
+    const endless: Guard<string> = {
+      name: "endless",
+      inspect: (subject, { signal }) =>
+        new Promise((_, reject) => {
+          signal?.addEventListener("abort", () => {
+            stopped.push(subject);
+            reject(signal.reason);
+          });
+        }),
+    };
+    const rewriting: Guard<string> = { name: "rewriting", inspect: later(10, { action: "rewrite", subject: "after", findings: [] }) };
+    const blocking: Guard<string> = { name: "blocking", inspect: later(10, { action: "block", code: "topic", findings: [] }) };
+    const asked = await inspect([rewriting, blocking, endless], "before", { caller: "app" });
+    expect([asked.action, stopped]).to.deep.equal(["block", ["before", "after"]]);
   });
 
   it("refuses what it could not judge: a classifier that fails, and one that has too much to do", async () => {
