@@ -191,7 +191,7 @@ describe("the input gate", function () {
 
   it("stops the guards whose answer no longer counts", async () => {
     const stopped: string[] = [];
-    const after =
+    const later =
       (ms: number, verdict: Verdict<string>): Guard<string>["inspect"] =>
       async () =>
         await pause(ms).then(() => verdict);
