@@ -27,6 +27,7 @@ import { type GpuBuild, hasBuild, hostGpus } from "./gpu.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
 import { bytesPerToken, checkMemory } from "./memory.ts";
+import { PieceSize } from "./piece-size.ts";
 import { type Place, Sequences } from "./sequences.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { TokenBiases } from "./token-biases.ts";
@@ -55,6 +56,7 @@ const steps = new Lockstep({
     }
   },
 });
+const pieceSize = new PieceSize(settings.prefillStepMs);
 let toldMs = 0;
 /** Prompts take turns, a piece of one of them in each step. */
 let lastPiece: Promise<unknown> = Promise.resolve();
@@ -279,10 +281,12 @@ async function prefill(prompt: Token[], { sequence, index }: Place<LlamaContextS
     lastPiece = lastPiece.then(async () => {
       if (signal.aborted) return;
       const at = sequence.nextTokenIndex;
-      const piece = prompt.slice(at, Math.min(at + settings.prefillTokens, prompt.length - 1));
+      const piece = prompt.slice(at, Math.min(at + pieceSize.tokens, prompt.length - 1));
       steps.join();
       try {
+        const begunMs = performance.now();
         await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
+        pieceSize.took(piece.length, performance.now() - begunMs);
         await steps.wait();
       } finally {
         steps.leave();

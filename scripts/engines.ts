@@ -60,7 +60,7 @@ async function open(
     threads: engine.threads,
     gpu: engine.gpu,
     ...(engine.gpu_layers === "auto" ? {} : { gpuLayers: engine.gpu_layers }),
-    prefillTokens: engine.prefill_tokens_max,
+    prefillStepMs: engine.prefill_step_ms,
     cacheBytesMax: engine.cache_bytes_max,
     stallMs: engine.stall_timeout_ms,
     ...(entry.template === undefined ? {} : { template: entry.template }),

@@ -69,7 +69,7 @@ export const configSchema = z.strictObject({
       gpu: z.enum(gpuChoices).default("auto"),
       gpu_layers: z.union([z.literal("auto"), z.int().min(0).max(1_000)]).default("auto"),
       queue_max: z.int().min(0).max(10_000).default(64),
-      prefill_tokens_max: count(512).default(128),
+      prefill_step_ms: count(10_000).default(300),
       stall_timeout_ms: z.int().min(1_000).max(3_600_000).default(60_000),
       cache_bytes_max: z.int().min(0).default(268_435_456),
     })

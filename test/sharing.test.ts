@@ -144,7 +144,7 @@ describe("places in an engine", () => {
     ["in decode", 900, "text"],
   ] as const) {
     it(`are free within 150 ms after a cancel ${where}`, async () => {
-      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, prefillTokens: 32 }), 1);
+      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, prefillStepMs: 60 }), 1);
       await answerOf(engine, asks("a", "Warm up.", { tokensMax: 8 }));
       const text = waitFor === "prompt" ? "word ".repeat(900) : "Tell a long story.";
       const took: number[] = [];
