@@ -8,7 +8,7 @@ import type { Wait } from "../pipeline/segment.ts";
 export interface Detection {
   readonly label: string;
   readonly span: Span;
-  readonly action: "pass" | "shadow" | "rewrite" | "block";
+  readonly action: "shadow" | "rewrite" | "block";
   /** 0 to 1. Default: 1, as a deterministic detector says. */
   readonly score?: number;
   /** What takes the place of the span when the action is `rewrite`. */
