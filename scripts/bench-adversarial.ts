@@ -30,7 +30,7 @@ interface Row {
   readonly twins: { readonly asItIs: Share; readonly withViews: Share };
 }
 
-/** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, without the views of a text and with them. */
+/** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, with the disguise on and taken off. */
 export async function benchAdversarial(quick: boolean, out: string): Promise<void> {
   const stop = stopSignal();
   try {

@@ -41,7 +41,8 @@ export function rolesTable(operations: readonly Pick<Operation, "method" | "path
 
 Made from the code (\`scripts/roles-table.ts\`), and tested cell by cell (\`test/roles.test.ts\`). An endpoint asks the certificate. A command needs files: an app
 has \`ca.pem\` and its own certificate and key, an auditor also \`keys/audit.key\`, \`audit.db\` and \`audit.head\`, an operator the whole data directory. Commands that
-are not here (\`setup\`, \`bench\`, \`bundle\`, \`models pull | add\`) need none of an installation's secrets.
+are not here need none of an installation's secrets (\`setup\`, \`bench\`, \`bundle\`, \`models pull | add\`), or are for the operator
+(\`certs init | list | request | install\`, \`audit rotate-key\`).
 
 ${line("", roles)}
 ${line(
