@@ -271,6 +271,8 @@ def main():
     training = [row for row in everything if row["source"] not in HELD_SOURCES]
     held = [row for row in everything if row["source"] in HELD_SOURCES]
     training += embedded(given.open, given.embedded, rng) + ordinary(given.open, rng)
+    if given.keep:
+        training = rows.sample(training, 9000)
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)
