@@ -78,7 +78,7 @@ export type EngineEvent =
   | { readonly type: "call"; readonly call: ToolCall; readonly tokens: number }
   | { readonly type: "end"; readonly reason: "stop" | "length" };
 
-/** A loaded model, as `/v1/models` and the audit log name it. */
+/** A model, as `/v1/models` and the audit log name it. */
 export interface Model {
   readonly id: string;
   /** Prompt and answer of one call together. */
@@ -87,21 +87,34 @@ export interface Model {
   readonly sha256?: string;
   /** What computes, in words; absent for an engine that computes nothing. */
   readonly device?: string;
-  /** Texts that end an answer of this model, besides its end-of-turn token. */
+  /** Texts that end an answer of this model, besides its end-of-turn token. Known when it is loaded, so before its first event. */
   readonly stops: readonly string[];
+  /** Absent: there is nothing to load. */
+  readonly isLoaded?: boolean;
 }
 
 /** Generates text. Ending the iteration early, or aborting `signal`, cancels: while queued, in prefill and in decode. */
 export interface Engine extends AsyncDisposable {
   readonly model: Model;
-  /** Undefined when a call would be answered now, otherwise a sentence that says why not. */
+  /** Undefined when a call would be answered, if need be after the model was loaded; otherwise a sentence that says why not. */
   readonly notReady: string | undefined;
   /** Absent: any number of calls is answered at once. */
   readonly load?: Load;
-  /** Tells when the engine's process died. Absent: it has none of its own. */
-  onDeath?(told: (because: string) => void): void;
+  /** Absent: it has no process of its own. */
+  watch?(watcher: EngineWatcher): void;
   /** Throws `EngineFault`; throws the signal's reason when aborted. */
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
+}
+
+/** Is told what becomes of an engine's process. */
+export interface EngineWatcher {
+  loaded(how: { readonly ms: number; readonly device: string }): void;
+  /** Its memory was needed for another model. */
+  unloaded(): void;
+  /** It could not be loaded. */
+  failed(because: string): void;
+  /** It ended by itself, or was ended because it got no further; it is started again. */
+  died(because: string): void;
 }
 
 export type EngineFaultCode =

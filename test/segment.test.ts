@@ -8,7 +8,7 @@ async function* stream(pieces: readonly string[]): AsyncGenerator<string> {
 }
 
 const segments = (pieces: readonly string[], waits: Wait[] = [], stops: string[] = []): Promise<Segment[]> =>
-  Array.fromAsync(segment(stream(pieces), waits, stops));
+  Array.fromAsync(segment(stream(pieces), waits, () => stops));
 const textOf = (parts: readonly Segment[]): string => parts.map((part) => part.passage.text).join("");
 
 describe("segment()", () => {

@@ -175,7 +175,8 @@ async function firstEvent(engine: LlamaEngine, generation: Generation): Promise<
 describe("an engine that gets no further", () => {
   it("is started again, its calls end, and it is told why", async () => {
     const told: string[] = [];
-    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 4_000 }), 8, (how) => told.push(how));
+    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 4_000 }), 8);
+    engine.watch({ loaded: () => {}, unloaded: () => {}, failed: () => {}, died: (because) => told.push(because) });
     const { pid } = engine;
     const running = faultOf(answerOf(engine, asks("a", "Tell a long story.", { tokensMax: 900 })));
     await pause(300);
@@ -225,7 +226,9 @@ describe("an engine's steps", () => {
 describe("a model that does not fit into memory", () => {
   it("is refused with numbers and what to do", async () => {
     const fault = await faultOf(LlamaEngine.start(llamaSettings({ contextTokens: 1_000_000, parallel: 64 }), 0));
-    expect(fault.message).to.match(/would need 1\d{3}\.\d GB of memory, 0\.1 for itself and 1\d{3}\.\d for 64 calls of 1000000 tokens/u);
+    expect(fault.message).to.match(
+      /would need 1\d{3}\.\d GB of memory, 0\.1 for itself 1\d{3}\.\d for 64 calls of 1000000 tokens and 0\.2 to compute/u,
+    );
     expect(fault.message).to.match(/GB are free\. Lower engine\.parallel or engine\.context_tokens/u);
   });
 });
