@@ -44,6 +44,15 @@ describe("segment()", () => {
     );
   });
 
+  it("learns the stop texts with the first text: a model that is loaded by this very call has none before", async () => {
+    let stops: string[] = [];
+    async function* loading(): AsyncGenerator<string> {
+      stops = ["<end>"];
+      yield* ["fine<en", "d>more"];
+    }
+    expect(textOf(await Array.fromAsync(segment(loading(), [], () => stops)))).to.equal("fine");
+  });
+
   it("never releases a part of a protected text", async () => {
     const text = "see <EMAIL_1_abc> and <EMAIL_2_abc>.";
     for (let cut = 0; cut <= text.length; cut += 1) {

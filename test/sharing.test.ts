@@ -227,7 +227,7 @@ describe("a model that does not fit into memory", () => {
   it("is refused with numbers and what to do", async () => {
     const fault = await faultOf(LlamaEngine.start(llamaSettings({ contextTokens: 1_000_000, parallel: 64 }), 0));
     expect(fault.message).to.match(
-      /would need 1\d{3}\.\d GB of memory, 0\.1 for itself 1\d{3}\.\d for 64 calls of 1000000 tokens and 0\.2 to compute/u,
+      /would need 1\d{3}\.\d GB of memory, 0\.1 for itself, 1\d{3}\.\d for 64 calls of 1000000 tokens and 0\.2 to compute/u,
     );
     expect(fault.message).to.match(/GB are free\. Lower engine\.parallel or engine\.context_tokens/u);
   });
