@@ -57,6 +57,8 @@ export interface Generation extends Sampling {
   readonly turns: readonly Turn[];
   /** Whose call it is. What an engine keeps of a call is never used for another identity, and places are shared out between identities. */
   readonly identity: string;
+  /** What the system text begins with, where that is the operator's and no caller's: what is computed of it serves every identity. */
+  readonly shared?: string;
   readonly tools?: Tools;
   /** The answer is JSON that fits this. */
   readonly schema?: JsonSchema;
@@ -70,7 +72,7 @@ export interface Generation extends Sampling {
 
 /**
  * In this order: `prompt` once (before the prompt is evaluated; `cached` of its tokens needn't be, they were left by an earlier call of the same
- * identity), `text` and `call` any number of times, `end` once. A call is told whole.
+ * identity, or are `shared`), `text` and `call` any number of times, `end` once. A call is told whole.
  */
 export type EngineEvent =
   | { readonly type: "prompt"; readonly tokens: number; readonly cached: number }

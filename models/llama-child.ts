@@ -67,7 +67,7 @@ try {
   const { model, context, chat } = await load(opened, settings, head);
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
-  const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(head)));
+  const sequences = new Sequences<Token, LlamaContextSequence>(all, Math.floor(settings.cacheBytesMax / bytesPerToken(head)));
   const stopTokens = new Set<Token>();
   const stops: string[] = [];
   for (const trigger of chat.generateContextState({ chatHistory: history([]) }).stopGenerationTriggers) {
@@ -138,7 +138,7 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
     );
   }
   const [answerGrammar, callGrammar] = [await grammarFor(model, grammars.answer), await grammarFor(model, grammars.call)];
-  const place = await sequences.take(generation.identity, prompt);
+  const place = await sequences.take(generation.identity, prompt, sharedTokens(generation.shared, prompt, loaded));
   try {
     send({ type: "event", call, event: { type: "prompt", tokens: prompt.length, cached: place.sequence.nextTokenIndex } });
     await prefill(prompt, place, signal);
@@ -154,7 +154,7 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
 }
 
 /** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */
-async function prefill(prompt: Token[], { sequence, index }: Place<LlamaContextSequence>, signal: AbortSignal): Promise<void> {
+async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaContextSequence>, signal: AbortSignal): Promise<void> {
   while (sequence.nextTokenIndex < prompt.length - 1 && !signal.aborted) {
     lastPiece = lastPiece.then(async () => {
       if (signal.aborted) return;
@@ -177,7 +177,7 @@ async function prefill(prompt: Token[], { sequence, index }: Place<LlamaContextS
 interface Decoding {
   readonly prompt: Token[];
   readonly tokensMax: number;
-  readonly place: Place<LlamaContextSequence>;
+  readonly place: Place<Token, LlamaContextSequence>;
   /** The beginning of the answer, which the prompt ends with. */
   readonly begun: string;
   readonly answerGrammar: (() => LlamaGrammarEvaluationState) | undefined;
@@ -281,6 +281,28 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
 function textTokens(text: string, model: LlamaModel): Token[] {
   const { bos, shouldPrependBosToken } = model.tokens;
   return [...(shouldPrependBosToken && bos !== null ? [bos] : []), ...model.tokenize(text)];
+}
+
+/** Tokens of shared texts, by their text. */
+const sharedRead = new Map<string, readonly Token[]>();
+const sharedKept = 20;
+
+/** What the prompt begins with if its system text begins with `text`, whatever follows there; nothing where it doesn't. Made of `text` alone, so that it says nothing of a caller. */
+function sharedTokens(text: string | undefined, prompt: readonly Token[], { model, chat }: Loaded): readonly Token[] {
+  if (text === undefined || text === "") return [];
+  const read = sharedRead.get(text) ?? commonTo([text, `${text}\n\n[`, `${text}\n\nA`].map((system) => systemTokens(system, model, chat)));
+  for (const oldest of [...sharedRead.keys()].slice(0, sharedRead.size - sharedKept + 1)) sharedRead.delete(oldest);
+  sharedRead.set(text, read);
+  return read.length < prompt.length && read.every((token, index) => token === prompt[index]) ? read : [];
+}
+
+function systemTokens(text: string, model: LlamaModel, chat: ChatWrapper): Token[] {
+  return chat.generateContextState({ chatHistory: history([{ role: "system", text }]) }).contextText.tokenize(model.tokenizer);
+}
+
+function commonTo([first = [], ...others]: readonly Token[][]): readonly Token[] {
+  const end = first.findIndex((token, index) => others.some((other) => other[index] !== token));
+  return end < 0 ? first : first.slice(0, end);
 }
 
 /** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. `begun`: what the answer begins with. */

@@ -171,7 +171,7 @@ export class LlamaEngine implements Engine, Tenant {
     clearInterval(this.#watchdog);
     clearTimeout(this.#restart);
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
+    const exited = new Promise((resolve) => child.once("exit", resolve));
     if (child.connected) child.disconnect();
     const kill = setTimeout(() => child.kill("SIGKILL"), 2_000);
     await exited;

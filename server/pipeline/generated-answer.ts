@@ -107,7 +107,9 @@ function generationOf(
 ): Generation {
   const { seed } = sampling;
   return {
-    ...(endpoint === "completions" ? { turns: [], text: textOf(prompt) } : { turns: turnsOf(prompt, gates, refusal) }),
+    ...(endpoint === "completions"
+      ? { turns: [], text: textOf(prompt) }
+      : { turns: turnsOf(prompt, gates, refusal), shared: gates.preface.system }),
     identity: caller.name,
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
