@@ -6,7 +6,7 @@ import { LlamaEngine } from "../models/llama-engine.ts";
 import type { LlamaSettings } from "../models/llama-protocol.ts";
 import { MemoryBudget } from "../models/memory-budget.ts";
 import { openEngines } from "../scripts/engines.ts";
-import { readConfig } from "../server/config.ts";
+import { type Config, readConfig } from "../server/config.ts";
 import { type Reply, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { defaultModelFile, llamaSettings, modelsDir } from "./support/model.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -187,20 +187,21 @@ describe("a service with more models than memory", function () {
   });
 
   it("lets calls for a model that is not loaded wait in its queue, and no more than that, nor for longer than an answer may take", async () => {
-    await using appliance = await startTestAppliance({
-      engines: sharing(1, ["a", "b"], { parallel: 1 }, 1),
-      config: (config) => ({ ...config, limits: { ...config.limits, answer_timeout_ms: 4_000 } }),
-    });
-    await ask(appliance, "a");
-    const busy = Array.from({ length: 2 }, () => ask(appliance, "a", 900));
-    await until(async () => (await metricsOf(appliance)).includes('sallyport_calls{model="a",state="busy"} 1'));
+    const [a, b] = sharing(1, ["a", "b"], { parallel: 1 }, 1);
+    if (!a || !b) throw new Error("two");
+    await a.loadNow();
+    const config = (same: Config): Config => ({ ...same, limits: { ...same.limits, answer_timeout_ms: 3_000 } });
+    await using appliance = await startTestAppliance({ engines: [a, b], config });
+    const stop = new AbortController();
+    const busy = [1, 2].map(() => faultOf(answerOf(a, 900, stop.signal, "Tell a long story.")));
     const replies = await Promise.all(["b", "b", "b"].map((model) => ask(appliance, model)));
+    expect([a.isIdle, a.model.isLoaded, b.isIdle]).to.deep.equal([false, true, true]);
+    stop.abort(new Error("enough"));
     await Promise.all(busy);
     const [refused, ...late] = replies.toSorted((a, b) => a.status - b.status);
     expect([refused?.status, refused?.body.error.code, refused?.headers["x-queue-position"]]).to.deep.equal([429, "queue_full", "2"]);
     expect(refused?.headers["retry-after"]).to.match(/^[1-9]\d*$/u);
     for (const { status, body } of late) expect([status, body.error.code]).to.deep.equal([504, "deadline_exceeded"]);
-    expect((await ask(appliance, "b")).status).to.equal(200);
   });
 
   it("answers with another model while one can't be loaded, says which and why, and loads it when its file is right again", async () => {
@@ -234,7 +235,7 @@ function harm(file: string): void {
 }
 
 /** A configuration with the default model under two names. */
-function twoModels(more: string): ReturnType<typeof readConfig> {
+function twoModels(more: string): Config {
   const dir = scratchDir();
   const [entry = ""] = /^ {2}- id: smollm2[\s\S]*?(?=\n\n)/mu.exec(readFileSync(join(modelsDir, "catalogue.yaml"), "utf8")) ?? [];
   const named = (id: string): string => entry.replace("smollm2-135m-instruct", id).replace(/file: .*/u, `file: ${id}.gguf`);
