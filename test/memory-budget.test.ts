@@ -220,7 +220,7 @@ describe("a service with more models than memory", function () {
     expect([ready.status, ready.body.checks[0].ok]).to.deep.equal([503, true]);
     expect(ready.body.checks[1].problem).to.include(`${file} does not have the catalogue's SHA-256`);
     harm(file);
-    await until(async () => (await ask(appliance, "b")).status === 200);
+    await until(async () => (await ask(appliance, "b")).status === 200, 60_000);
     expect((await appliance.call("GET", "/readyz")).status).to.equal(200);
   });
 });
