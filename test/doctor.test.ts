@@ -107,6 +107,20 @@ describe("sallyport doctor", () => {
     expect(of("model", "warn")[0]).to.match(/engine\.context_tokens is 10000, and the model was trained for 8192/u);
   });
 
+  it("says whether the configured models fit into memory, all or in turns, and refuses what the start would", async () => {
+    const memory = async (bytesMax: string): Promise<Check | undefined> => {
+      const engine = `engine: { parallel: 1, context_tokens: 256, memory_bytes_max: ${bytesMax} }`;
+      const { checks } = await doctor(prepareData(), `models: [{ id: smollm2-135m-instruct }]\n${engine}\n`);
+      return checks.find(({ name }) => name === "memory");
+    };
+    expect(await memory("100000000")).to.include({ state: "fail" });
+    expect((await memory("100000000"))?.detail).to.match(
+      /engine\.memory_bytes_max is 0\.1 GiB, about 0\.2 GiB wanted .*lower engine\.parallel/u,
+    );
+    expect(await memory("400000000")).to.include({ state: "ok" });
+    expect(await memory("1000000000000000")).to.include({ state: "warn" });
+  });
+
   it("names the file in the register of certificates that is none", async () => {
     const dataDir = prepareData();
     writeFileSync(join(dataDir, "certs", "issued", "junk.pem"), "junk");

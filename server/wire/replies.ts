@@ -155,6 +155,8 @@ export const modelSchema = z.object({
   owned_by: z.string(),
   context_length: z.int(),
   sha256: z.string().nullable(),
+  /** False: a call that names it waits until it is. */
+  loaded: z.boolean(),
 });
 
 export const modelListSchema = z.object({ object: z.literal("list"), data: z.array(modelSchema) });
