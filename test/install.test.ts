@@ -176,8 +176,11 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     await until(async () => (await ready()) !== undefined, 60_000);
     expect(performance.now() - startedMs).to.be.below(60_000);
     expect(await call(1, 1)).to.deep.include({ failed: [] });
-    for (const line of ['DIR/sallyport call "Say hello." --max-tokens 16', "DIR/sallyport doctor", "DIR/sallyport certs issue NAME"])
+    for (const line of ['DIR/sallyport call "Say hello." --max-tokens 16', "DIR/sallyport certs issue NAME"])
       expect((await documented(line, { NAME: "ward" })).status, line).to.equal(0);
+    const doctor = await documented("DIR/sallyport doctor");
+    expect([doctor.status, doctor.stdout]).to.deep.equal([0, doctor.stdout]);
+    expect(doctor.stdout).to.match(new RegExp(`^ok +files +\\d+ files, SHA-256 as in the bundle of .*, commit ${bundle.commit}$`, "mu"));
   });
 
   it("serves from a network of its own, in which it found egress refused: /readyz and the log say so", async () => {

@@ -1,12 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { createHash, getFips, X509Certificate } from "node:crypto";
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { DEFAULT_CIPHERS, getCiphers } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { authorities } from "../../certs/authorities.ts";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { sha256Of } from "../../models/verify-file.ts";
 import { makeCheckpoint } from "../../server/audit/checkpoint.ts";
 import { lastStart } from "../../server/audit/snapshot.ts";
 import type { Config } from "../../server/config.ts";
@@ -140,12 +140,6 @@ function below(dir: string): string[] {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .toSorted();
-}
-
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
 }
 
 function stated(look: () => object): object {

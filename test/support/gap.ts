@@ -8,7 +8,7 @@ import { scratchDir } from "./scratch.ts";
 /** What a host must have: a shell, coreutils, and a few more. No compiler, no package manager, no Node, no openssl. */
 const programs = (
   "sh tar head tail cut sed grep tr wc sha256sum mktemp rm mkdir mv ln cp cat readlink sync chmod id uname dirname basename date sleep timeout unshare " +
-  "env find rmdir"
+  "env xargs rmdir"
 ).split(" ");
 
 /** A host with an empty home and a network in which there is nothing but itself. */
