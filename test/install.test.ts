@@ -40,6 +40,18 @@ function listenTo(child: ChildProcess): () => string {
   return () => said;
 }
 
+/** Sockets that a process has open. */
+function socketsOf(pid: string | undefined): string[] {
+  const links = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "closed since";
+    }
+  });
+  return links.filter((link) => link.startsWith("socket:"));
+}
+
 describe("an installation from a bundle, on a host with an empty network, an empty home, and neither compiler nor package manager", function () {
   this.timeout(280_000);
   let gap: Gap;
@@ -192,6 +204,16 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const network = (pid: string | undefined): string => readlinkSync(`/proc/${pid}/ns/net`);
     expect(network(child)).not.to.equal(network(supervisor));
     expect(readFileSync(`/proc/${child}/net/dev`, "utf8").split("\n").slice(2).join("").trim()).to.match(/^lo:/u);
+    // The engine has less: not the socket that calls come by, and nothing of the service's environment.
+    const socket = /: \w+:\w+ 0{8}:0000 0A (?:\S+ +){5}(\d+)/u.exec(readFileSync(`/proc/${supervisor}/net/tcp`, "utf8"))?.[1] ?? "none";
+    const tasks = readdirSync(`/proc/${child}/task`).map((task) => readFileSync(`/proc/${child}/task/${task}/children`, "utf8").trim());
+    const engine = tasks.join("");
+    const holds = (pid: string | undefined): boolean => socketsOf(pid).includes(`socket:[${socket}]`);
+    expect([holds(child), holds(engine)]).to.deep.equal([true, false]);
+    expect(socketsOf(engine), "to the service").to.have.length(1);
+    const names = (pid: string | undefined) => readFileSync(`/proc/${pid}/environ`, "utf8").match(/(?<=^|\0)\w+/gu) ?? [];
+    expect(names(child)).to.include("SALLYPORT_DATA");
+    expect(names(engine).filter((name) => !/^(?:PATH|HOME|UV_|NODE_CHANNEL_)/u.test(name))).to.deep.equal([]);
   });
 
   it("takes no bundle of a key that does not follow the pinned one", async () => {

@@ -88,10 +88,11 @@ elif ! whole "$slot"; then
   rm -rf "$slot" "$slot.sealed" "$slot.partial"
   mkdir "$slot.partial"
   tar -xf "$bundle" -C "$slot.partial" --no-same-owner
-  # What a differential bundle leaves out is what runs now.
-  while read -r _ file; do [ -e "$slot.partial/$file" ] || printf '%s\0' "$file"; done < "$slot.partial/FILES" > "$scratch/kept"
-  kept() { (cd "$current" && xargs -0 -r cp -p "$@" --parents -t "$slot.partial" < "$scratch/kept"); }
-  kept -l 2> /dev/null || kept --remove-destination
+  if [ -n "$base" ]; then # what a differential bundle leaves out is what runs now
+    while read -r _ file; do [ -e "$slot.partial/$file" ] || printf '%s\0' "$file"; done < "$slot.partial/FILES" > "$scratch/kept"
+    kept() { (cd "$current" && xargs -0 -r cp -p "$@" --parents -t "$slot.partial" < "$scratch/kept"); }
+    kept -l 2> /dev/null || kept --remove-destination
+  fi
   (cd "$slot.partial" && sha256sum -c FILES > /dev/null) || die 'A file is not what it should be: is the disk whole? What runs was not touched.'
   sync
   mv "$slot.partial" "$slot"
