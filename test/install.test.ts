@@ -210,7 +210,7 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const engine = tasks.join("");
     const holds = (pid: string | undefined): boolean => socketsOf(pid).includes(`socket:[${socket}]`);
     expect([holds(child), holds(engine)]).to.deep.equal([true, false]);
-    const local = readFileSync(`/proc/${engine}/net/unix`, "utf8").match(/\d+(?=$| \S*$)/gmu) ?? [];
+    const local: readonly string[] = readFileSync(`/proc/${engine}/net/unix`, "utf8").match(/\d+(?=$| \S*$)/gmu) ?? [];
     expect(socketsOf(engine).filter((link) => !local.includes(link.slice("socket:[".length, -1)))).to.deep.equal([]);
     const names = (pid: string | undefined) => readFileSync(`/proc/${pid}/environ`, "utf8").match(/(?<=^|\0)\w+/gu) ?? [];
     expect(names(child)).to.include("SALLYPORT_DATA");
