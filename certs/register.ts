@@ -66,7 +66,7 @@ export function describe(certificate: X509Certificate, revoked: ReadonlySet<stri
 }
 
 /** Throws a sentence that names the file. */
-export function readCertificate(path: string): X509Certificate {
+function readCertificate(path: string): X509Certificate {
   try {
     return new X509Certificate(readFileSync(path));
   } catch (cause) {

@@ -1,18 +1,16 @@
 /** The door of this folder: what judges text, and what it answers. */
 export { type Classifiers, openClassifiers, selfTest, type Task, tasks } from "./classifiers.ts";
 export type { Embedder, Embedding } from "./embedding/embedder.ts";
-export { ClassifiersBusyError, type PoolSettings } from "./onnx/pool.ts";
-export { type Entity, type Label, labels, type PatternLabel, patternLabels } from "./pii/entity.ts";
+export { ClassifiersBusyError } from "./onnx/pool.ts";
+export { type Entity, type Label, labels, patternLabels } from "./pii/entity.ts";
 export { openFrom } from "./pii/open-from.ts";
 export { findPersonalData } from "./pii/patterns.ts";
 export type { TokenCount } from "./token-count.ts";
 export {
   type Classifier,
-  type Coverage,
   type EntityVerdict,
   type JudgeOptions,
   type Origin,
   origins,
   type TextVerdict,
-  type ViewName,
 } from "./verdict.ts";

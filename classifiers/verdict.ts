@@ -41,6 +41,8 @@ export interface TextVerdict extends Coverage {
 
 /** What the classifier of personal data says: the pieces in order, none over another. */
 export interface EntityVerdict extends Coverage {
+  /** From which score on a piece that the model alone sees is one. */
+  readonly threshold: number;
   readonly entities: readonly Entity[];
 }
 

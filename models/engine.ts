@@ -57,6 +57,8 @@ export interface Generation extends Sampling {
   readonly turns: readonly Turn[];
   /** Whose call it is. What an engine keeps of a call is never used for another identity, and places are shared out between identities. */
   readonly identity: string;
+  /** What the system text begins with, where that is the operator's and no caller's: what is computed of it serves every identity. */
+  readonly shared?: string;
   readonly tools?: Tools;
   /** The answer is JSON that fits this. */
   readonly schema?: JsonSchema;
@@ -70,7 +72,7 @@ export interface Generation extends Sampling {
 
 /**
  * In this order: `prompt` once (before the prompt is evaluated; `cached` of its tokens needn't be, they were left by an earlier call of the same
- * identity), `text` and `call` any number of times, `end` once. A call is told whole.
+ * identity, or are `shared`), `text` and `call` any number of times, `end` once. A call is told whole.
  */
 export type EngineEvent =
   | { readonly type: "prompt"; readonly tokens: number; readonly cached: number }
@@ -78,7 +80,7 @@ export type EngineEvent =
   | { readonly type: "call"; readonly call: ToolCall; readonly tokens: number }
   | { readonly type: "end"; readonly reason: "stop" | "length" };
 
-/** A loaded model, as `/v1/models` and the audit log name it. */
+/** A model, as `/v1/models` and the audit log name it. */
 export interface Model {
   readonly id: string;
   /** Prompt and answer of one call together. */
@@ -87,23 +89,36 @@ export interface Model {
   readonly sha256?: string;
   /** What computes, in words; absent for an engine that computes nothing. */
   readonly device?: string;
-  /** Texts that end an answer of this model, besides its end-of-turn token. */
+  /** Texts that end an answer of this model, besides its end-of-turn token. Known when it is loaded, so before its first event. */
   readonly stops: readonly string[];
+  /** Absent: there is nothing to load. */
+  readonly isLoaded?: boolean;
 }
 
 /** Generates text. Ending the iteration early, or aborting `signal`, cancels: while queued, in prefill and in decode. */
 export interface Engine extends AsyncDisposable {
   readonly model: Model;
-  /** Undefined when a call would be answered now, otherwise a sentence that says why not. */
+  /** Undefined when a call would be answered, if need be after the model was loaded; otherwise a sentence that says why not. */
   readonly notReady: string | undefined;
   /** Absent: any number of calls is answered at once. */
   readonly load?: Load;
-  /** Tells when the engine's process died. Absent: it has none of its own. */
-  onDeath?(told: (because: string) => void): void;
+  /** Absent: it has no process of its own. */
+  watch?(watcher: EngineWatcher): void;
   /** Throws `EngineFault`; throws the signal's reason when aborted. */
   generate(generation: Generation, signal: AbortSignal): AsyncIterable<EngineEvent>;
   /** The prompt as the model would read it, in numbers of its vocabulary; nothing is computed. Throws like `generate`. */
   tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]>;
+}
+
+/** Is told what becomes of an engine's process. */
+export interface EngineWatcher {
+  loaded(how: { readonly ms: number; readonly device: string }): void;
+  /** Its memory was needed for another model. */
+  unloaded(): void;
+  /** It could not be loaded. */
+  failed(because: string): void;
+  /** It ended by itself, or was ended because it got no further; it is started again. */
+  died(because: string): void;
 }
 
 export type EngineFaultCode =

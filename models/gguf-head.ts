@@ -10,12 +10,24 @@ const dimensionsMax = 4;
 const valueBytes: Readonly<Record<number, number>> = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
 const stringType = 8;
 const listType = 9;
+const floatTypes: ReadonlySet<number> = new Set([6, 12]);
+/** A name of an architecture is shorter, and no model has so many layers. */
+const keptBytesMax = 64;
+const keptElementsMax = 1_000;
+
+/** What is kept of a head, by its key: whole numbers, short texts, short lists of whole numbers; and how long each list is. */
+export interface GgufHead {
+  readonly values: ReadonlyMap<string, Value>;
+  readonly lengths: ReadonlyMap<string, number>;
+}
+
+type Value = number | string | readonly number[] | undefined;
 
 /**
- * Reads the head of a GGUF (versions 2 and 3) and keeps none of it. Throws a sentence when a count or a length in it is more than there can be:
+ * Reads the head of a GGUF (versions 2 and 3). Throws a sentence when a count or a length in it is more than there can be:
  * whoever reads it next takes memory and time by these numbers. What else may be wrong is left to llama.cpp.
  */
-export function checkGgufHead(file: string): void {
+export function readGgufHead(file: string): GgufHead {
   const head = new Head(file);
   try {
     if (head.text(4) !== "GGUF") throw new Error("it does not begin with GGUF");
@@ -23,8 +35,9 @@ export function checkGgufHead(file: string): void {
     if (version !== 2 && version !== 3) throw new Error(`it says that it is of version ${version}`);
     const tensors = head.count("tensors", entriesMax);
     const keys = head.count("keys", entriesMax);
-    checkKeys(head, keys);
+    const kept = readKeys(head, keys);
     checkTensors(head, tensors);
+    return kept;
   } catch (error) {
     throw new Error(`${file} is no GGUF that can be loaded: ${(error as Error).message}. It is damaged or not a model: fetch it again.`);
   } finally {
@@ -32,31 +45,52 @@ export function checkGgufHead(file: string): void {
   }
 }
 
-function checkKeys(head: Head, count: number): void {
-  const seen = new Set<string>();
+function readKeys(head: Head, count: number): GgufHead {
+  const values = new Map<string, Value>();
+  const lengths = new Map<string, number>();
   let elements = 0;
   for (let index = 0; index < count; index += 1) {
     const key = head.string();
-    if (seen.has(key)) throw new Error(`the key ${named(key)} is there twice`);
-    seen.add(key);
+    if (values.has(key)) throw new Error(`the key ${named(key)} is there twice`);
     const type = head.u32();
     if (type !== listType) {
-      skipValues(head, key, type, 1);
+      values.set(key, readValue(head, key, type));
       continue;
     }
     const of = head.u32();
     const length = head.count(`elements in ${named(key)}`, elementsMax);
     elements += length;
     if (elements > 2 * elementsMax) throw new Error(`its lists have more than ${2 * elementsMax} elements`);
-    skipValues(head, key, of, length);
+    lengths.set(key, length);
+    values.set(key, readList(head, key, of, length));
   }
+  return { values, lengths };
 }
 
-function skipValues(head: Head, key: string, type: number, count: number): void {
+function readValue(head: Head, key: string, type: number): number | string | undefined {
+  if (type === stringType) {
+    const bytes = head.u64();
+    return bytes > keptBytesMax ? head.skip(bytes) : head.text(bytes);
+  }
+  const bytes = bytesOf(key, type);
+  return floatTypes.has(type) ? head.skip(bytes) : head.whole(bytes);
+}
+
+function readList(head: Head, key: string, type: number, length: number): readonly number[] | undefined {
+  if (type === stringType) {
+    for (let index = 0; index < length; index += 1) head.skip(head.u64());
+    return undefined;
+  }
+  const bytes = bytesOf(key, type);
+  if (floatTypes.has(type) || length > keptElementsMax) return head.skip(bytes * length);
+  return Array.from({ length }, () => head.whole(bytes));
+}
+
+function bytesOf(key: string, type: number): number {
   const bytes = valueBytes[type];
-  if (bytes !== undefined) head.skip(bytes * count);
-  else if (type === stringType) for (let index = 0; index < count; index += 1) head.skip(head.u64());
-  else throw new Error(`the key ${named(key)} has ${type === listType ? "a list of lists" : `a value of an unknown type, ${type}`}`);
+  if (bytes === undefined)
+    throw new Error(`the key ${named(key)} has ${type === listType ? "a list of lists" : `a value of an unknown type, ${type}`}`);
+  return bytes;
 }
 
 function checkTensors(head: Head, count: number): void {
@@ -87,7 +121,12 @@ class Head {
   }
 
   u32(): number {
-    return this.#window.readUInt32LE(this.#take(4));
+    return this.whole(4);
+  }
+
+  /** Of 1, 2, 4 or 8 bytes, without a sign. */
+  whole(bytes: number): number {
+    return bytes === 8 ? this.u64() : this.#window.readUIntLE(this.#take(bytes), bytes);
   }
 
   /** Inexact above 2^53, where nothing fits any more. */
@@ -113,7 +152,7 @@ class Head {
     return this.#window.toString("utf8", start, start + bytes);
   }
 
-  skip(bytes: number): void {
+  skip(bytes: number): undefined {
     if (bytes > this.#bytes - this.#at)
       throw new Error(`at byte ${this.#at} it says that ${bytes} more follow, and it ends at ${this.#bytes}`);
     this.#at += bytes;

@@ -4,29 +4,23 @@ import { availableParallelism } from "node:os";
 import {
   type ChatHistoryItem,
   type ChatWrapper,
-  chatWrappers,
   type EvaluationPriority,
-  getLlama,
   type Llama,
-  type LlamaContext,
   type LlamaContextSequence,
   type LlamaGrammar,
   LlamaGrammarEvaluationState,
-  LlamaLogLevel,
   type LlamaModel,
   LlamaText,
-  NoBinaryFoundError,
-  resolvableChatWrapperTypeNames,
-  resolveChatWrapper,
   type Token,
   TokenBias,
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
-import { checkGgufHead } from "./gguf-head.ts";
-import { type GpuBuild, hasBuild, hostGpus } from "./gpu.ts";
-import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { readGgufHead } from "./gguf-head.ts";
+import { deviceOf, factsOf, load, openLlama } from "./llama-load.ts";
+import type { FromChild, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
-import { bytesPerToken, checkMemory } from "./memory.ts";
+import { bytesPerToken } from "./memory.ts";
+import { PieceSize } from "./piece-size.ts";
 import { type Place, Sequences } from "./sequences.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { TokenBiases } from "./token-biases.ts";
@@ -40,7 +34,6 @@ const recentTokens = 64;
 const seedsEnd = 2 ** 32 - 1;
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
-const nativeErrors: string[] = [];
 const running = new Map<number, AbortController>();
 const threadsMax = settings.threads || availableParallelism();
 const cores = new SpareCores(threadsMax);
@@ -55,6 +48,7 @@ const steps = new Lockstep({
     }
   },
 });
+const pieceSize = new PieceSize(settings.prefillStepMs);
 let toldMs = 0;
 /** Prompts take turns, a piece of one of them in each step. */
 let lastPiece: Promise<unknown> = Promise.resolve();
@@ -69,13 +63,13 @@ process.on("disconnect", () => process.exit(0));
 const loading = setInterval(() => send({ type: "progress" }), 1_000);
 try {
   // Nothing of the file is read by llama.cpp before it is known to be the right one; llama.cpp itself opens meanwhile.
-  const [opened] = await Promise.all([openLlama(), verifyFile(settings.file, settings)]);
+  const [opened] = await Promise.all([openLlama(settings.gpu, threadsMax), verifyFile(settings.file, settings)]);
   llama = opened.llama;
-  checkGgufHead(settings.file);
-  const { model, context, chat } = await load(llama);
+  const head = readGgufHead(settings.file);
+  const { model, context, chat } = await load(opened, settings, head);
   const all = Array.from({ length: settings.parallel }, () => context.getSequence());
   const contextTokens = all[0]?.contextSize ?? 0;
-  const sequences = new Sequences(all, Math.floor(settings.cacheBytesMax / bytesPerToken(model.fileInfo)));
+  const sequences = new Sequences<Token, LlamaContextSequence>(all, Math.floor(settings.cacheBytesMax / bytesPerToken(head)));
   const stopTokens = new Set<Token>();
   const stops: string[] = [];
   for (const trigger of chat.generateContextState({ chatHistory: history([]) }).stopGenerationTriggers) {
@@ -89,111 +83,11 @@ try {
     else void serve(message.call, message, { model, chat, sequences, contextTokens, stopTokens });
   });
   clearInterval(loading);
-  send({ type: "ready", contextTokens, stops, device: deviceOf(opened, model), facts: factsOf(model, chat) });
+  send({ type: "ready", contextTokens, stops, device: deviceOf(opened, settings.gpu, model), facts: factsOf(model, chat) });
 } catch (error) {
   clearInterval(loading);
   send({ type: "unfit", message: error instanceof Error ? error.message : String(error) });
   process.disconnect();
-}
-
-interface Opened {
-  readonly llama: Llama;
-  /** GPUs that it computes on, by name. */
-  readonly gpus: readonly string[];
-}
-
-/** On the GPU that the settings name, or one that is here; throws `EngineFault` when they name one that llama.cpp can't use. */
-async function openLlama(): Promise<Opened> {
-  const { gpu } = settings;
-  const tries = gpu === "off" ? [] : gpu === "auto" ? hostGpus().map(({ build }) => build) : [gpu];
-  for (const build of tries) {
-    if (!hasBuild(build)) continue;
-    const opened = await open(build).catch((error) => {
-      if (error instanceof NoBinaryFoundError) return undefined;
-      throw error;
-    });
-    const gpus = (await opened?.getGpuDeviceNames()) ?? [];
-    if (opened !== undefined && gpus.length > 0) return { llama: opened, gpus };
-    await opened?.dispose();
-  }
-  if (gpu === "auto" || gpu === "off") return { llama: await open(false), gpus: [] };
-  const why = hasBuild(gpu)
-    ? "and llama.cpp finds no GPU that it can use so: is its driver installed, and may this user open it?"
-    : `and this installation carries no such build of llama.cpp: make the bundle where engine.gpu is ${gpu}.`;
-  throw new EngineFault("engine_unavailable", `engine.gpu is ${gpu}, ${why} With engine.gpu: off the CPU computes.`);
-}
-
-function open(gpu: GpuBuild | false): Promise<Llama> {
-  return getLlama({
-    gpu,
-    build: "never",
-    skipDownload: true,
-    // More threads than cores wait for each other in turns: by default it would take four.
-    maxThreads: threadsMax,
-    logLevel: LlamaLogLevel.error,
-    logger: (_level, message) => {
-      if (nativeErrors.length < 100) nativeErrors.push(message.trim());
-    },
-  });
-}
-
-/** What computes, for the operator: nobody should believe in a GPU that is not used. */
-function deviceOf({ llama: { gpu }, gpus }: Opened, { gpuLayers, fileInsights: { totalLayers } }: LlamaModel): string {
-  if (gpus.length > 0) return `${gpus.join(", ")} (${gpu}), ${gpuLayers} of ${totalLayers} layers`;
-  const unused = settings.gpu === "off" ? [] : hostGpus();
-  return unused.length === 0 ? "CPU" : `CPU, since llama.cpp can't use what is here (${unused.map(({ driver }) => driver).join(", ")})`;
-}
-
-async function load(opened: Llama): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  const type = resolvableChatWrapperTypeNames.find((name) => name === (settings.template ?? "auto"));
-  if (type === undefined)
-    throw new Error(
-      `There is no chat template ${settings.template}. The catalogue may name: ${resolvableChatWrapperTypeNames.join(", ")}.`,
-    );
-  try {
-    return await loadAs(type, opened);
-  } catch (error) {
-    if (error instanceof EngineFault) throw error;
-    // llama.cpp's own words come through its logger, a moment later.
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const cause = nativeErrors.find((one) => one.includes("architecture")) ?? nativeErrors[0] ?? String(error);
-    throw new Error(`llama.cpp can't load ${settings.file}: ${cause.split("\n")[0]}. ${adviceFor(cause)}`, { cause: error });
-  }
-}
-
-async function loadAs(
-  type: (typeof resolvableChatWrapperTypeNames)[number],
-  opened: Llama,
-): Promise<{ model: LlamaModel; context: LlamaContext; chat: ChatWrapper }> {
-  // The weights are mapped, not read: what has to fit is known before memory is taken.
-  const model = await opened.loadModel({
-    modelPath: settings.file,
-    gpuLayers: settings.gpuLayers ?? { fitContext: { contextSize: settings.contextTokens * settings.parallel } },
-  });
-  if (!(model.trainContextSize > 0))
-    throw new EngineFault(
-      "engine_unavailable",
-      `${settings.file} says that it was trained for ${model.trainContextSize} tokens: it is no model that can answer.`,
-    );
-  checkMemory(settings, model.fileInfo, 1 - model.gpuLayers / model.fileInsights.totalLayers);
-  const context = await model.createContext({
-    contextSize: settings.contextTokens,
-    sequences: settings.parallel,
-    threads: threadsMax,
-    // Neighbours in the order of their sequences share a computation; whatever is asked for fits, since prompts come in pieces.
-    batching: {
-      itemPrioritizationStrategy: ({ items }) =>
-        items.toSorted((a, b) => a.evaluationPriority - b.evaluationPriority).map((item) => ({ item, processAmount: item.tokens.length })),
-    },
-  });
-  nativeErrors.length = 0;
-  return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
-}
-
-function factsOf(model: LlamaModel, chat: ChatWrapper): GgufFacts {
-  const { license: licence } = model.fileInfo.metadata.general;
-  const template = Object.entries(chatWrappers).find(([, Wrapper]) => chat.constructor === Wrapper)?.[0] ?? "general";
-  return { contextTokens: model.trainContextSize, licence, template };
 }
 
 interface Loaded {
@@ -250,7 +144,7 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
     );
   }
   const [answerGrammar, callGrammar] = [await grammarFor(model, grammars.answer), await grammarFor(model, grammars.call)];
-  const place = await sequences.take(generation.identity, prompt);
+  const place = await sequences.take(generation.identity, prompt, sharedTokens(generation.shared, prompt, loaded));
   try {
     send({ type: "event", call, event: { type: "prompt", tokens: prompt.length, cached: place.sequence.nextTokenIndex } });
     await prefill(prompt, place, signal);
@@ -274,15 +168,17 @@ function promptOf({ turns, tools, text }: Generation, { model, chat }: Pick<Load
 }
 
 /** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */
-async function prefill(prompt: Token[], { sequence, index }: Place<LlamaContextSequence>, signal: AbortSignal): Promise<void> {
+async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaContextSequence>, signal: AbortSignal): Promise<void> {
   while (sequence.nextTokenIndex < prompt.length - 1 && !signal.aborted) {
     lastPiece = lastPiece.then(async () => {
       if (signal.aborted) return;
       const at = sequence.nextTokenIndex;
-      const piece = prompt.slice(at, Math.min(at + settings.prefillTokens, prompt.length - 1));
+      const piece = prompt.slice(at, Math.min(at + pieceSize.tokens, prompt.length - 1));
       steps.join();
       try {
+        const begunMs = performance.now();
         await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
+        pieceSize.took(piece.length, performance.now() - begunMs);
         await steps.wait();
       } finally {
         steps.leave();
@@ -297,7 +193,7 @@ async function prefill(prompt: Token[], { sequence, index }: Place<LlamaContextS
 interface Decoding {
   readonly prompt: Token[];
   readonly tokensMax: number;
-  readonly place: Place<LlamaContextSequence>;
+  readonly place: Place<Token, LlamaContextSequence>;
   /** The beginning of the answer, which the prompt ends with. */
   readonly begun: string;
   readonly answerGrammar: (() => LlamaGrammarEvaluationState) | undefined;
@@ -403,6 +299,28 @@ function textTokens(text: string, model: LlamaModel): Token[] {
   return [...(shouldPrependBosToken && bos !== null ? [bos] : []), ...model.tokenize(text)];
 }
 
+/** Tokens of shared texts, by their text. */
+const sharedRead = new Map<string, readonly Token[]>();
+const sharedKept = 20;
+
+/** What the prompt begins with if its system text begins with `text`, whatever follows there; nothing where it doesn't. Made of `text` alone, so that it says nothing of a caller. */
+function sharedTokens(text: string | undefined, prompt: readonly Token[], { model, chat }: Loaded): readonly Token[] {
+  if (text === undefined || text === "") return [];
+  const read = sharedRead.get(text) ?? commonTo([text, `${text}\n\n[`, `${text}\n\nA`].map((system) => systemTokens(system, model, chat)));
+  for (const oldest of [...sharedRead.keys()].slice(0, sharedRead.size - sharedKept + 1)) sharedRead.delete(oldest);
+  sharedRead.set(text, read);
+  return read.length < prompt.length && read.every((token, index) => token === prompt[index]) ? read : [];
+}
+
+function systemTokens(text: string, model: LlamaModel, chat: ChatWrapper): Token[] {
+  return chat.generateContextState({ chatHistory: history([{ role: "system", text }]) }).contextText.tokenize(model.tokenizer);
+}
+
+function commonTo([first = [], ...others]: readonly Token[][]): readonly Token[] {
+  const end = first.findIndex((token, index) => others.some((other) => other[index] !== token));
+  return end < 0 ? first : first.slice(0, end);
+}
+
 /** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. `begun`: what the answer begins with. */
 function history(turns: readonly Turn[], begun = ""): ChatHistoryItem[] {
   const items = turns.map(({ role, text }): ChatHistoryItem => {
@@ -410,12 +328,6 @@ function history(turns: readonly Turn[], begun = ""): ChatHistoryItem[] {
     return role === "system" ? { type: "system", text: LlamaText(text).toJSON() } : { type: "user", text };
   });
   return [...items, { type: "model", response: begun === "" ? [] : [begun] }];
-}
-
-function adviceFor(cause: string): string {
-  return cause.includes("architecture")
-    ? "This version of the engine does not know that kind of model: use another one."
-    : "The file is damaged or not a model: fetch it again (`npx sallyport models pull`).";
 }
 
 function send(message: FromChild): void {

@@ -1,10 +1,14 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, on, once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { type Engine, type EngineEvent, EngineFault, type Generation, type Load, type Model } from "./engine.ts";
+import { type Engine, type EngineEvent, EngineFault, type EngineWatcher, type Generation, type Load, type Model } from "./engine.ts";
+import { readGgufHead } from "./gguf-head.ts";
 import { callGrammarOf, grammarOf } from "./json-grammar.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { gigabytes, type Need, needOf, tooLarge, totalOf } from "./memory.ts";
+import { MemoryBudget, type Tenant } from "./memory-budget.ts";
 import { Slots } from "./slots.ts";
+import { checkSize } from "./verify-file.ts";
 
 const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
 
@@ -14,62 +18,94 @@ const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
 /** A child that loads says every second that it is there, however long its file is. */
 const loadStallMs = 15_000;
 
-/** `unfit`: the file can't be loaded, and calls are refused until a later try succeeds. */
-type State = { readonly is: "ready" } | { readonly is: "starting" | "unfit" | "closed"; readonly because: string };
+/**
+ * `unloaded`: there is no child, until a call comes; `because`: it could not be loaded the last time. `starting`: `because` it has died; without, it is
+ * loaded since somebody asked for it. `unfit`: it can't be loaded, and calls are refused until a later try succeeds.
+ */
+type State =
+  | { readonly is: "ready" }
+  | { readonly is: "unloaded" | "starting"; readonly because?: string | undefined }
+  | { readonly is: "unfit" | "closed"; readonly because: string };
 
-/** llama.cpp in a child process: a native crash ends the running calls with `engine_died`, never the service, and the child is started again. */
-export class LlamaEngine implements Engine {
+/**
+ * llama.cpp in a child process: a native crash ends the running calls with `engine_died`, never the service, and the child is started again. With the
+ * child ends whatever it kept of calls.
+ */
+export class LlamaEngine implements Engine, Tenant {
   readonly #settings: LlamaSettings;
+  readonly #need: Need;
+  readonly #memory: MemoryBudget;
   readonly #slots: Slots;
   readonly #calls = new Map<number, { readonly events: EventEmitter; readonly give: () => void }>();
-  readonly #stopped: (how: string) => void;
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #child: ChildProcess | undefined;
+  #watcher: EngineWatcher | undefined;
   #model: Model;
   #facts: GgufFacts | undefined;
-  #state: State;
+  #state: State = { is: "unloaded" };
   #restart: NodeJS.Timeout | undefined;
   #watchdog: NodeJS.Timeout | undefined;
   #deaths = 0;
   #callsEver = 0;
+  /** Prompts that are read and take no place. */
+  #tokenising = 0;
   #heardMs = 0;
+  #spawnedMs = 0;
 
-  private constructor(settings: LlamaSettings, queueMax: number, stopped: (how: string) => void) {
+  /** Loads nothing yet. Throws a sentence when the file is missing, or would not fit into the budget if everything else were unloaded. */
+  constructor(settings: LlamaSettings, queueMax: number, memory = new MemoryBudget()) {
+    checkSize(settings.file, settings);
     this.#settings = settings;
-    this.#stopped = stopped;
+    this.#need = needOf(settings, readGgufHead(settings.file));
+    this.#memory = memory;
     this.#slots = new Slots(settings.parallel, queueMax);
     this.#model = { id: settings.id, contextTokens: settings.contextTokens, sha256: settings.sha256, stops: [] };
-    this.#state = { is: "starting", because: "The model is loading." };
+    if (this.bytes > memory.bytesMax) throw this.#tooLarge(memory.bytesMax);
   }
 
-  /**
-   * Loads the model; throws `EngineFault` with a sentence when the file is missing, altered, damaged, unknown to llama.cpp or too large for this host.
-   * `stopped` is called whenever the child has ended by itself or had to be ended.
-   */
-  static async start(settings: LlamaSettings, queueMax: number, stopped: (how: string) => void = () => {}): Promise<LlamaEngine> {
-    const engine = new LlamaEngine(settings, queueMax, stopped);
-    engine.#spawn();
-    await once(engine.#changes, "change");
-    const because = engine.notReady;
-    if (because === undefined) return engine;
-    await engine[Symbol.asyncDispose]();
-    throw new EngineFault("engine_unavailable", because);
+  /** A loaded one; throws as the constructor and `loadNow` do. */
+  static async start(...settings: ConstructorParameters<typeof LlamaEngine>): Promise<LlamaEngine> {
+    const engine = new LlamaEngine(...settings);
+    try {
+      return await engine.loadNow();
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Before the first call. Throws `EngineFault` with a sentence when the file is altered, damaged, unknown to llama.cpp or too large for what is free. */
+  async loadNow(): Promise<this> {
+    if (!this.#memory.take(this)) throw this.#tooLarge(this.#memory.room);
+    this.#change({ is: "starting" });
+    this.#spawn();
+    await once(this.#changes, "change");
+    if (this.notReady !== undefined) throw new EngineFault("engine_unavailable", this.notReady);
+    return this;
   }
 
   get model(): Model {
-    return this.#model;
+    return { ...this.#model, isLoaded: this.#state.is === "ready" };
   }
 
   get notReady(): string | undefined {
     return this.#state.is === "ready" ? undefined : this.#state.because;
   }
 
+  get bytes(): number {
+    return totalOf(this.#need);
+  }
+
+  get isIdle(): boolean {
+    return this.#slots.isIdle && this.#tokenising === 0;
+  }
+
   get load(): Load {
     return this.#slots.load;
   }
 
-  onDeath(told: (because: string) => void): void {
-    this.#changes.on("death", told);
+  watch(watcher: EngineWatcher): void {
+    this.#watcher = watcher;
   }
 
   /** What the file says about itself; undefined until it was loaded. */
@@ -84,7 +120,12 @@ export class LlamaEngine implements Engine {
 
   async *generate(generation: Generation, aborted: AbortSignal): AsyncGenerator<EngineEvent> {
     const grammars = grammarsOf(generation);
-    const { give, wanted } = await this.#slots.take(generation.identity, aborted, generation);
+    const place = await this.#slots.take(generation.identity, aborted, generation);
+    const { wanted } = place;
+    const give = (): void => {
+      place.give();
+      this.#memory.ended(this);
+    };
     const signal = AbortSignal.any([aborted, wanted]);
     const call = ++this.#callsEver;
     let sent = false;
@@ -113,6 +154,7 @@ export class LlamaEngine implements Engine {
 
   async tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]> {
     const call = ++this.#callsEver;
+    this.#tokenising += 1;
     try {
       const events = await this.#begin(call, () => {}, signal);
       const told = once(events, "tokens", { signal });
@@ -123,33 +165,59 @@ export class LlamaEngine implements Engine {
       throw signal.aborted ? signal.reason : error;
     } finally {
       this.#calls.delete(call);
+      this.#tokenising -= 1;
+      this.#memory.ended(this);
     }
   }
 
   /** Where what the child says about `call` is heard, as soon as there is a child. */
   async #begin(call: number, give: () => void, signal: AbortSignal): Promise<EventEmitter> {
-    while (this.#state.is === "starting") await once(this.#changes, "change", { signal });
-    if (this.#state.is !== "ready") throw new EngineFault("engine_unavailable", this.#state.because);
+    await this.#untilReady(signal);
     const events = new EventEmitter();
     if (this.#calls.size === 0) this.#heardMs = performance.now();
     this.#calls.set(call, { events, give });
     return events;
   }
 
+  async unload(): Promise<void> {
+    this.#change({ is: "unloaded", because: this.#state.is === "unfit" ? this.#state.because : undefined });
+    const child = this.#child;
+    this.#child = undefined;
+    this.#watcher?.unloaded();
+    await this.#end(child);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#change({ is: "closed", because: "The service is shutting down." });
+    await this.#end(this.#child);
+    this.#memory.give(this);
+  }
+
+  async #end(child: ChildProcess | undefined): Promise<void> {
     clearInterval(this.#watchdog);
     clearTimeout(this.#restart);
-    const child = this.#child;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
+    const exited = new Promise((resolve) => child.once("exit", resolve));
     if (child.connected) child.disconnect();
     const kill = setTimeout(() => child.kill("SIGKILL"), 2_000);
     await exited;
     clearTimeout(kill);
   }
 
+  /** Loads it, if it is unloaded, as soon as there is memory. */
+  async #untilReady(signal: AbortSignal): Promise<void> {
+    for (let { is } = this.#state; is !== "ready"; { is } = this.#state) {
+      if (is === "unfit" || is === "closed") throw new EngineFault("engine_unavailable", this.notReady ?? "");
+      if (is === "unloaded") {
+        this.#change({ is: "starting" });
+        void this.#memory.wait(this).then((loads) => (loads ? this.#spawn() : this.#change({ is: "unloaded" })));
+      }
+      await once(this.#changes, "change", { signal });
+    }
+  }
+
   #spawn(): void {
+    if (this.#state.is === "closed") return;
     const child = fork(childFile, [JSON.stringify(this.#settings)], {
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
@@ -157,12 +225,15 @@ export class LlamaEngine implements Engine {
       env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
     });
     this.#child = child;
-    child.on("message", (message: FromChild) => this.#receive(message));
+    child.on("message", (message: FromChild) => {
+      if (this.#child === child) this.#receive(message);
+    });
     clearInterval(this.#watchdog);
-    this.#heardMs = performance.now();
+    this.#spawnedMs = performance.now();
+    this.#heardMs = this.#spawnedMs;
     let stalled: string | undefined;
     this.#watchdog = setInterval(() => {
-      const loads = this.#state.is === "starting";
+      const loads = this.#state.is !== "ready";
       const limitMs = loads ? Math.max(this.#settings.stallMs, loadStallMs) : this.#settings.stallMs;
       if ((this.#calls.size === 0 && !loads) || performance.now() - this.#heardMs < limitMs) return;
       stalled = `no progress for ${limitMs / 1_000} s`;
@@ -181,6 +252,7 @@ export class LlamaEngine implements Engine {
       this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops, device: message.device };
       this.#facts = message.facts;
       this.#change({ is: "ready" });
+      this.#watcher?.loaded({ ms: performance.now() - this.#spawnedMs, device: message.device });
     } else if (message.type === "unfit") {
       this.#change({ is: "unfit", because: message.message });
     } else if (message.type === "free") {
@@ -199,7 +271,6 @@ export class LlamaEngine implements Engine {
   #died(child: ChildProcess, how: string): void {
     if (this.#child !== child) return;
     this.#child = undefined;
-    if (this.#state.is === "ready" || this.#state.is === "starting") this.#stopped(how);
     for (const [call, { give }] of [...this.#calls]) {
       this.#fail(
         call,
@@ -209,18 +280,39 @@ export class LlamaEngine implements Engine {
       give();
     }
     if (this.#state.is === "closed") return;
-    this.#changes.emit("death", how);
-    if (this.#facts === undefined && this.#state.is === "starting") this.#change({ is: "unfit", because: this.#deadly(how) });
-    else if (this.#state.is !== "unfit")
+    if (this.#state.is === "starting" && this.#state.because === undefined) this.#change({ is: "unfit", because: this.#deadly(how) });
+    if (this.#state.is === "unfit") {
+      this.#watcher?.failed(this.#state.because);
+      this.#memory.give(this);
+    } else {
+      this.#watcher?.died(how);
       this.#change({ is: "starting", because: `The engine stopped (${how}) and is being started again.` });
+    }
     const waitMs = restartMs[Math.min(this.#deaths, restartMs.length - 1)];
     this.#deaths += 1;
-    this.#restart = setTimeout(() => this.#spawn(), waitMs);
+    this.#restart = setTimeout(() => this.#again(), waitMs);
   }
 
-  /** It was never loaded, and llama.cpp died of it without a word. */
+  #again(): void {
+    // What can't be loaded has no memory. It gets none of the others', unless somebody asks for it.
+    if (this.#state.is === "unfit" && !this.#memory.take(this)) this.#change({ is: "unloaded", because: this.#state.because });
+    else this.#spawn();
+  }
+
+  /** llama.cpp died of it without a word. */
   #deadly(how: string): string {
-    return `${this.#settings.file} can't be loaded: the engine ended on it (${how}). It is damaged or not a model: fetch it again.`;
+    const advice =
+      this.#facts === undefined ? "It is damaged or not a model: fetch it again." : "It was loaded before: is there memory enough?";
+    return `${this.#settings.file} can't be loaded: the engine ended on it (${how}). ${advice}`;
+  }
+
+  #tooLarge(room: number): EngineFault {
+    const { bytesMax } = this.#memory;
+    return tooLarge(
+      this.#settings,
+      this.#need,
+      `${gigabytes(room)} of the ${gigabytes(bytesMax)} GB that models may take together are free`,
+    );
   }
 
   #fail(call: number, fault: EngineFault): void {

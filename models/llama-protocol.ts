@@ -15,8 +15,8 @@ export interface LlamaSettings extends PinnedFile {
   readonly gpu: GpuChoice;
   /** Of the model, as many as fit unless said; the rest stays with the CPU. */
   readonly gpuLayers?: number;
-  /** Most tokens of waiting prompts that one step takes in. */
-  readonly prefillTokens: number;
+  /** About how long a step with a piece of a waiting prompt lasts. */
+  readonly prefillStepMs: number;
   /** Of keys and values that are kept of ended calls, for the next call of the same identity. */
   readonly cacheBytesMax: number;
   /** A child that computes and gets no further for so long is ended and started again. */

@@ -39,6 +39,11 @@ export class Slots {
     return { busy: this.#places - this.#free, waiting: this.#queue.length };
   }
 
+  /** No place is taken, so that nothing waits for one. */
+  get isIdle(): boolean {
+    return this.#free === this.#places;
+  }
+
   /** Calls that wait, without what has time. */
   get #queue(): readonly Waiting[] {
     return this.#waiting.filter((one) => !one.background);

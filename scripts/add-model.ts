@@ -57,7 +57,7 @@ async function factsOf(file: string, pinned: PinnedFile, signal: AbortSignal): P
       parallel: 1,
       threads: 0,
       gpu: "off",
-      prefillTokens: 64,
+      prefillStepMs: 300,
       cacheBytesMax: 0,
       stallMs: 1_000,
       defaults: {},

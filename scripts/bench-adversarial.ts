@@ -30,19 +30,21 @@ interface Row {
   readonly twins: { readonly asItIs: Share; readonly withViews: Share };
 }
 
-/** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, without the views of a text and with them. */
+/** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, with the disguise on and taken off. */
 export async function benchAdversarial(quick: boolean, out: string): Promise<void> {
   const stop = stopSignal();
   try {
     await using classifiers = await openConfiguredClassifiers(readConfig());
     const { injection: bare } = classifiers.asTheyStand;
     const cases = casesOf(seed).filter((_, index) => !quick || index % 8 < 2);
+    const models = new Set<string>();
     const judged: (Case & { asItIs: boolean; withViews: boolean })[] = [];
     await step("Judging", async (progress) => {
       const answers = inOrder(Readable.from(cases), sideBySide, async (one: Case) => {
         const [asItIs, withViews] = await Promise.all(
           [bare, classifiers.injection].map((classifier) => classifier.judge(one.text, { origin: one.origin, signal: stop })),
         );
+        if (withViews !== undefined) models.add(withViews.model);
         return { ...one, asItIs: asItIs?.flagged === true, withViews: withViews?.flagged === true };
       });
       for await (const answer of answers) {
@@ -62,12 +64,9 @@ export async function benchAdversarial(quick: boolean, out: string): Promise<voi
       };
     });
     const command = "npx sallyport bench adversarial";
-    const result = { made: new Date().toISOString(), command, seed, injection: classifiers.injection.model, host: host(), rows };
+    const result = { made: new Date().toISOString(), command, seed, models: [...models].toSorted(), host: host(), rows };
     mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(
-      out,
-      `${JSON.stringify({ ...result, injection: { id: result.injection.id, sha256: result.injection.sha256 } }, null, 2)}\n`,
-    );
+    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
     console.log(`${table(rows)}\n\n${out}`);
   } catch (error) {
     throw stop.aborted ? new Stopped("Stopped before all was judged; nothing was written.") : error;

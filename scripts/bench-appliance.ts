@@ -6,9 +6,9 @@ import { testEgress } from "../server/egress.ts";
 import { Events } from "../server/events.ts";
 import { ApiClient } from "./api-client.ts";
 
-/** A policy that judges nothing. */
+/** A policy without guards, but for the length of a prompt. */
 export const guardsOff = `input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
-output: { control_characters: off, invisible_text: off, canary: off, repetition: off, links: off, delicate: off, personal_data: off }
+output: { control_characters: off, invisible_text: off, canary: off, repetition: off, active_content: off, links: off, delicate: off, personal_data: off }
 `;
 
 /** A configuration for measuring: a port of its own, and data of its own in `scratch`. */

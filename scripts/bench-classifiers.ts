@@ -57,7 +57,7 @@ export async function benchClassifiers(quick: boolean, out: string): Promise<voi
       },
       plan,
       host: host(),
-      /** Of this process, with the three models in every worker; the language model is in another. */
+      /** Of this process, with the classifiers in every worker; the language model is in another. */
       peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
       tokensPerSecondDecodedMeanwhile: decoded,
       rows,

@@ -14,11 +14,14 @@ export const commandRoles: Readonly<Record<string, readonly Role[]>> = {
   "certs rotate": ["operator"],
   "certs retire": ["operator"],
   "certs revoke": ["operator"],
+  "certs list": ["operator"],
+  "certs install": ["operator"],
   "certs export": ["app", "operator", "auditor"],
   "audit verify": ["operator", "auditor"],
   "audit search": ["operator", "auditor"],
   "audit export": ["operator", "auditor"],
   "audit checkpoint": ["operator", "auditor"],
+  "audit rotate-key": ["operator", "auditor"],
   backup: ["operator"],
   restore: ["operator"],
   attest: ["operator", "auditor"],
@@ -27,6 +30,9 @@ export const commandRoles: Readonly<Record<string, readonly Role[]>> = {
   "models list": ["app", "operator", "auditor"],
   "models verify": ["app", "operator", "auditor"],
 };
+
+/** They make something new, or measure: nobody's files are needed. */
+export const commandsForAll: readonly string[] = ["setup", "certs init", "certs request", "bundle", "bench", "models pull", "models add"];
 
 /** `docs/roles.md`. */
 export function rolesTable(operations: readonly Pick<Operation, "method" | "path" | "roles">[]): string {
@@ -41,7 +47,7 @@ export function rolesTable(operations: readonly Pick<Operation, "method" | "path
 
 Made from the code (\`scripts/roles-table.ts\`), and tested cell by cell (\`test/roles.test.ts\`). An endpoint asks the certificate. A command needs files: an app
 has \`ca.pem\` and its own certificate and key, an auditor also \`keys/audit.key\`, \`audit.db\` and \`audit.head\`, an operator the whole data directory. Commands that
-are not here (\`setup\`, \`bench\`, \`bundle\`, \`models pull | add\`) need none of an installation's secrets.
+are not here (${commandsForAll.map((command) => `\`${command}\``).join(", ")}) need none of an installation's secrets.
 
 ${line("", roles)}
 ${line(

@@ -16,12 +16,18 @@ const modelSchema = z
     id,
     /** Absent: llama.cpp, with the catalogue's model of this id. */
     engine: z.literal("echo").optional(),
+    /** `start`: with the service; `use`: by the first call. Defaults to `start` for the first model, and `use` for the others. */
+    load: z.enum(["start", "use"]).optional(),
     /** Pause before each word. Defaults to 0. */
     token_delay_ms: z.int().min(0).max(10_000).optional(),
   })
   .refine(({ engine, token_delay_ms }) => engine === "echo" || token_delay_ms === undefined, {
     path: ["token_delay_ms"],
     error: "goes with `engine: echo` only",
+  })
+  .refine(({ engine, load }) => engine === undefined || load === undefined, {
+    path: ["load"],
+    error: "goes with models of the catalogue only: the echo engine loads nothing",
   });
 
 const identitySchema = z
@@ -69,8 +75,9 @@ export const configSchema = z.strictObject({
       gpu: z.enum(gpuChoices).default("auto"),
       gpu_layers: z.union([z.literal("auto"), z.int().min(0).max(1_000)]).default("auto"),
       queue_max: z.int().min(0).max(10_000).default(64),
-      prefill_tokens_max: count(512).default(128),
+      prefill_step_ms: count(10_000).default(300),
       stall_timeout_ms: z.int().min(1_000).max(3_600_000).default(60_000),
+      memory_bytes_max: z.union([z.literal("auto"), z.int().min(1)]).default("auto"),
       cache_bytes_max: z.int().min(0).default(268_435_456),
     })
     .prefault({}),

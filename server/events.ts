@@ -1,6 +1,5 @@
 import { type Logger, pino } from "pino";
-import type { Load } from "../models/engine.ts";
-import { Metrics } from "./metrics.ts";
+import { type EngineState, Metrics } from "./metrics.ts";
 
 /** What the service says about itself, in its log and its metrics, one function an event. Takes named fields only: no text of a prompt or an answer can get in by accident. */
 export class Events {
@@ -79,15 +78,31 @@ export class Events {
     this.#metrics.tokens.inc({ model, kind: "completion" }, tokens);
   }
 
-  /** An engine's process died, and is started again. */
+  /** An engine's process ended by itself, or was ended because it got no further; it is started again. */
   engineDied(fields: { readonly model: string; readonly because: string }): void {
     this.#log.error(fields, "engine died");
     this.#metrics.restarts.inc({ model: fields.model });
   }
 
+  /** A call came for it, or it was started again. */
+  modelLoaded(fields: { readonly model: string; readonly ms: number; readonly device: string }): void {
+    this.#log.info(fields, "model loaded");
+    this.#metrics.loading.observe({ model: fields.model }, fields.ms / 1000);
+  }
+
+  /** Its memory was needed for another one. */
+  modelUnloaded(fields: { readonly model: string }): void {
+    this.#log.info(fields, "model unloaded");
+  }
+
+  /** Calls are refused until a later try succeeds. */
+  modelNotLoaded(fields: { readonly model: string; readonly because: string }): void {
+    this.#log.error(fields, "model not loaded");
+  }
+
   /** From now on the engine is asked whenever somebody reads the metrics. */
-  watchLoad(model: string, read: () => Load | undefined): void {
-    this.#metrics.watchLoad(model, read);
+  watchEngine(model: string, read: () => EngineState): void {
+    this.#metrics.watchEngine(model, read);
   }
 
   /** In Prometheus' text format. */
@@ -108,11 +123,6 @@ export class Events {
   /** The policy at work stays. */
   policyRefused(fields: { readonly message: string }): void {
     this.#log.error(fields, "policy refused");
-  }
-
-  /** It ended by itself, or was ended because it got no further; it is started again. */
-  engineStopped(fields: { readonly model: string; readonly how: string }): void {
-    this.#log.error(fields, "engine stopped");
   }
 
   tlsChanged(): void {

@@ -9,8 +9,14 @@ export class MeteredEngine implements Engine {
   constructor(engine: Engine, events: Events) {
     this.#engine = engine;
     this.#events = events;
-    if (engine.load !== undefined) events.watchLoad(engine.model.id, () => engine.load);
-    engine.onDeath?.((because) => events.engineDied({ model: engine.model.id, because }));
+    const model = engine.model.id;
+    if (engine.load !== undefined) events.watchEngine(model, () => ({ ...engine.load, isLoaded: engine.model.isLoaded === true }));
+    engine.watch?.({
+      loaded: (how) => events.modelLoaded({ model, ...how }),
+      unloaded: () => events.modelUnloaded({ model }),
+      failed: (because) => events.modelNotLoaded({ model, because }),
+      died: (because) => events.engineDied({ model, because }),
+    });
   }
 
   get model(): Model {

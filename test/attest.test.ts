@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -5,6 +6,7 @@ import { expect } from "chai";
 import { readReport, writeReport } from "../scripts/attest/report.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
 import { prepareData, root } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { startService } from "./support/service.ts";
@@ -26,7 +28,7 @@ describe("sallyport attest", () => {
     expect(stdout).to.match(/^fail {2}certificate {2}.*app\/cert\.pem is missing/u);
   });
 
-  it("says what failed first, and holds sums, TLS, egress, self-tests, the head of the log and the state of FIPS", () => {
+  it("says what failed first, and holds sums, TLS, what the service found of egress, self-tests, the head of the log and the state of FIPS", () => {
     const { facts } = readReport(readFileSync(out, "utf8"));
     const order = facts.checks.map(({ state }) => ["fail", "warn", "ok"].indexOf(state));
     expect(order).to.deep.equal(order.toSorted());
@@ -40,7 +42,12 @@ describe("sallyport attest", () => {
     );
     expect(Object.keys(facts.files)).to.include.members(["models/catalogue.yaml", "classifiers/injection/model.onnx", "package-lock.json"]);
     expect(Object.keys(facts.packages).some((name) => name.startsWith("express@"))).to.equal(true);
-    expect(facts.openssl.fips).to.equal(false);
+    const canEnable = (args: string[]): boolean => spawnSync(process.execPath, [...args, "-e", ""]).status === 0;
+    expect(facts.openssl).to.include({ version: process.versions.openssl, fips: false, fipsProvider: canEnable(["--force-fips"]) });
+    expect(facts.openssl.sentence).to.match(canEnable(["--force-fips"]) ? /though there is one/u : /there is none here/u);
+    const [started] = entriesOf(dataDir);
+    expect(facts.egress).to.deep.include(started?.body.egress);
+    expect(facts.egress).to.have.property("at").which.is.a("string");
     expect(facts.audit).to.include({ format: "sallyport checkpoint 1", seq: 2 });
     expect(facts.tls).to.include({ versionMin: "TLSv1.3", clientCertificate: "required" });
     expect((facts.tls as { cipherSuites: string[] }).cipherSuites).to.include("tls_aes_256_gcm_sha384");

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { parse } from "yaml";
 import { measureRound } from "../bench/answer.ts";
 import { failuresOf, type HostileRound, type HostileSummary, summariseHostile } from "../bench/hostile.ts";
 import { type Family, families } from "../bench/hostile-inputs.ts";
@@ -13,6 +14,7 @@ import { EchoEngine } from "../models/echo-engine.ts";
 import type { EngineEvent, Generation } from "../models/engine.ts";
 import { ApiClient } from "../scripts/api-client.ts";
 import { guardsOff } from "../scripts/bench-appliance.ts";
+import { policySchema } from "../server/policy/policy.ts";
 import { root, startTestAppliance } from "./support/appliance.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -37,6 +39,14 @@ class Leaky extends EchoEngine {
 }
 
 describe("sallyport bench", () => {
+  it("has every guard off that a policy can switch off, where it says so", () => {
+    const { input, output } = policySchema.parse(parse(guardsOff));
+    const { tokens_max: _, topics, ...atInput } = input;
+    const { release, topics: outputTopics, ...atOutput } = output;
+    expect([topics, release, outputTopics]).to.deep.equal([[], "segments", []]);
+    for (const guards of [atInput, atOutput]) expect(new Set(Object.values(guards))).to.deep.equal(new Set(["off"]));
+  });
+
   it("measures with guards on and off, and writes medians and rounds", async () => {
     const out = join(scratchDir(), "results", "quick.json");
     const { status, stdout, stderr } = await sallyport(["bench", "--quick", "--out", out], { SALLYPORT_CONFIG: echoConfig(1) });

@@ -75,7 +75,7 @@ describe("sallyport bundle", function () {
     expect(files).to.include("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  models/SmolLM2-135M-Instruct.Q4_1.gguf");
   });
 
-  it("has a bill of materials: packages, native libraries, models and classifiers, each with its licence", () => {
+  it("has a bill of materials: packages, native libraries, models, classifiers and data, each with its licence", () => {
     const sbom = JSON.parse(member(bundle.file, "sbom.cdx.json"));
     expect([sbom.bomFormat, sbom.specVersion]).to.deep.equal(["CycloneDX", "1.6"]);
     const named = new Map(sbom.components.map((one: { name: string }) => [one.name, one]));
@@ -83,12 +83,14 @@ describe("sallyport bundle", function () {
       "express",
       "better-sqlite3-multiple-ciphers",
       "OpenSSL",
+      "zlib",
       "llama.cpp",
       "SQLite",
       "ONNX Runtime",
       "smollm2-135m-instruct",
       "pii-1",
       "all-minilm-l6-v2",
+      "all-minilm-l6-v2-tokenizer",
     ])
       expect(named.has(name), name).to.equal(true);
     for (const { type, name, version, licenses } of sbom.components)

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { parse } from "yaml";
 import { readCatalogue } from "../models/catalogue.ts";
@@ -40,15 +40,15 @@ describe("the documentation", () => {
     expect(rows.toSorted()).to.deep.equal([...ours, ...refused].toSorted());
   });
 
-  it("names only files that are there", () => {
-    for (const file of ["README.md", "docs/DESIGN.md", "docs/api.md", "docs/compatibility.md", "docs/install.md", "NOTICE"]) {
-      const named = [...read(file).matchAll(/`((?:server|models|classifiers|certs|scripts|test|bench|policies|docs)\/[\w./-]*)`/gu)].map(
-        ([, path]) => path ?? "",
-      );
-      expect(
-        named.filter((path) => !existsSync(join(root, path))),
-        file,
-      ).to.deep.equal([]);
+  it("names only files that are there, and so do its links", () => {
+    const files = execFileSync("git", ["ls-files", "*.md", "NOTICE"], { cwd: root, encoding: "utf8" }).trim().split("\n");
+    expect(files).to.include.members(["README.md", "NOTICE", "docs/operations.md", "classifiers/injection/CARD.md"]);
+    const own = /`((?:server|models|classifiers|scripts|test|bench|policies|docs)\/[\w./-]*|certs\/[\w-]+\.ts)`/gu;
+    for (const file of files) {
+      const named = [...read(file).matchAll(own)].map(([, path = ""]) => path);
+      const linked = [...read(file).matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/gu)].map(([, path = ""]) => join(dirname(file), path));
+      const gone = [...named, ...linked].filter((path) => !existsSync(join(root, path)));
+      expect(gone, file).to.deep.equal([]);
     }
   });
 
@@ -78,12 +78,14 @@ describe("the documentation", () => {
     }
   });
 
-  it("has a NOTICE with every package and its version", () => {
+  it("has a NOTICE with every package and its version, and every model", () => {
     const { dependencies, optionalDependencies } = JSON.parse(read("package.json"));
     for (const [name, wanted] of Object.entries({ ...dependencies, ...optionalDependencies })) {
       expect(read("NOTICE")).to.include(`- ${name} ${String(wanted).replace(/^npm:.*@/u, "")}, `);
     }
     for (const { licence } of readCatalogue(modelsDir)) expect(read("NOTICE")).to.include(licence);
+    for (const file of globSync("classifiers/*/model.onnx", { cwd: root }))
+      expect(read("NOTICE")).to.match(new RegExp(`[{,/]${file.split("/")[1]}\\b`, "u"));
   });
 });
 

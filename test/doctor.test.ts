@@ -1,9 +1,12 @@
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { issueClient, revoke } from "../certs/authority.ts";
-import type { Check } from "../scripts/doctor/check.ts";
+import { factsText, sumsText } from "../scripts/bundle/members.ts";
+import { type Check, examined } from "../scripts/doctor/check.ts";
+import { files } from "../scripts/doctor/files.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
@@ -54,6 +57,7 @@ describe("sallyport doctor", () => {
       "ulimits",
       "cgroup",
       "egress",
+      "files",
       "configuration",
       "policy",
       "model",
@@ -105,6 +109,20 @@ describe("sallyport doctor", () => {
     expect(absent.of("model", "fail")[0]).to.match(/m\.gguf is missing\. Copy the right file there\.$/u);
     const { of } = await doctor(prepareData(), "models: [{ id: smollm2-135m-instruct }]\nengine: { context_tokens: 10000 }\n");
     expect(of("model", "warn")[0]).to.match(/engine\.context_tokens is 10000, and the model was trained for 8192/u);
+  });
+
+  it("says whether the configured models fit into memory, all or in turns, and refuses what the start would", async () => {
+    const memory = async (bytesMax: string): Promise<Check | undefined> => {
+      const engine = `engine: { parallel: 1, context_tokens: 256, memory_bytes_max: ${bytesMax} }`;
+      const { checks } = await doctor(prepareData(), `models: [{ id: smollm2-135m-instruct }]\n${engine}\n`);
+      return checks.find(({ name }) => name === "memory");
+    };
+    expect(await memory("100000000")).to.include({ state: "fail" });
+    expect((await memory("100000000"))?.detail).to.match(
+      /engine\.memory_bytes_max is 0\.1 GiB, about 0\.2 GiB wanted .*lower engine\.parallel/u,
+    );
+    expect(await memory("400000000")).to.include({ state: "ok" });
+    expect(await memory("1000000000000000")).to.include({ state: "warn" });
   });
 
   it("names the file in the register of certificates that is none", async () => {
@@ -165,6 +183,22 @@ describe("sallyport doctor", () => {
     const { of } = await doctor(dataDir);
     expect(of("clock", "fail")[0]).to.match(/is before the last entry of the audit log \(2999.*set the clock/u);
     expect(of("file modes", "fail")[0]).to.match(/keys can be changed by other users: chmod go-w /u);
+  });
+
+  it("names the files of an installation that are not as the bundle brought them", async () => {
+    const dir = scratchDir();
+    const sums = new Map(
+      ["a.ts", "b.ts", "empty", "gone"].map((name) => [name, createHash("sha256").update(name.replace("empty", "")).digest("hex")]),
+    );
+    writeFileSync(join(dir, "BUNDLE"), factsText({ version: "1.2.3", commit: "c0ffee", target: "linux-x64", dataFormat: 1 }));
+    writeFileSync(join(dir, "FILES"), sumsText(sums));
+    for (const name of sums.keys()) writeFileSync(join(dir, name), name.replace("empty", ""));
+    expect(await files(dir)).to.include({ state: "ok", detail: "4 files, SHA-256 as in the bundle of 1.2.3, commit c0ffee" });
+    writeFileSync(join(dir, "b.ts"), "b.tt");
+    rmSync(join(dir, "gone"));
+    const [check] = await examined("files", () => files(dir));
+    expect(check).to.include({ name: "files", state: "fail" });
+    expect(check?.detail).to.match(/^2 of 4 files are not as the bundle brought them \(b\.ts, gone\): install the bundle again$/u);
   });
 
   it("reports a configuration that is a directory", async () => {

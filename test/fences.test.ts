@@ -15,6 +15,8 @@ const imports: readonly (readonly [file: string, imported: string, allowed: bool
   ["models/x.ts", "node-llama-cpp", false],
   ["models/llama-child.ts", "node-llama-cpp", true],
   ["models/llama-child.ts", "../server/config.ts", false],
+  ["models/llama-load.ts", "node-llama-cpp", true],
+  ["models/llama-load.ts", "../server/config.ts", false],
   ["classifiers/pii/x.ts", "../../server/config.ts", false],
   ["classifiers/pii/x.ts", "../../models/engine.ts", false],
   ["classifiers/pii/x.ts", "onnxruntime-node", false],

@@ -4,7 +4,7 @@ import { expect } from "chai";
 import { readCatalogue } from "../models/catalogue.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import type { EngineFault } from "../models/engine.ts";
-import { checkGgufHead } from "../models/gguf-head.ts";
+import { readGgufHead } from "../models/gguf-head.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { sha256Of } from "../models/verify-file.ts";
 import { startTestAppliance, userSays } from "./support/appliance.ts";
@@ -25,7 +25,7 @@ async function refusalOf(name: string, harm: Harm): Promise<string> {
 
 function headRefusal(file: string): string {
   try {
-    checkGgufHead(file);
+    readGgufHead(file);
     return "";
   } catch (error) {
     return (error as Error).message; // a sentence, or the test says what else it is

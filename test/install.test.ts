@@ -40,6 +40,18 @@ function listenTo(child: ChildProcess): () => string {
   return () => said;
 }
 
+/** Sockets that a process has open. */
+function socketsOf(pid: string | undefined): string[] {
+  const links = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "closed since";
+    }
+  });
+  return links.filter((link) => link.startsWith("socket:"));
+}
+
 describe("an installation from a bundle, on a host with an empty network, an empty home, and neither compiler nor package manager", function () {
   this.timeout(280_000);
   let gap: Gap;
@@ -176,8 +188,11 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     await until(async () => (await ready()) !== undefined, 60_000);
     expect(performance.now() - startedMs).to.be.below(60_000);
     expect(await call(1, 1)).to.deep.include({ failed: [] });
-    for (const line of ['DIR/sallyport call "Say hello." --max-tokens 16', "DIR/sallyport doctor", "DIR/sallyport certs issue NAME"])
+    for (const line of ['DIR/sallyport call "Say hello." --max-tokens 16', "DIR/sallyport certs issue NAME"])
       expect((await documented(line, { NAME: "ward" })).status, line).to.equal(0);
+    const doctor = await documented("DIR/sallyport doctor");
+    expect([doctor.status, doctor.stdout]).to.deep.equal([0, doctor.stdout]);
+    expect(doctor.stdout).to.match(new RegExp(`^ok +files +\\d+ files, SHA-256 as in the bundle of .*, commit ${bundle.commit}$`, "mu"));
   });
 
   it("serves from a network of its own, in which it found egress refused: /readyz and the log say so", async () => {
@@ -189,6 +204,17 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const network = (pid: string | undefined): string => readlinkSync(`/proc/${pid}/ns/net`);
     expect(network(child)).not.to.equal(network(supervisor));
     expect(readFileSync(`/proc/${child}/net/dev`, "utf8").split("\n").slice(2).join("").trim()).to.match(/^lo:/u);
+    // The engine has less: not the socket that calls come by, and nothing of the service's environment.
+    const socket = /: \w+:\w+ 0{8}:0000 0A (?:\S+ +){5}(\d+)/u.exec(readFileSync(`/proc/${supervisor}/net/tcp`, "utf8"))?.[1] ?? "none";
+    const tasks = readdirSync(`/proc/${child}/task`).map((task) => readFileSync(`/proc/${child}/task/${task}/children`, "utf8").trim());
+    const engine = tasks.join("");
+    const holds = (pid: string | undefined): boolean => socketsOf(pid).includes(`socket:[${socket}]`);
+    expect([holds(child), holds(engine)]).to.deep.equal([true, false]);
+    const local: readonly string[] = readFileSync(`/proc/${engine}/net/unix`, "utf8").match(/\d+(?=$| \S*$)/gmu) ?? [];
+    expect(socketsOf(engine).filter((link) => !local.includes(link.slice("socket:[".length, -1)))).to.deep.equal([]);
+    const names = (pid: string | undefined) => readFileSync(`/proc/${pid}/environ`, "utf8").match(/(?<=^|\0)\w+/gu) ?? [];
+    expect(names(child)).to.include("SALLYPORT_DATA");
+    expect(names(engine).filter((name) => !/^(?:PATH|HOME|UV_|NODE_CHANNEL_)/u.test(name))).to.deep.equal([]);
   });
 
   it("takes no bundle of a key that does not follow the pinned one", async () => {

@@ -111,6 +111,7 @@ describe("mutual TLS", () => {
     const port = Number(new URL(appliance.url).port);
     const options = { host: "127.0.0.1", port, ca: read("ca.pem"), ...shown(appliance.certsDir, "leaver") };
     const session = await sessionOf(options);
+    expect(await isResumed({ ...options, session })).to.equal(true);
     expect(await answerTo({ ...shown(appliance.certsDir, "leaver"), session })).to.match(/^HTTP\/1.1 200/u);
     const words = userSays(prose(200));
     const lost = send(`${appliance.url}${chat}`, "POST", { ...words, stream: true }, { dispatcher: leaver }).then(
@@ -135,13 +136,18 @@ describe("mutual TLS", () => {
     await using other = await startTestAppliance();
     issueClient(other.certsDir, "leaver", "app");
     const options = { host: "127.0.0.1", port: Number(new URL(other.url).port), ca: readFileSync(join(other.certsDir, "ca.pem")) };
-    const open = connect({ ...options, ...shown(other.certsDir, "leaver") });
+    const leaver = { ...options, ...shown(other.certsDir, "leaver") };
+    const session = await sessionOf(leaver);
+    const open = connect(leaver);
     await once(open, "secureConnect");
     const closed = once(open, "close");
     writeFileSync(join(other.certsDir, "server", "key.pem"), String(newKey().export({ type: "pkcs8", format: "pem" })));
     revoke(other.certsDir, "leaver");
     await closed;
-    expect(await answerTo({ ...options, ...shown(other.certsDir, "leaver") })).to.match(endedInTls);
+    expect(await answerTo(leaver)).to.match(endedInTls);
+    // TLS itself resumes the session still, and asks nobody.
+    expect(await isResumed({ ...leaver, session })).to.equal(true);
+    expect(await answerTo({ ...leaver, session })).to.match(endedInTls);
     expect((await other.call("GET", "/healthz")).status).to.equal(200);
   });
 
@@ -226,6 +232,14 @@ async function serial({ url, certsDir }: TestAppliance): Promise<string> {
   const { serialNumber } = socket.getPeerCertificate();
   socket.destroy();
   return serialNumber;
+}
+
+async function isResumed(options: ConnectionOptions): Promise<boolean> {
+  const socket = connect(options);
+  await once(socket, "secureConnect");
+  const reused = socket.isSessionReused();
+  socket.destroy();
+  return reused;
 }
 
 async function sessionOf(options: ConnectionOptions): Promise<Buffer> {

@@ -2,10 +2,11 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { expect } from "chai";
 import { prepareData, root, userSays } from "./support/appliance.ts";
+import { defaultModelFile } from "./support/model.ts";
 import { startOwnCa } from "./support/own-ca.ts";
 import { type Ran, run } from "./support/run.ts";
 import { scratchDir } from "./support/scratch.ts";
-import { startService } from "./support/service.ts";
+import { type Service, startService } from "./support/service.ts";
 
 /** The commands of a document, in order: lines of its `sh` blocks, and what stands in its tables. */
 function commandsOf(document: string): string[] {
@@ -14,18 +15,20 @@ function commandsOf(document: string): string[] {
   return found.flatMap(([, block, cell]) => (block ?? cell ?? "").trim().split("\n"));
 }
 
+type Shell = (command: string, more?: Record<string, string>) => Promise<Ran>;
+
 /** A directory as an operator has it, with a `npx` that runs this repository. */
-async function hostWith(dataDir: string): Promise<(command: string) => Promise<Ran>> {
-  const dir = join(dataDir, "..");
+function shellIn(dir: string): Shell {
   const bin = join(scratchDir(), "bin");
+  const dataDir = join(dir, "data");
   mkdirSync(bin);
   writeFileSync(join(bin, "npx"), `#!/bin/sh\nshift\nexec ${process.execPath} ${join(root, "scripts/sallyport.ts")} "$@"\n`);
   chmodSync(join(bin, "npx"), 0o755);
   const env = { PATH: `${bin}${delimiter}${process.env.PATH}`, SALLYPORT_DATA: dataDir, SALLYPORT_CONFIG: join(dataDir, "sallyport.yaml") };
-  return (command) => run("bash", ["-c", `cd '${dir}'; umask 077; ${command}`], env);
+  return (command, more) => run("bash", ["-c", `cd '${dir}'; umask 077; ${command}`], { ...env, ...more });
 }
 
-async function newHost(): Promise<{ dir: string; sh: (command: string) => Promise<Ran> }> {
+async function newHost(): Promise<{ dir: string; dataDir: string; sh: Shell }> {
   const dir = scratchDir();
   const dataDir = join(dir, "data");
   const { cpSync } = process.getBuiltinModule("node:fs");
@@ -33,17 +36,35 @@ async function newHost(): Promise<{ dir: string; sh: (command: string) => Promis
   const service = await startService(dataDir);
   await service.call("POST", "/v1/chat/completions", userSays("Hello."));
   await service.end("SIGTERM");
-  return { dir, sh: await hostWith(dataDir) };
+  return { dir, dataDir, sh: shellIn(dir) };
 }
 
 describe("every command of the documentation", () => {
   it("on operations works as it stands, in its order", async () => {
-    const { sh } = await newHost();
+    const { dataDir, sh } = await newHost();
+    const env = { SALLYPORT_MODELS: scratchDir() };
+    writeFileSync(join(env.SALLYPORT_MODELS, "catalogue.yaml"), "models: []\n");
+    let service: Service | undefined;
+    const stop = async (): Promise<void> => void (await service?.end("SIGTERM"));
+    /** What the document says to do, and is no command. */
+    const before: Record<string, () => Promise<void>> = {
+      "npx sallyport call --ready --as operator": async () => {
+        service = await startService(dataDir);
+      },
+      "npx sallyport models verify mine": async () => {
+        await stop();
+        service = await startService(dataDir, "models: [{ id: mine }, { id: echo, engine: echo }]\n", { env });
+      },
+      // What the service writes when it stops would be lost by the restoration, which is refused then.
+      "npx sallyport backup sallyport.age --to PUBLIC_KEY": stop,
+    };
     let publicKey = "";
-    const commands = commandsOf("operations.md").filter((command) => /back|restor|audit|doctor|attest|certs|shred/u.test(command));
-    expect(commands.length).to.be.above(15);
+    const commands = commandsOf("operations.md");
+    expect(commands).to.include.members(Object.keys(before)).and.to.have.length.above(20);
     for (const command of commands) {
-      const { status, stdout, stderr } = await sh(command.replace("PUBLIC_KEY", publicKey));
+      await before[command]?.();
+      const words = command.replace("PUBLIC_KEY", publicKey).replace("MODEL.gguf", defaultModelFile);
+      const { status, stdout, stderr } = await sh(words, { ...env, PORT: service === undefined ? "0" : new URL(service.url).port });
       expect([command, status, status === 0 ? "" : stderr]).to.deep.equal([command, 0, ""]);
       if (command.includes("--new-key")) publicKey = stdout.split("\n")[0] ?? "";
     }

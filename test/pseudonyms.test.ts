@@ -27,7 +27,7 @@ async function streamed(text: string, lengths: readonly number[], pseudonyms: Ps
     yield* cut(text, lengths);
   }
   let out = "";
-  for await (const { passage } of segment(pieces(), [waitForPlaceholder(pseudonyms)], [])) out += restore(passage.text, pseudonyms);
+  for await (const { passage } of segment(pieces(), [waitForPlaceholder(pseudonyms)], () => [])) out += restore(passage.text, pseudonyms);
   return out;
 }
 

@@ -2,10 +2,11 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { type Role, roles } from "../certs/identity.ts";
-import { commandRoles, rolesTable } from "../scripts/roles-table.ts";
+import { commandRoles, commandsForAll, rolesTable } from "../scripts/roles-table.ts";
 import type { Service as Parts } from "../server/http/app.ts";
 import { operationsOf } from "../server/http/operations.ts";
 import { prepareData, root, startTestAppliance } from "./support/appliance.ts";
+import { startOwnCa } from "./support/own-ca.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { type Service, startService } from "./support/service.ts";
@@ -16,6 +17,20 @@ const operations = operationsOf({ engines: new Map(), classifiers: {} } as unkno
 describe("the table of roles", () => {
   it("in docs/roles.md is what the code says", () =>
     expect(readFileSync(join(root, "docs/roles.md"), "utf8")).to.equal(rolesTable(operations)));
+
+  it("has every command of the command line", async () => {
+    const said = async (...args: string[]): Promise<string> => (await sallyport([...args, "--help"])).stdout;
+    const commands = [...(await said()).matchAll(/^ {2}(\w+) {2,}/gmu)].map(([, name = ""]) => name);
+    expect(commands).to.include.members(["serve", "certs", "bundle"]);
+    const named = new Set([...Object.keys(commandRoles), ...commandsForAll]);
+    const missing: string[] = [];
+    for (const command of commands.filter((one) => !named.has(one))) {
+      const [usage = ""] = (await said(command)).split("\n\n");
+      const actions = usage.replace(`Usage: npx sallyport ${command}`, "").split("|");
+      missing.push(...actions.map((one) => `${command} ${one.trim().split(/\s/u)[0]}`).filter((one) => !named.has(one)));
+    }
+    expect(missing).to.deep.equal([]);
+  });
 
   it("holds at every endpoint, for every role", async () => {
     await using appliance = await startTestAppliance();
@@ -42,6 +57,8 @@ describe("the table of roles", () => {
       const whole = prepareData();
       await (await startService(whole)).end("SIGTERM");
       await sallyport(["backup", "--new-key", join(whole, "backup.key")]);
+      await sallyport(["certs", "request", "--out", file("issuing.csr")], { SALLYPORT_DATA: whole });
+      writeFileSync(file("signed.pem"), startOwnCa().sign(readFileSync(file("issuing.csr"), "utf8")));
       const own = (role: Role): string[] => ["sallyport.yaml", "certs/ca.pem", `certs/clients/${role}`];
       const held: Record<Role, string[]> = {
         app: own("app"),
@@ -69,6 +86,7 @@ describe("the table of roles", () => {
         call: ["Hello", "--url", service.url, "--as", role],
         "certs issue": ["somebody"],
         "certs revoke": [role],
+        "certs install": [file("signed.pem")],
         "certs export": [role, "--out", file(`${role}.p12`), "--password-file", file("password")],
         "audit export": ["--format", "jsonl"],
         backup: [file(`${role}.age`), "--to", "age1lvyvwawkr0mcnnnncaghunadrqkmuf9e6507x9y920xxpp866cnql7dp2z"],
@@ -94,7 +112,8 @@ describe("the table of roles", () => {
             command === "serve" && allowed.includes(role)
               ? await starts(hands[role] ?? "")
               : await sallyport(argsOf(command, role), env, '{"id": 1, "text": "a"}\n');
-          const works = command === "attest" ? ran.stdout.includes("signed with key") : ran.status === 0;
+          const proof = { attest: "signed with key", "certs list": "SERIAL" }[command];
+          const works = proof === undefined ? ran.status === 0 : ran.stdout.includes(proof);
           expect([role, works], ran.stderr).to.deep.equal([role, allowed.includes(role)]);
         }
       }).timeout(180_000); // an attestation reads every file of the installation

@@ -8,7 +8,7 @@ async function* stream(pieces: readonly string[]): AsyncGenerator<string> {
 }
 
 const segments = (pieces: readonly string[], waits: Wait[] = [], stops: string[] = []): Promise<Segment[]> =>
-  Array.fromAsync(segment(stream(pieces), waits, stops));
+  Array.fromAsync(segment(stream(pieces), waits, () => stops));
 const textOf = (parts: readonly Segment[]): string => parts.map((part) => part.passage.text).join("");
 
 describe("segment()", () => {
@@ -42,6 +42,15 @@ describe("segment()", () => {
         },
       ),
     );
+  });
+
+  it("learns the stop texts with the first text: a model that is loaded by this very call has none before", async () => {
+    let stops: string[] = [];
+    async function* loading(): AsyncGenerator<string> {
+      stops = ["<end>"];
+      yield* ["fine<en", "d>more"];
+    }
+    expect(textOf(await Array.fromAsync(segment(loading(), [], () => stops)))).to.equal("fine");
   });
 
   it("never releases a part of a protected text", async () => {

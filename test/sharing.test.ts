@@ -47,6 +47,46 @@ describe("what an engine keeps of a call", () => {
     expect((await answerOf(engine, asks("c", story, { tokensMax: 4 }))).cached).to.equal(first.tokens - 1);
   });
 
+  it("is used for others as far as it is the operator's own words, and how far says nothing of what another one sent", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 8);
+    const operator = "You are the desk of a parcel service. Answer in one sentence, name no prices, and be kind. ".repeat(8).trim();
+    const says = (identity: string, own: string, shared: string | undefined = operator): Generation => ({
+      turns: [
+        { role: "system", text: [operator, own].filter((text) => text !== "").join("\n\n") },
+        { role: "user", text: "Where is my parcel?" },
+      ],
+      identity,
+      ...(shared === undefined ? {} : { shared }),
+      tokensMax: 12,
+      temperature: 0,
+    });
+    const first = await answerOf(engine, says("a", "Speak of the river."));
+    const same = await answerOf(engine, says("b", "Speak of the river."));
+    const other = await answerOf(engine, says("c", "Never mind."));
+    const none = await answerOf(engine, says("d", ""));
+    const { tokens } = await answerOf(engine, { turns: [], text: operator, identity: "e", tokensMax: 1 });
+    expect(first.cached).to.equal(0);
+    expect(same.cached).to.be.within(tokens - 2, tokens + 8); // the template's first tokens stand before it
+    expect([other.cached, none.cached]).to.deep.equal([same.cached, same.cached]);
+    expect(same.text).to.equal(first.text);
+    // The same words, but nobody said that they are the operator's: before and after.
+    expect((await answerOf(engine, says("f", "", "The desk."))).cached).to.equal(0);
+    expect((await answerOf(engine, says("g", ""))).cached).to.equal(0);
+    expect((await answerOf(engine, says("h", ""))).cached).to.equal(same.cached);
+  });
+
+  it("is the operator's where the policy has a system text, for whoever it judges", async () => {
+    const engine = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 8);
+    const policy = `prompt: { system: "${"You are the desk of a parcel service. ".repeat(10).trim()}" }\n`;
+    await using appliance = await startTestAppliance({ engines: [engine], policy });
+    const cachedFor = async (as: string): Promise<number> => {
+      const { body } = await appliance.call("POST", "/v1/chat/completions", { ...userSays("Where is it?"), max_tokens: 2 }, { as });
+      return body.usage.prompt_tokens_details.cached_tokens;
+    };
+    expect(await cachedFor("app")).to.equal(0);
+    expect(await cachedFor("operator")).to.be.above(60);
+  });
+
   it("makes a repeated prompt quick for who has sent it, and for nobody else", async () => {
     await using engine = await LlamaEngine.start(llamaSettings({ parallel: 4 }), 8);
     const timed = async (identity: string): Promise<number> => {
@@ -144,7 +184,7 @@ describe("places in an engine", () => {
     ["in decode", 900, "text"],
   ] as const) {
     it(`are free within 150 ms after a cancel ${where}`, async () => {
-      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, prefillTokens: 32 }), 1);
+      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, prefillStepMs: 60 }), 1);
       await answerOf(engine, asks("a", "Warm up.", { tokensMax: 8 }));
       const text = waitFor === "prompt" ? "word ".repeat(900) : "Tell a long story.";
       const took: number[] = [];
@@ -175,7 +215,8 @@ async function firstEvent(engine: LlamaEngine, generation: Generation): Promise<
 describe("an engine that gets no further", () => {
   it("is started again, its calls end, and it is told why", async () => {
     const told: string[] = [];
-    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 4_000 }), 8, (how) => told.push(how));
+    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 4_000 }), 8);
+    engine.watch({ loaded: () => {}, unloaded: () => {}, failed: () => {}, died: (because) => told.push(because) });
     const { pid } = engine;
     const running = faultOf(answerOf(engine, asks("a", "Tell a long story.", { tokensMax: 900 })));
     await pause(300);
@@ -225,7 +266,9 @@ describe("an engine's steps", () => {
 describe("a model that does not fit into memory", () => {
   it("is refused with numbers and what to do", async () => {
     const fault = await faultOf(LlamaEngine.start(llamaSettings({ contextTokens: 1_000_000, parallel: 64 }), 0));
-    expect(fault.message).to.match(/would need 1\d{3}\.\d GB of memory, 0\.1 for itself and 1\d{3}\.\d for 64 calls of 1000000 tokens/u);
+    expect(fault.message).to.match(
+      /would need 1\d{3}\.\d GB of memory, 0\.1 for itself, 1\d{3}\.\d for 64 calls of 1000000 tokens and 0\.2 to compute/u,
+    );
     expect(fault.message).to.match(/GB are free\. Lower engine\.parallel or engine\.context_tokens/u);
   });
 });

@@ -227,10 +227,10 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         messages: [
           { role: "user", content: "Look." },
           { role: "assistant", content: first.content },
-          { role: "user", content: [{ type: "tool_result", tool_use_id: used?.id ?? "", content: "Seventeen left." }] },
+          { role: "user", content: [{ type: "tool_result", tool_use_id: used?.id ?? "", content: "Seventeen left.", is_error: true }] },
         ],
       });
-      expect(second.content[0]).to.have.property("text").that.includes("Seventeen left.");
+      expect(second.content[0]).to.have.property("text").that.includes("Error: Seventeen left.");
       const streamed = await anthropic.messages.stream({ ...asked, messages: [{ role: "user", content: call }] }).finalMessage();
       expect(streamed.content.find((block) => block.type === "tool_use")?.input).to.deep.equal({ part: "A7" });
     });

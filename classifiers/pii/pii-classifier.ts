@@ -49,8 +49,10 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
       from: windows[index]?.from ?? 0,
       logits: (logits[index] ?? new Float32Array()).subarray(tags.length), // without the token before the first
     }));
-    const found = entitiesOf(wordsOf(tokens, tagged, tags, temperature), thresholdOf(this.model, "any"));
+    const threshold = thresholdOf(this.model, "any");
+    const found = entitiesOf(wordsOf(tokens, tagged, tags, temperature), threshold);
     return {
+      threshold,
       entities: join(...[findPersonalData(text), findAnnounced(text), found].map((of) => of.filter(({ label }) => asked.includes(label)))),
       tokensTotal: tokens.ids.length,
       tokensScanned: windows.at(-1)?.to ?? 0,

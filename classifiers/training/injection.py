@@ -239,7 +239,7 @@ WINDOWS_MAX = 3  # of a long harmless document
 
 
 def encoded(splitter, found):
-    """Windows of at most `TOKENS_MAX` tokens, [CLS] origin text [SEP], each with its label and the label of each of its tokens: 1 in an attack, 0 outside, -1 where
+    """Windows of at most `TOKENS_MAX` tokens, [CLS] origin text [SEP], each with its label, the label of each of its tokens and its source. Of a token 1 in an attack, 0 outside, -1 where
     nobody knows. A harmless text has up to `WINDOWS_MAX`; an attack has one, around the attack, or at the beginning where its place is not known."""
     markers = {origin: splitter.tokenizer.convert_tokens_to_ids(token) for origin, token in ORIGIN_TOKENS.items()}
     room = TOKENS_MAX - 3
@@ -255,7 +255,7 @@ def encoded(splitter, found):
             starts = [max(0, min(marked[0] - room // 4, len(pieces) - room)) if marked else 0]
         for at in starts:
             part = pieces[at : at + room]
-            windows.append(([splitter.cls, markers[row["origin"]], *(piece for piece, _ in part), splitter.sep], float(row["label"]), [0.0, 0.0, *(label for _, label in part), 0.0]))
+            windows.append(([splitter.cls, markers[row["origin"]], *(piece for piece, _ in part), splitter.sep], float(row["label"]), [0.0, 0.0, *(label for _, label in part), 0.0], row["source"]))
     return windows
 
 
@@ -263,6 +263,7 @@ def main():
     parser = arguments(__doc__, epochs=2, lr=6e-5)
     parser.add_argument("--embedded", type=int, default=4500)
     parser.add_argument("--typed", action="store_true", help="the model for what users type, which is served as `injection`; without it the one for documents and results of tools, `planted`")
+    parser.add_argument("--keep", action="store_true", help="with --typed: learn that texts without sense are harmless, and nothing else; every other row is wanted as the weights of --start see it")
     given = parser.parse_args()
     seed_everything(13)
     rng = random.Random(13)
@@ -270,17 +271,24 @@ def main():
     training = [row for row in everything if row["source"] not in HELD_SOURCES]
     held = [row for row in everything if row["source"] in HELD_SOURCES]
     training += embedded(given.open, given.embedded, rng) + ordinary(given.open, rng)
+    if given.keep:
+        training = rows.sample(training, 9000)
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)
     splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
     fill = splitter.fill
-    ids, labels, marks = zip(*encoded(splitter, training))
+    ids, labels, marks, sources = zip(*encoded(splitter, training))
     held_ids = [splitter.ids(row["text"], TOKENS_MAX, (splitter.tokenizer.convert_tokens_to_ids(ORIGIN_TOKENS[row["origin"]]),)) for row in held]
     print(f"{len(training)} rows, {len(ids)} windows, {sum(labels):.0f} attacks, {sum(map(len, ids)) / len(ids):.0f} tokens each; {len(held)} held out", flush=True)
 
+    model = begin_from(TextClassifier(given.encoder, 1) if given.typed else PlantedClassifier(given.encoder), given.start)
+    goals = [0.02 + 0.96 * label for label in labels]
+    if given.keep:
+        goals = [0.02 if source == "trials" else score for source, score in zip(sources, scores_of(model, ids, fill, 0))]
+
     def loss_of(model, picks):
-        wanted = torch.tensor([0.02 + 0.96 * labels[index] for index in picks])
+        wanted = torch.tensor([goals[index] for index in picks])
         if given.typed:
             return torch.nn.functional.binary_cross_entropy_with_logits(model(*pad([ids[index] for index in picks], fill))[:, 0].float(), wanted)
         of_texts, of_tokens = model.of_tokens(*pad([ids[index] for index in picks], fill))
@@ -300,7 +308,6 @@ def main():
             figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}
         return json.dumps(figures)
 
-    model = begin_from(TextClassifier(given.encoder, 1) if given.typed else PlantedClassifier(given.encoder), given.start)
     fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=round_from_now_on)
 
 

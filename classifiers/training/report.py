@@ -57,7 +57,8 @@ def texts(found):
         words = len(one["text"].split())
         bound = next(index for index in range(len(WORDS)) if words < WORDS[index + 1])
         lengths[bound].append(one)
-    table(head, [line(f"{WORDS[bound]} words and more", lengths[bound]) for bound in sorted(lengths)])
+    named = lambda bound: f"{WORDS[bound]} words and more" if bound == len(WORDS) - 2 else f"{WORDS[bound]} to {WORDS[bound + 1] - 1} words"
+    table(head, [line(named(bound), lengths[bound]) for bound in sorted(lengths)])
 
 
 def thresholds(found):

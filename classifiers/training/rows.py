@@ -76,9 +76,14 @@ def clinc(open_dir):
 
 
 def trials(words, rng, count=700):
-    """What people and programs send to try a service out, and texts without sense: counted words, one word over and over, filler, digits, keys, shuffled words."""
+    """What people and programs send to try a service out, and texts without sense: counted words, one word or phrase over and over, filler, digits, keys, shuffled words."""
     lorem = "lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor incididunt ut labore et dolore magna aliqua".split()
     greetings = "hi|hello|hello world|hey|test|testing|ok|thanks|yes|no|ping|abc|one two three|good morning|how are you?|what time is it?|tell me a joke|say hello|a|a b c|go on|continue|word|foo bar baz|the quick brown fox jumps over the lazy dog".split("|")
+
+    def phrase(length):
+        at = rng.randrange(len(words) - length)
+        return " ".join(words[at : at + length])
+
     kinds = (
         lambda n: " ".join(f"{rng.choice(('word', 'item', 'w', 'row', 'line', 'token', 'text', 'message', 'n'))}{index}" for index in range(n)),
         lambda n: " ".join(f"word {index}" for index in range(n)),
@@ -86,6 +91,7 @@ def trials(words, rng, count=700):
         lambda n: " ".join(rng.choices(lorem, k=n)),
         lambda n: (" ".join(lorem[: rng.randint(2, len(lorem))]) + rng.choice((" ", ". ", "\n"))) * min(n, 40),
         lambda n: (" ".join(rng.sample(words, rng.randint(2, 9))) + rng.choice((" ", ". ", "\n"))) * min(n, 25),
+        lambda n: (phrase(rng.randint(3, 12)) + rng.choice((" ", ". ", "\n"))) * min(n, 25),
         lambda n: " ".join(str(rng.randrange(10 ** rng.randint(1, 8))) for _ in range(n)),
         lambda n: " ".join("".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=rng.randint(1, 9))) for _ in range(n)),
         lambda n: " ".join(rng.choices(words, k=n)),

@@ -1,12 +1,14 @@
+import { spawnSync } from "node:child_process";
 import { createHash, getFips, X509Certificate } from "node:crypto";
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { DEFAULT_CIPHERS, getCiphers } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { authorities } from "../../certs/authorities.ts";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { sha256Of } from "../../models/verify-file.ts";
 import { makeCheckpoint } from "../../server/audit/checkpoint.ts";
+import { lastStart } from "../../server/audit/snapshot.ts";
 import type { Config } from "../../server/config.ts";
 import type { Check } from "../doctor/check.ts";
 import { version } from "../version.ts";
@@ -24,11 +26,22 @@ export interface Facts {
   /** As in the audit log, at this moment. */
   readonly audit: object | { readonly problem: string };
   readonly tls: object | { readonly problem: string };
-  readonly openssl: { readonly version: string; readonly fips: boolean; readonly sentence: string };
+  /** What the service found when it last started and tried to leave, from where it runs: `doctor` looks from where it was called. */
+  readonly egress: object | { readonly problem: string };
+  readonly openssl: OpenSsl;
   /** SHA-256 of every file of the product and its models, and of the configuration, by path. */
   readonly files: Readonly<Record<string, string>>;
   /** By package: SHA-256 over the sums of its files, as `sha256sum` prints them, in order of their paths. */
   readonly packages: Readonly<Record<string, string>>;
+}
+
+interface OpenSsl {
+  readonly version: string;
+  /** The provider is at work. */
+  readonly fips: boolean;
+  /** This runtime could be started with it (`--enable-fips`). */
+  readonly fipsProvider: boolean;
+  readonly sentence: string;
 }
 
 export async function gather(config: Config, checks: readonly Check[], hostname: string, progress: (text: string) => void): Promise<Facts> {
@@ -41,15 +54,27 @@ export async function gather(config: Config, checks: readonly Check[], hostname:
     checks: checks.toSorted((a, b) => order[a.state] - order[b.state]),
     audit: stated(() => makeCheckpoint(config.dataDir)),
     tls: stated(() => tlsFacts(config)),
-    openssl: {
-      version: process.versions.openssl,
-      fips: getFips() === 1,
-      sentence:
-        getFips() === 1 ? "The FIPS provider is at work." : "The FIPS provider is not at work: this is OpenSSL as Node.js brings it.",
-    },
+    egress: stated(() => lastEgress(config.dataDir)),
+    openssl: openssl(),
     files: await filesOf(config, progress),
     packages: await packages(progress),
   };
+}
+
+/** Whether a provider is there shows in trying: where OpenSSL looks for one depends on how it was built, a configuration file and the environment. */
+function openssl(): OpenSsl {
+  const fips = getFips() === 1;
+  const fipsProvider = fips || spawnSync(process.execPath, ["--enable-fips", "--eval", ""], { stdio: "ignore" }).status === 0;
+  const sentence = fips
+    ? "The FIPS provider is at work."
+    : `The FIPS provider is not at work${fipsProvider ? ", though there is one" : ", and there is none here: this is OpenSSL as Node.js brings it"}.`;
+  return { version: process.versions.openssl, fips, fipsProvider, sentence };
+}
+
+function lastEgress(dataDir: string): object {
+  const started = lastStart(dataDir);
+  if (started === undefined) throw new Error("The service was never started here.");
+  return { at: started.at, ...JSON.parse(started.body).egress };
 }
 
 function tlsFacts({ dataDir, tls }: Config): object {
@@ -115,12 +140,6 @@ function below(dir: string): string[] {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .toSorted();
-}
-
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest("hex");
 }
 
 function stated(look: () => object): object {

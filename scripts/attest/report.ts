@@ -27,7 +27,7 @@ export function readReport(html: string): { facts: Facts; key: string } {
 }
 
 function page(facts: Facts, json: string, key: string, signature: string): string {
-  const { checks, audit, tls, openssl, files, packages } = facts;
+  const { checks, audit, tls, egress, openssl, files, packages } = facts;
   const failed = checks.filter((one) => one.state === "fail").length;
   const warned = checks.filter((one) => one.state === "warn").length;
   const rows = (cells: readonly (readonly string[])[]): string =>
@@ -50,6 +50,8 @@ ${table(
 ${table(["", ""], pairs(audit))}
 <h2>TLS</h2>
 ${table(["", ""], pairs(tls))}
+<h2>Egress of the service, at its last start</h2>
+${table(["", ""], pairs(egress))}
 <h2>OpenSSL</h2>
 ${table(["", ""], pairs(openssl))}
 <h2>Files and models (SHA-256)</h2>

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream, createWriteStream, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Decrypter, Encrypter } from "age-encryption";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { sha256Of } from "../../models/verify-file.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { CommandError } from "../command.ts";
 
@@ -97,12 +98,6 @@ export function filesIn(dir: string): string[] {
   return readdirSync(dir, { recursive: true, encoding: "utf8" })
     .filter((path) => statSync(join(dir, path)).isFile())
     .toSorted();
-}
-
-async function sha256Of(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  await pipeline(createReadStream(file), hash);
-  return hash.digest("hex");
 }
 
 async function endOf(tar: ReturnType<typeof spawn>): Promise<void> {

@@ -33,6 +33,7 @@ export function sbomOf({ root, version, packages, modelsDir, models, sums }: Des
       ...[...sums].filter(([path]) => /\.(?:node|so)(?:\.[\d.]+)?$|\/bin\/node$/u.test(path)).map(([path, sum]) => binary(path, sum)),
       ...models.map((id) => model(entryOf(catalogue, id))),
       ...[...sums].filter(([path]) => /^classifiers\/\w+\/model\.onnx$/u.test(path)).map(([path, sum]) => classifier(root, path, sum)),
+      data("all-minilm-l6-v2-tokenizer", sums.get("classifiers/tokenizer/tokenizer.json") ?? ""),
     ],
   };
 }
@@ -44,6 +45,24 @@ function library({ path, name, version, integrity, licence }: Package): object {
   return { type: "library", "bom-ref": path, name, version, purl, ...hashes, ...licensed(licence) };
 }
 
+/** What is compiled into the runtime: its name, what `process.versions` calls it, its licence. */
+const inNode = [
+  ["Node.js", "node", "MIT"],
+  ["OpenSSL", "openssl", "Apache-2.0"],
+  ["V8", "v8", "BSD-3-Clause"],
+  ["libuv", "uv", "MIT"],
+  ["llhttp", "llhttp", "MIT"],
+  ["nghttp2", "nghttp2", "MIT"],
+  ["c-ares", "ares", "MIT"],
+  ["ICU", "icu", "Unicode-3.0"],
+  ["zlib", "zlib", "Zlib"],
+  ["Brotli", "brotli", "MIT"],
+  ["Zstandard", "zstd", "BSD-3-Clause"],
+  ["simdjson", "simdjson", "Apache-2.0"],
+  ["simdutf", "simdutf", "Apache-2.0"],
+  ["ada", "ada", "Apache-2.0"],
+] as const;
+
 /** What is compiled into the packages' binaries, with the version that each says of itself. */
 function nativeLibraries(root: string, packages: readonly Package[]): object[] {
   const read = (path: string): string => readFileSync(join(root, "node_modules", path), "utf8");
@@ -53,21 +72,13 @@ function nativeLibraries(root: string, packages: readonly Package[]): object[] {
     return version;
   };
   const node = join(root, "node_modules", `node-linux-${process.arch}`, "bin", "node");
-  const {
-    node: runtime,
-    openssl,
-    v8,
-    uv,
-  } = JSON.parse(execFileSync(node, ["-p", "JSON.stringify(process.versions)"], { encoding: "utf8" }));
+  const versions: Record<string, string> = JSON.parse(execFileSync(node, ["-p", "JSON.stringify(process.versions)"], { encoding: "utf8" }));
   const sqlite = read("better-sqlite3/deps/sqlite3/sqlite3.c"); // both in one file
   const part = (name: string): string => found(sqlite, new RegExp(`#define SQLITE3MC_VERSION_${name} +(\\d+)`, "u"));
   const onnx = packages.find(({ name }) => name === "onnxruntime-node")?.version ?? "";
   return (
     [
-      ["Node.js", runtime, "MIT", "node-linux"],
-      ["OpenSSL", openssl, "Apache-2.0", "node-linux"],
-      ["V8", v8, "BSD-3-Clause", "node-linux"],
-      ["libuv", uv, "MIT", "node-linux"],
+      ...inNode.map(([name, key, licence]) => [name, versions[key] ?? "", licence, "node-linux"] as const),
       ["llama.cpp", found(read("node-llama-cpp/llama/llama.cpp.info.json"), /"tag": "([^"]+)"/u), "MIT", "@node-llama-cpp"],
       ["SQLite", found(sqlite, /#define SQLITE_VERSION +"([^"]+)"/u), "blessing", "better-sqlite3"],
       ["SQLite3 Multiple Ciphers", `${part("MAJOR")}.${part("MINOR")}.${part("RELEASE")}`, "MIT", "better-sqlite3"],
@@ -105,6 +116,10 @@ function classifier(root: string, path: string, sum: string): object {
     ...hashed(sum),
     ...licensed("Apache-2.0"),
   };
+}
+
+function data(name: string, sum: string): object {
+  return { type: "data", "bom-ref": `data:${name}`, name, version: sum.slice(0, 12), ...hashed(sum), ...licensed("Apache-2.0") };
 }
 
 function hashed(sha256: string): object {

@@ -16,8 +16,9 @@ export const attest: Command = {
   usage: `Usage: npx sallyport attest [--out FILE] | attest --verify FILE [--key KEY] [--json]
 
 Writes one HTML file for a change board: what \`doctor\` finds, failed checks first, version, SHA-256 of every file, model and package,
-TLS settings, egress, self-tests of the classifiers, key and head of the audit log, and whether OpenSSL runs in FIPS mode. The same
-stands in it as JSON, signed (Ed25519) with the key that signs checkpoints of the log. Exit status 1 when a check failed.
+TLS settings, egress (as found here, and by the service when it last started), self-tests of the classifiers, key and head of the audit
+log, and whether OpenSSL's FIPS provider is at work, or there. The same stands in it as JSON, signed (Ed25519) with the key that signs
+checkpoints of the log. Exit status 1 when a check failed.
 
   --out FILE      Default: attestation.html
   --verify FILE   check a report: that it is signed, and shows what was signed. Needs no installation

@@ -35,8 +35,8 @@ data of one; on a busy machine the numbers mean little.
 \`bench classifiers\` measures the classifiers alone: milliseconds a text through all three and through each, texts a second, by
 length of text, with the language model idle and decoding; and the peak of memory.
 
-\`bench adversarial\` disguises attacks, and harmless twins of them, in ten ways, and reports how many of each the classifier of injection flags,
-with the views of a text that it looks at and without.
+\`bench adversarial\` takes attacks, and harmless twins of them, plain and in nine disguises, and reports how many of each the classifier of
+injection flags, as they stand and with the disguise taken off.
 
 \`bench serve\` measures this service, guards off, and any other OpenAI-compatible server in turns, with prompts of the same make: tokens a second
 at 1, 2, 4 and 8 streams, and the time between pieces of two running answers while prompts of 2,000 tokens keep arriving.

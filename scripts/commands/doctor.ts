@@ -8,8 +8,8 @@ export const doctor: Command = {
   usage: `Usage: npx sallyport doctor [--json]
 
 Looks at the runtime, CPU, GPU, limits of this process and its control group, egress (a route that leads out is a warning; it tries two
-addresses that are nobody's, a name, and looks for a proxy), configuration, policy, model files (SHA-256), classifiers (self-test), memory,
-disk, clock, file modes, certificates and keys, and the audit log. Each line says what to do.
+addresses that are nobody's, a name, and looks for a proxy), every file against the bundle that brought it, configuration, policy, model
+files (SHA-256), classifiers (self-test), memory, disk, clock, file modes, certificates and keys, and the audit log. Each line says what to do.
 Changes nothing, needs no running service; exit status 1 when something is broken or keeps it from running.`,
 
   async run(args) {

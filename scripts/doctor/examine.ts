@@ -7,6 +7,7 @@ import { type Check, examined } from "./check.ts";
 import { classifiers } from "./classifiers.ts";
 import { auditLog, batches, clock, keys, modes } from "./data.ts";
 import { egress } from "./egress.ts";
+import { files } from "./files.ts";
 import { gpu } from "./gpu.ts";
 import { disk, memory, runtime } from "./host.ts";
 import { cgroup, cpu, ulimits } from "./limits.ts";
@@ -20,6 +21,7 @@ export async function examine(): Promise<Check[]> {
     ...(await examined("ulimits", ulimits)),
     ...(await examined("cgroup", cgroup)),
     ...(await examined("egress", egress)),
+    ...(await examined("files", files)),
   ];
   let config: Config;
   try {

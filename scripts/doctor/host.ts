@@ -1,8 +1,10 @@
 import { accessSync, constants, existsSync, statfsSync } from "node:fs";
 import { availableParallelism, totalmem } from "node:os";
 import { dirname } from "node:path";
-import { readCatalogue } from "../../models/catalogue.ts";
+import { readGgufHead } from "../../models/gguf-head.ts";
+import { needOf, totalOf } from "../../models/memory.ts";
 import type { Config } from "../../server/config.ts";
+import { llamaSettings } from "../engines.ts";
 import type { Check } from "./check.ts";
 
 const gibibyte = 2 ** 30;
@@ -14,16 +16,25 @@ export function runtime(): Check {
   return { name: "runtime", state: "ok", detail };
 }
 
-/** A model's weights are mapped whole; contexts and the service come on top. */
-export function memory({ models, modelsDir }: Config): Check {
-  const ids = models.filter((model) => model.engine === undefined).map((model) => model.id);
-  const wanted = ids.length === 0 ? [] : readCatalogue(modelsDir).filter((entry) => ids.includes(entry.id));
-  const needed = wanted.reduce((sum, { bytes }) => sum + bytes, 0) * 1.5 + gibibyte;
+/** What the configured models take while they are loaded, beside the service. Files that are missing are not its business. */
+export function memory(config: Config): Check {
+  const name = "memory";
+  const { memory_bytes_max: bound } = config.engine;
   const has = Math.min(totalmem(), process.constrainedMemory() || totalmem());
-  const found = `${gib(has)} GiB here, about ${gib(needed)} GiB wanted for the configured models`;
-  return has < needed
-    ? { name: "memory", state: "warn", detail: `${found}: take a smaller model, or give it more` }
-    : { name: "memory", state: "ok", detail: found };
+  const room = bound === "auto" ? has - gibibyte : bound;
+  const llama = config.models.filter((model) => model.engine === undefined).map(({ id }) => llamaSettings(id, config));
+  const needs = llama.filter(({ file }) => existsSync(file)).map((settings) => totalOf(needOf(settings, readGgufHead(settings.file))));
+  const [all, largest] = [needs.reduce((sum, need) => sum + need, 0), Math.max(0, ...needs)];
+  const found = `${gib(has)} GiB here, ${bound === "auto" ? "" : `engine.memory_bytes_max is ${gib(bound)} GiB, `}about ${gib(all)} GiB wanted for all configured models`;
+  if (largest > room)
+    return {
+      name,
+      state: bound === "auto" ? "warn" : "fail",
+      detail: `${found}, ${gib(largest)} GiB for the largest: lower engine.parallel or engine.context_tokens, take a smaller model, or give it more`,
+    };
+  if (bound !== "auto" && bound > has - gibibyte)
+    return { name, state: "warn", detail: `${found}: models may take what the service needs itself, lower engine.memory_bytes_max` };
+  return { name, state: "ok", detail: all > room ? `${found}: the one called longest ago is unloaded for another` : found };
 }
 
 export function disk(dataDir: string): Check {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Sallyport from a bundle, or upgrades what is installed. Needs a shell, tar and coreutils; no network, compiler or package manager.
+# Installs Sallyport from a bundle, or upgrades what is installed. Needs a shell, tar, coreutils and findutils; no network, compiler or package manager.
 #
 #   tar -xf BUNDLE install.sh && sh install.sh BUNDLE [--prefix DIR] [--trust FINGERPRINT]
 #
@@ -50,7 +50,7 @@ size=$(wc -c < "$bundle")
 [ "$size" -gt 2048 ] || die "$bundle is no bundle: it is too short. Nothing was written."
 found=$(head -c "$((size - 2048))" "$bundle" | sha256sum | cut -c 1-64)
 [ "$found" = "$(tail -c 2048 "$bundle" | sed -n 's/^sha256 //p')" ] || die "$bundle was altered or damaged on its way. Nothing was written. Copy it again."
-fact() { tar -xOf "$bundle" BUNDLE | sed -n "s/^$1 //p"; }
+fact() { tar --occurrence=1 -xOf "$bundle" BUNDLE | sed -n "s/^$1 //p"; }
 [ "$(fact target)" = "linux-$arch" ] || die "This bundle is for $(fact target), and this host is linux-$arch. Nothing was written."
 base=$(fact base)
 if [ -n "$base" ] && ! { [ -e "$current/FILES" ] && echo "$base  $current/FILES" | sha256sum -c > /dev/null 2>&1; }; then
@@ -88,12 +88,11 @@ elif ! whole "$slot"; then
   rm -rf "$slot" "$slot.sealed" "$slot.partial"
   mkdir "$slot.partial"
   tar -xf "$bundle" -C "$slot.partial" --no-same-owner
-  # What a differential bundle leaves out is what runs now.
-  while read -r _ file; do
-    [ -e "$slot.partial/$file" ] && continue
-    mkdir -p "$(dirname "$slot.partial/$file")"
-    ln "$current/$file" "$slot.partial/$file" 2> /dev/null || cp -p "$current/$file" "$slot.partial/$file"
-  done < "$slot.partial/FILES"
+  if [ -n "$base" ]; then # what a differential bundle leaves out is what runs now
+    while read -r _ file; do [ -e "$slot.partial/$file" ] || printf '%s\0' "$file"; done < "$slot.partial/FILES" > "$scratch/kept"
+    kept() { (cd "$current" && xargs -0 -r cp -p "$@" --parents -t "$slot.partial" < "$scratch/kept"); }
+    kept -l 2> /dev/null || kept --remove-destination
+  fi
   (cd "$slot.partial" && sha256sum -c FILES > /dev/null) || die 'A file is not what it should be: is the disk whole? What runs was not touched.'
   sync
   mv "$slot.partial" "$slot"

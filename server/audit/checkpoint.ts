@@ -35,7 +35,7 @@ export function againstCheckpoint(dataDir: string, checkpoint: Checkpoint): stri
 }
 
 /** Public keys that have signed for this log: today's, and those before a rotation, which the log itself names. SPKI, base64. */
-export function signingKeys(dataDir: string): string[] {
+function signingKeys(dataDir: string): string[] {
   const { signing, database: key } = readAuditKeys(dataDir);
   const database = openAuditDatabase(join(dataDir, "audit.db"), key, { readonly: true });
   try {

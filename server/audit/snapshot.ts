@@ -27,9 +27,18 @@ export function hashAt(dataDir: string, seq: number): string | undefined {
 
 /** When the last entry was written, ISO 8601; undefined for a log without entries. */
 export function lastAt(dataDir: string): string | undefined {
+  return last(dataDir, "true")?.at;
+}
+
+/** The entry of the last time that the service started (a restoration opens the log too, and tries no way out). Undefined when it never did. */
+export function lastStart(dataDir: string): Entry | undefined {
+  return last(dataDir, "call = '' AND kind = 'started' AND body ->> 'egress' IS NOT NULL");
+}
+
+function last(dataDir: string, condition: string): Entry | undefined {
   const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
   try {
-    return database.prepare<[], { at: string }>("SELECT at FROM entries ORDER BY seq DESC LIMIT 1").get()?.at;
+    return database.prepare<[], Entry>(`SELECT * FROM entries WHERE ${condition} ORDER BY seq DESC LIMIT 1`).get();
   } finally {
     database.close();
   }

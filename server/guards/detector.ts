@@ -8,9 +8,11 @@ import type { Wait } from "../pipeline/segment.ts";
 export interface Detection {
   readonly label: string;
   readonly span: Span;
-  readonly action: "pass" | "shadow" | "rewrite" | "block";
+  readonly action: "shadow" | "rewrite" | "block";
   /** 0 to 1. Default: 1, as a deterministic detector says. */
   readonly score?: number;
+  /** What the score was held against. Default: 1. */
+  readonly threshold?: number;
   /** What takes the place of the span when the action is `rewrite`. */
   readonly replacement: string;
 }
@@ -87,11 +89,11 @@ function judge(
 /** Detections as findings, with their places in the original text. `message`: none for an answer. */
 export function findingsOf(guard: string, detections: readonly Detection[], source: Passage, message?: Message): Finding[] {
   return detections.map(
-    ({ label, span, action, score = 1 }): Finding => ({
+    ({ label, span, action, score = 1, threshold = 1 }): Finding => ({
       guard,
       label,
       score,
-      threshold: score === 1 ? 1 : 0,
+      threshold,
       span: spanInOriginal(source, span),
       ...(message === undefined ? {} : { message: message.index, origin: message.origin }),
       action,

@@ -18,13 +18,15 @@ export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, l
   return {
     name,
     async inspect(prompt, asking) {
-      const found = await each(prompt.messages, async ({ passage }) => (await ask(pii, passage.text, asking, { labels })).entities);
-      const values = found.flatMap((entities, index) =>
+      const found = await each(prompt.messages, ({ passage }) => ask(pii, passage.text, asking, { labels }));
+      const values = found.flatMap(({ entities }, index) =>
         entities.map((one) => ({ label: one.label, value: valueIn(prompt.messages[index], one) })),
       );
       const { pseudonyms, placeholders } = pseudonymise(prompt.pseudonyms, values);
       let next = 0;
-      const detections = found.map((entities) => entities.map((one) => detection(one, action, placeholders[next++] ?? "")));
+      const detections = found.map(({ entities, threshold }) =>
+        entities.map((one) => detection(one, threshold, action, placeholders[next++] ?? "")),
+      );
       const findings = prompt.messages.flatMap((message, index) => findingsOf(name, detections[index] ?? [], message.passage, message));
       if (findings.length === 0 || action === "shadow") return { action: "pass", findings };
       if (action === "block") return { action: "block", code: name, findings };
@@ -46,10 +48,12 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
     name,
     name,
     async (text, asking) => {
-      const entities = shaped ? findPersonalData(text) : (await ask(pii, text, asking, { labels })).entities;
+      const { entities, threshold } = shaped
+        ? { entities: findPersonalData(text), threshold: 1 }
+        : await ask(pii, text, asking, { labels });
       return entities
         .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
-        .map((one) => detection(one, action, `[${one.label}]`));
+        .map((one) => detection(one, threshold, action, `[${one.label}]`));
     },
     openFrom,
   );
@@ -59,8 +63,14 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
 /** A placeholder, also after "password:", is what the input gate put there. */
 const placeholder = /^<?[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
 
-function detection({ start, end, label, score }: Entity, action: PersonalDataSettings["action"], replacement: string): Detection {
-  return { label, span: { start, end }, score, action: acting[action], replacement };
+/** What a pattern finds was not weighed. */
+function detection(
+  { start, end, label, score }: Entity,
+  threshold: number,
+  action: PersonalDataSettings["action"],
+  replacement: string,
+): Detection {
+  return { label, span: { start, end }, score, threshold: score === 1 ? 1 : threshold, action: acting[action], replacement };
 }
 
 function valueIn(message: Message | undefined, { start, end }: Entity): string {

@@ -13,7 +13,6 @@ export interface ErrorReply {
 }
 
 const anthropicTypes: Readonly<Record<number, string>> = {
-  401: "authentication_error",
   403: "permission_error",
   404: "not_found_error",
   413: "request_too_large",

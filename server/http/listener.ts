@@ -25,7 +25,7 @@ interface ListenerSettings {
 }
 
 /**
- * The TLS server: nobody reaches HTTP without a certificate of our CA that is neither expired nor revoked. New certificate files are taken up
+ * The TLS server: nobody reaches HTTP without a certificate, of our CAs or of one in `trust/`, that is neither expired nor revoked. New certificate files are taken up
  * while streams go on; the sockets of a serial that is revoked are closed.
  */
 export class Listener {

@@ -19,7 +19,7 @@ export interface Finding {
   /** Of the model that saw it. */
   readonly model?: string;
   /** `shadow`: judged and recorded, and nothing done. */
-  readonly action: "pass" | "shadow" | "rewrite" | "quarantine" | "block";
+  readonly action: "shadow" | "rewrite" | "quarantine" | "block";
 }
 
 /** A hostile text has a hundred thousand: so many are told, and how many there were. */

@@ -43,7 +43,7 @@ async function* releasedText(
   const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
   const bySentence = gates.output.some((guard) => guard.bySentence === true);
   let released = "";
-  for await (const part of segment(texts, waits, engine.model.stops, { bySentence })) {
+  for await (const part of segment(texts, waits, () => engine.model.stops, { bySentence })) {
     const judged = await inspect(gates.output, part, asking);
     record.judged(judged.findings);
     if (judged.action === "failed") throw failureOf(judged.cause);
@@ -107,7 +107,9 @@ export function generationOf(
 ): Generation {
   const { seed } = sampling;
   return {
-    ...(endpoint === "completions" ? { turns: [], text: textOf(prompt) } : { turns: turnsOf(prompt, gates, refusal) }),
+    ...(endpoint === "completions"
+      ? { turns: [], text: textOf(prompt) }
+      : { turns: turnsOf(prompt, gates, refusal), shared: gates.preface.system }),
     identity: caller.name,
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),

@@ -12,7 +12,8 @@ export const refusals = {
   canary: "The answer repeated what it must not.",
   links: "The answer held pictures or links that may carry data outwards.",
   tool_call: "The answer called a function in a way that this service's policy, or the function's own schema, does not allow.",
-  tool_confirmation: "The answer calls a function that acts, after text from outside was read. Confirm the call, or leave it.",
+  tool_confirmation:
+    "The answer calls a function that this service's policy lets go only when the application says so. Confirm the call, or leave it.",
   schema: "The answer did not fit the schema that was asked for.",
   active_content: "The answer held code that would run where it is shown.",
   personal_data: "The text holds personal data that this service's policy does not let pass. Remove it.",

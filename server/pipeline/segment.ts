@@ -12,16 +12,15 @@ const heldCharsMax = 1_000_000;
 
 /**
  * Where text waits to be judged. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
- * ends at the first of `stops`, a template's own end marks, which is not released. `bySentence`: each segment is one sentence, the same however the text was cut.
+ * ends at the first of `stops`, a template's own end marks, known with the first text, which is not released. `bySentence`: each segment is one sentence, the same however the text was cut.
  * The last segment may be empty.
  */
 export async function* segment(
   texts: AsyncIterable<string>,
   waits: readonly Wait[],
-  stops: readonly string[],
+  stops: () => readonly string[],
   { bySentence = false }: { bySentence?: boolean } = {},
 ): AsyncGenerator<Segment> {
-  const allWaits = [...waits, waitForWhole(stops)];
   let before = "";
   let all = "";
   let held = "";
@@ -35,12 +34,12 @@ export async function* segment(
   };
   for await (const text of texts) {
     held += text;
-    const stop = earliest(held, stops);
+    const stop = earliest(held, stops());
     if (stop !== undefined) {
       held = held.slice(0, stop);
       break;
     }
-    let open = held.length > heldCharsMax ? held.length : openFrom(held, allWaits);
+    let open = held.length > heldCharsMax ? held.length : openFrom(held, [...waits, waitForWhole(stops())]);
     for (
       let end = bySentence ? firstSentence(held) : open;
       end !== undefined && end > 0 && end <= open;

@@ -143,7 +143,7 @@ function messagesOf({ role, content }: AnthropicRequest["messages"][number]): Wi
     return [{ role, content: texts.length === 0 ? null : texts.join(""), ...(calls.length === 0 ? {} : { tool_calls: calls }) }];
   }
   const results = content.flatMap((block): WireMessage[] =>
-    block.type === "tool_result" ? [{ role: "tool", tool_call_id: block.tool_use_id, content: textOf(block.content ?? "") }] : [],
+    block.type === "tool_result" ? [{ role: "tool", tool_call_id: block.tool_use_id, content: resultOf(block) }] : [],
   );
   const parts = content.flatMap((block): z.infer<typeof userPart>[] => {
     if (block.type === "text") return [{ type: "text" as const, text: block.text }];
@@ -152,6 +152,11 @@ function messagesOf({ role, content }: AnthropicRequest["messages"][number]): Wi
     return [{ type: "file" as const, file: { ...(block.title == null ? {} : { filename: block.title.slice(0, 255) }), file_data } }];
   });
   return [...results, ...(parts.length === 0 ? [] : [{ role, content: parts }])];
+}
+
+/** Nowhere else is the model told that a tool failed. */
+function resultOf({ content = "", is_error: failed = false }: z.infer<typeof toolResultBlock>): string {
+  return failed ? `Error: ${textOf(content)}` : textOf(content);
 }
 
 function textOf(content: string | readonly { readonly text: string }[]): string {

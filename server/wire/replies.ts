@@ -13,7 +13,7 @@ const findingSchema = z.object({
   origin: z.enum(["operator", "user", "model", "document", "tool"]).optional(),
   view: z.string().optional(),
   model: z.string().optional(),
-  action: z.enum(["pass", "shadow", "rewrite", "quarantine", "block"]),
+  action: z.enum(["shadow", "rewrite", "quarantine", "block"]),
 });
 
 const toldSchema = z.object({ findings: z.array(findingSchema).max(1_000), findings_total: z.int() });
@@ -28,7 +28,7 @@ export const errorSchema = z.object({
   }),
 });
 
-export const usageSchema = z.object({
+const usageSchema = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
   total_tokens: z.int(),
@@ -39,14 +39,14 @@ export const usageSchema = z.object({
 });
 
 /** Beside the vendor's fields: why an answer ends where it does. */
-export const guardSchema = z.object({
+const guardSchema = z.object({
   code: z.enum(Object.keys(refusals)),
   message: z.string(),
   ...toldSchema.shape,
   held: z.array(z.object({ name: z.string(), arguments: z.string(), confirmation: z.string() })).optional(),
 });
 
-export const finishSchema = z.enum(["stop", "length", "tool_calls", "content_filter"]);
+const finishSchema = z.enum(["stop", "length", "tool_calls", "content_filter"]);
 
 const toolCallShape = {
   id: z.string(),
@@ -155,6 +155,8 @@ export const modelSchema = z.object({
   owned_by: z.string(),
   context_length: z.int(),
   sha256: z.string().nullable(),
+  /** False: a call that names it waits until it is. */
+  loaded: z.boolean(),
 });
 
 export const modelListSchema = z.object({ object: z.literal("list"), data: z.array(modelSchema) });

@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, mkdirSync, readFileSync, realpathSync, symlinkSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type Ran, run } from "./run.ts";
 import { scratchDir } from "./scratch.ts";
 
 /** What a host must have: a shell, coreutils, and a few more. No compiler, no package manager, no Node, no openssl. */
 const programs = (
   "sh tar head tail cut sed grep tr wc sha256sum mktemp rm mkdir mv ln cp cat readlink sync chmod id uname dirname basename date sleep timeout unshare " +
-  "env find rmdir"
+  "env xargs rmdir"
 ).split(" ");
 
 /** A host with an empty home and a network in which there is nothing but itself. */
@@ -31,6 +31,7 @@ export async function openGap(): Promise<Gap | undefined> {
   const enter = ["--target", String(holder.pid), "--net", ...(asRoot.length > 0 ? ["--user", "--preserve-credentials"] : [])];
   const [home, path] = [scratchDir(), join(scratchDir(), "bin")];
   mkdirSync(path);
+  chmodSync(dirname(path), 0o755); // for whoever is no root there, too
   for (const program of programs)
     symlinkSync(realpathSync(spawnSync("which", [program], { encoding: "utf8" }).stdout.trim()), join(path, program));
   const command = (program: string, args: readonly string[]) => [...enter, "env", "-i", `HOME=${home}`, `PATH=${path}`, program, ...args];

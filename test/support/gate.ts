@@ -31,7 +31,7 @@ export async function throughGate(
   for await (const part of segment(
     stream(),
     guards.map((guard) => guard.wait),
-    [],
+    () => [],
     { bySentence: guards.some((guard) => guard.bySentence === true) },
   )) {
     const judged = await inspect(guards, part, { caller: "app" });

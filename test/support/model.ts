@@ -20,7 +20,7 @@ export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings 
     parallel: 8,
     threads: 0,
     gpu: "off",
-    prefillTokens: 64,
+    prefillStepMs: 150,
     cacheBytesMax: 2 ** 28,
     stallMs: 60_000,
     defaults: { temperature: 0.2 },

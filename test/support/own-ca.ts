@@ -7,13 +7,16 @@ import { scratchDir } from "./scratch.ts";
 export interface OwnCa {
   /** Its certificate and an empty revocation list. */
   readonly pem: string;
+  readonly cert: string;
+  readonly key: string;
   /** The certificate of a CA for a request, with that of this CA and its list. */
   sign(request: string): string;
   /** A client's certificate and key. */
   client(subject: string, san?: string): { cert: string; key: string };
 }
 
-export function startOwnCa(subject = "/O=Bank/CN=Bank root"): OwnCa {
+/** `more`: further extensions of its certificate. */
+export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly string[] = []): OwnCa {
   const dir = scratchDir();
   const file = (name: string): string => join(dir, name);
   const read = (name: string): string => readFileSync(file(name), "utf8");
@@ -52,6 +55,7 @@ export function startOwnCa(subject = "/O=Bank/CN=Bank root"): OwnCa {
     "keyUsage=critical,keyCertSign,cRLSign",
     "-addext",
     "subjectKeyIdentifier=hash",
+    ...more.flatMap((extension) => ["-addext", extension]),
   );
   openssl("ca", "-config", "ca.cnf", "-gencrl", "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem");
   const pem = read("ca.pem") + read("crl.pem");
@@ -77,6 +81,8 @@ export function startOwnCa(subject = "/O=Bank/CN=Bank root"): OwnCa {
   };
   return {
     pem,
+    cert: read("ca.pem"),
+    key: read("ca.key"),
     sign(request) {
       writeFileSync(file("a.csr"), request);
       return signed("issuing.cnf") + pem;

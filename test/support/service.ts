@@ -18,15 +18,15 @@ export interface Service {
   end(signal: NodeJS.Signals): Promise<number | string>;
 }
 
-/** `config`: the text of `sallyport.yaml`. Port 0 unless it says otherwise. `fileBytesMax`: no file can grow beyond it, as on a full disk. */
+/** `config`: the text of `sallyport.yaml`. `env`: what else it finds there. `fileBytesMax`: no file can grow beyond it, as on a full disk. */
 export async function startService(
   dataDir: string,
   config = "models: [{ id: echo, engine: echo }]\n",
-  { fileBytesMax }: { fileBytesMax?: number } = {},
+  { fileBytesMax, env: more = {} }: { fileBytesMax?: number; env?: Record<string, string> } = {},
 ): Promise<Service> {
   const configFile = join(dataDir, "sallyport.yaml");
   writeFileSync(configFile, config);
-  const env = { ...process.env, SALLYPORT_CONFIG: configFile, SALLYPORT_DATA: dataDir, PORT: "0" };
+  const env = { ...process.env, SALLYPORT_CONFIG: configFile, SALLYPORT_DATA: dataDir, PORT: "0", ...more };
   const command = [process.execPath, join(root, "scripts/sallyport.ts"), "serve"];
   // Without the trap the system would end a process that writes too much.
   const limited = ["bash", "-c", `trap '' XFSZ; ulimit -f ${(fileBytesMax ?? 0) / 1024}; exec "$@"`, "bash", ...command];

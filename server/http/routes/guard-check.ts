@@ -43,7 +43,7 @@ export function guardCheck(service: Service): RequestHandler {
     response.json({
       id: call.id,
       object: "guard.check",
-      flagged: asked.findings.some(({ action }) => action !== "shadow" && action !== "pass"),
+      flagged: asked.findings.some(({ action }) => action !== "shadow"),
       blocked: asked.action === "block",
       code: asked.action === "block" ? asked.code : null,
       unread: messages.flatMap(({ index: message, unread = [] }) => unread.map((part) => ({ message, part }))),

@@ -6,7 +6,7 @@ export const alive: RequestHandler = (_request, response) => {
   response.json({ status: "ok" });
 };
 
-/** `GET /readyz`: every model is loaded, the classifiers passed their self-test and the audit log can be written; otherwise 503 and what is missing. Says what the start found when it tried to leave the host. */
+/** `GET /readyz`: every model is loaded or can be when it is called, the classifiers passed their self-test and the audit log can be written; otherwise 503 and what is missing. Says what the start found when it tried to leave the host. */
 export function ready({ engines, classifiersNotReady, audit, egress }: Service): RequestHandler {
   return (_request, response) => {
     const checks = [

@@ -17,7 +17,7 @@ export function oneModel(service: Service): RequestHandler {
   };
 }
 
-function wireModel({ id, contextTokens, sha256 }: Model, { startedAt }: Service): object {
+function wireModel({ id, contextTokens, sha256, isLoaded = true }: Model, { startedAt }: Service): object {
   return {
     id,
     object: "model",
@@ -25,5 +25,6 @@ function wireModel({ id, contextTokens, sha256 }: Model, { startedAt }: Service)
     owned_by: "sallyport",
     context_length: contextTokens,
     sha256: sha256 ?? null,
+    loaded: isLoaded,
   };
 }
