@@ -89,7 +89,7 @@ export const policySchema = z.strictObject({
   attempts_max: z.int().min(1).max(5).default(2),
   input: z
     .strictObject({
-      tokens_max: z.int().min(1).max(1_000_000).default(5_000),
+      tokens_max: z.int().min(1).max(1_000_000).default(8_192),
       control_characters: controlCharacters.prefault({}),
       injection: injection.prefault({}),
       invisible_text: invisibleText.prefault({}),
