@@ -286,7 +286,7 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
     } catch {
       throw new EngineFault("schema_unsupported", "The engine can't follow this schema: it refers to itself without end, or is too large.");
     }
-    for (const oldest of [...grammarsRead.keys()].slice(0, grammarsRead.size - grammarsKept + 1)) grammarsRead.delete(oldest);
+    for (const oldest of [...grammarsRead.keys()].slice(0, Math.max(0, grammarsRead.size - grammarsKept + 1))) grammarsRead.delete(oldest);
     grammarsRead.set(text, grammar);
   }
   const read = grammar;
@@ -305,9 +305,9 @@ const sharedKept = 20;
 
 /** What the prompt begins with if its system text begins with `text`, whatever follows there; nothing where it doesn't. Made of `text` alone, so that it says nothing of a caller. */
 function sharedTokens(text: string | undefined, prompt: readonly Token[], { model, chat }: Loaded): readonly Token[] {
-  if (text === undefined || text === "") return [];
+  if (text === undefined) return [];
   const read = sharedRead.get(text) ?? commonTo([text, `${text}\n\n[`, `${text}\n\nA`].map((system) => systemTokens(system, model, chat)));
-  for (const oldest of [...sharedRead.keys()].slice(0, sharedRead.size - sharedKept + 1)) sharedRead.delete(oldest);
+  for (const oldest of [...sharedRead.keys()].slice(0, Math.max(0, sharedRead.size - sharedKept + 1))) sharedRead.delete(oldest);
   sharedRead.set(text, read);
   return read.length < prompt.length && read.every((token, index) => token === prompt[index]) ? read : [];
 }

@@ -109,7 +109,7 @@ export function generationOf(
   return {
     ...(endpoint === "completions"
       ? { turns: [], text: textOf(prompt) }
-      : { turns: turnsOf(prompt, gates, refusal), shared: gates.preface.system }),
+      : { turns: turnsOf(prompt, gates, refusal), ...(gates.preface.system === "" ? {} : { shared: gates.preface.system }) }),
     identity: caller.name,
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
