@@ -28,6 +28,6 @@ export async function streamBack(url: string, hand: Hand, words: string): Promis
 
 /** A policy whose guards cost nothing, for tests about connections. */
 export const noGuards = `
-input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
+input: { tokens_max: 1000000, control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
 output: { control_characters: off, invisible_text: off, canary: off, repetition: off, links: off, delicate: off, personal_data: off }
 `;
