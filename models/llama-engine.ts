@@ -15,6 +15,9 @@ const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
 /** A restart waits `restartMs[n]` after the n-th death in a row; a finished answer ends the row. */
 const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
 
+/** A child that is told to end, and does not, is killed. */
+const endGraceMs = 2_000;
+
 /** A child that loads says every second that it is there, however long its file is. */
 const loadStallMs = 15_000;
 
@@ -188,18 +191,19 @@ export class LlamaEngine implements Engine, Tenant {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const graceMs = this.#state.is === "ready" ? endGraceMs : 0; // while it loads it hears nothing
     this.#change({ is: "closed", because: "The service is shutting down." });
-    await this.#end(this.#child);
+    await this.#end(this.#child, graceMs);
     this.#memory.give(this);
   }
 
-  async #end(child: ChildProcess | undefined): Promise<void> {
+  async #end(child: ChildProcess | undefined, graceMs = endGraceMs): Promise<void> {
     clearInterval(this.#watchdog);
     clearTimeout(this.#restart);
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const exited = new Promise((resolve) => child.once("exit", resolve));
     if (child.connected) child.disconnect();
-    const kill = setTimeout(() => child.kill("SIGKILL"), 2_000);
+    const kill = setTimeout(() => child.kill("SIGKILL"), graceMs);
     await exited;
     clearTimeout(kill);
   }

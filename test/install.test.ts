@@ -211,7 +211,8 @@ describe("an installation from a bundle, on a host with an empty network, an emp
     const holds = (pid: string | undefined): boolean => socketsOf(pid).includes(`socket:[${socket}]`);
     expect([holds(child), holds(engine)]).to.deep.equal([true, false]);
     const local: readonly string[] = readFileSync(`/proc/${engine}/net/unix`, "utf8").match(/\d+(?=$| \S*$)/gmu) ?? [];
-    expect(socketsOf(engine).filter((link) => !local.includes(link.slice("socket:[".length, -1)))).to.deep.equal([]);
+    const said = readlinkSync(`/proc/${engine}/fd/2`); // where the service is started from reads it
+    expect(socketsOf(engine).filter((link) => link !== said && !local.includes(link.slice("socket:[".length, -1)))).to.deep.equal([]);
     const names = (pid: string | undefined) => readFileSync(`/proc/${pid}/environ`, "utf8").match(/(?<=^|\0)\w+/gu) ?? [];
     expect(names(child)).to.include("SALLYPORT_DATA");
     expect(names(engine).filter((name) => !/^(?:PATH|HOME|UV_|NODE_CHANNEL_)/u.test(name))).to.deep.equal([]);

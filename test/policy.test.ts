@@ -23,7 +23,8 @@ describe("a policy", () => {
 
   it("that blocks new personal data ends the stream with content_filter before any of it left", async () => {
     await using appliance = await startTestAppliance({
-      policy: "input: { personal_data: off }\noutput: { personal_data: { action: block } }\n",
+      // Without a canary: one that begins like a word of the answer would hold it back.
+      policy: "input: { personal_data: off }\noutput: { canary: off, personal_data: { action: block } }\n",
     });
     const { text } = await appliance.call("POST", chat, { ...userSays("write to bob@example.org now"), stream: true });
     const chunks = eventsOf(text);
