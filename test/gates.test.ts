@@ -256,7 +256,8 @@ describe("the output gate", function () {
     const engine = new Scripted("The share is fine today. You should buy it now.");
     await using appliance = await startTestAppliance({
       engines: [engine],
-      policy: "output: { topics: [{ label: ADVICE, words: [you should buy] }] }\n",
+      // Without a canary: one that begins like a word of the answer would hold it back.
+      policy: "output: { canary: off, topics: [{ label: ADVICE, words: [you should buy] }] }\n",
     });
     const { text } = await appliance.call("POST", chat, { ...userSays("How is the share?"), stream: true });
     expect(engine.asked.length).to.equal(1);
