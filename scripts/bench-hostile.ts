@@ -24,7 +24,7 @@ export async function benchHostile({
   readonly quick: boolean;
   readonly out?: string | undefined;
 }): Promise<number> {
-  const plan: Plan = { rounds: quick ? 1 : 5, windowMs: quick ? 2_000 : 15_000, families };
+  const plan: Plan = { rounds: quick ? 1 : 3, windowMs: quick ? 2_000 : 10_000, families };
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
   try {

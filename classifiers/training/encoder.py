@@ -7,15 +7,31 @@ from transformers import AutoModel
 from fit import pad
 
 
-class Int8Linear(nn.Linear):
-    """A linear layer that can compute with the rounding of the int8 one that is served, so that training ends on what is served: weights by output
-    channel, activations by tensor in 8 bits without a sign, as `DynamicQuantizeLinear` of ONNX has it."""
+BLOCK = 32
 
-    rounding = False
+
+def by_block(values, to_lowest):
+    """Symmetric 8 bits with a scale for each `BLOCK` neighbours of the last dimension, whose largest becomes -128 (`to_lowest`) or 127; gradients pass as if nothing had been rounded."""
+    with torch.no_grad():
+        blocks = values.float().unflatten(-1, (-1, BLOCK))
+        largest = blocks.gather(-1, blocks.abs().argmax(-1, keepdim=True))
+        steps = largest / -128 if to_lowest else largest.abs() / 127
+        rounded = (blocks / torch.where(steps == 0, 1.0, steps)).round().clamp(-128, 127) * steps
+        shift = rounded.flatten(-2) - values
+    return values + shift
+
+
+class Int8Linear(nn.Linear):
+    """A linear layer that can compute with the rounding of the int8 one that is served, so that training ends on what is served. `tensor`: weights by output
+    channel, activations by tensor in 8 bits without a sign, as `DynamicQuantizeLinear` of ONNX has it. `blocks`: both by blocks of 32, as `MatMulNBits`."""
+
+    rounding = None
 
     def forward(self, states):
-        if not self.rounding:
+        if self.rounding is None:
             return super().forward(states)
+        if self.rounding == "blocks":
+            return nn.functional.linear(by_block(states, False), by_block(self.weight, True), self.bias)
         with torch.no_grad():
             low, high = (bound.float() for bound in torch.aminmax(states))
             low, high = low.clamp(max=0), high.clamp(min=0)
@@ -36,11 +52,11 @@ def encoder_of(folder):
     return encoder
 
 
-def round_from_now_on(model):
+def round_from_now_on(model, rounding="tensor"):
     """Lets every `Int8Linear` of `model` compute as the int8 model that is served."""
     for module in model.modules():
         if isinstance(module, Int8Linear):
-            module.rounding = True
+            module.rounding = rounding
 
 
 class TextClassifier(nn.Module):
