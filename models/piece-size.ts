@@ -1,5 +1,5 @@
 /** A piece with fewer tokens computes each of them much more dearly. */
-const tokensMin = 32;
+const tokensMin = 64;
 /** What llama.cpp computes at once. */
 const tokensMax = 512;
 

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 
 /** How often it is looked whether a core is idle. */
-const lookEveryMs = 100;
+const lookEveryMs = 50;
+/** What threads lose in a step to a program that only looked in, together. */
+const lostMsMin = 6;
 
 /**
  * How many threads the next step is computed with. llama.cpp's threads wait for each other several hundred times a token, spinning: as soon as
@@ -30,8 +32,9 @@ export class SpareCores {
     const then = this.#step;
     this.#step = now();
     const wallMs = this.#step.wallMs - then.wallMs;
-    const used = (this.#step.cpuMs - then.cpuMs) / wallMs;
-    const threads = this.#step.displaced > then.displaced ? whenDisplaced(this.#threads, used) : this.#threads;
+    const cpuMs = this.#step.cpuMs - then.cpuMs;
+    const displaced = this.#step.displaced > then.displaced && this.#threads * wallMs - cpuMs > lostMsMin;
+    const threads = displaced ? whenDisplaced(this.#threads, cpuMs / wallMs) : this.#threads;
     if (threads < this.#threads) {
       this.#threads = threads;
       this.#look = { atMs: this.#step.wallMs, idleMs: idleMs() }; // what was idle before says nothing now
@@ -55,9 +58,9 @@ export function whenDisplaced(threads: number, used: number): number {
   return used < threads * (1 - 0.5 / (threads + 1)) ? Math.max(1, Math.min(threads - 1, Math.floor(used))) : threads;
 }
 
-/** `idle`: cores that nobody used. Nearly a whole one is enough: it is the share of a thread that would have run. */
+/** `idle`: cores that nobody used. Half of one is enough: one more thread has more of it than those that run lose by waiting for it. */
 export function whenIdle(threads: number, idle: number): number {
-  return threads + Math.floor(idle + 0.2);
+  return threads + Math.floor(idle + 0.5);
 }
 
 function now(): { wallMs: number; cpuMs: number; displaced: number } {

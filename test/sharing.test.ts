@@ -259,7 +259,7 @@ describe("an engine's steps", () => {
   it("take a thread fewer as soon as another program takes a core, and one more when a core is idle", () => {
     expect([whenDisplaced(2, 1.95), whenDisplaced(2, 1.3), whenDisplaced(2, 0.4), whenDisplaced(1, 0.5)]).to.deep.equal([2, 1, 1, 1]);
     expect([whenDisplaced(16, 15.9), whenDisplaced(16, 15), whenDisplaced(16, 9.5)]).to.deep.equal([16, 15, 9]);
-    expect([whenIdle(1, 0.5), whenIdle(1, 0.9), whenIdle(4, 3.1)]).to.deep.equal([1, 2, 7]);
+    expect([whenIdle(1, 0.4), whenIdle(1, 0.6), whenIdle(4, 3.1)]).to.deep.equal([1, 2, 7]);
   });
 });
 

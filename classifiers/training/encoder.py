@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from fit import pad
+from fit import autocast, pad
 
 
 BLOCK = 32
@@ -113,7 +113,7 @@ def scores_of(model, ids, fill, label, batch=32):
     scores = [0.0] * len(ids)
     for start in range(0, len(order), batch):
         picks = order[start : start + batch]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             logits = model(*pad([ids[index] for index in picks], fill))
         for index, score in zip(picks, logits[:, label].float().sigmoid().tolist()):
             scores[index] = score

@@ -31,7 +31,7 @@ def own():
         twins = {(row["pair"], row["label"]): row["text"] for row in here if row["pair"] is not None}
         for row in here:
             source = "ours_benign" if row["pair"] is None else "ours_pairs"
-            one = {"text": row["text"], "label": row["label"], "origin": row["origin"], "source": source, "family": row["family"]}
+            one = {"text": row["text"], "label": row["label"], "origin": row["origin"], "source": source, "family": row["family"], "file": path.stem.removeprefix("injection_")}
             twin = twins.get((row["pair"], 0))
             if row["label"] == 1 and row["origin"] != "user" and twin is not None:
                 one["span"] = difference(row["text"], twin)
@@ -263,7 +263,8 @@ def main():
     parser = arguments(__doc__, epochs=2, lr=6e-5)
     parser.add_argument("--embedded", type=int, default=4500)
     parser.add_argument("--typed", action="store_true", help="the model for what users type, which is served as `injection`; without it the one for documents and results of tools, `planted`")
-    parser.add_argument("--keep", action="store_true", help="with --typed: learn that texts without sense are harmless, and nothing else; every other row is wanted as the weights of --start see it")
+    parser.add_argument("--keep", type=int, help="learn from --fresh alone, and that texts without sense are harmless; so many others are wanted as the weights of --start see them")
+    parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours, as typed6,roles6")
     given = parser.parse_args()
     seed_everything(13)
     rng = random.Random(13)
@@ -271,11 +272,14 @@ def main():
     training = [row for row in everything if row["source"] not in HELD_SOURCES]
     held = [row for row in everything if row["source"] in HELD_SOURCES]
     training += embedded(given.open, given.embedded, rng) + ordinary(given.open, rng)
+    fresh = [row for row in training if row.get("file") in given.fresh.split(",")]
     if given.keep:
-        training = rows.sample(training, 9000)
+        training = rows.sample([row for row in training if row.get("file") not in given.fresh.split(",")], given.keep)
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)
+    if given.keep:
+        training += [{**row, "source": "fresh"} for row in fresh]
     splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
     fill = splitter.fill
     ids, labels, marks, sources = zip(*encoded(splitter, training))
@@ -285,7 +289,9 @@ def main():
     model = begin_from(TextClassifier(given.encoder, 1) if given.typed else PlantedClassifier(given.encoder), given.start)
     goals = [0.02 + 0.96 * label for label in labels]
     if given.keep:
-        goals = [0.02 if source == "trials" else score for source, score in zip(sources, scores_of(model, ids, fill, 0))]
+        told = [source in ("trials", "fresh") for source in sources]
+        goals = [goal if one else score for goal, one, score in zip(goals, told, scores_of(model, ids, fill, 0))]
+        marks = [mark if one else [-1.0] * len(mark) for mark, one in zip(marks, told)]
 
     def loss_of(model, picks):
         wanted = torch.tensor([goals[index] for index in picks])
@@ -296,7 +302,7 @@ def main():
         marked = torch.tensor([marks[index] + [-1.0] * (longest - len(marks[index])) for index in picks])
         known = marked >= 0
         loss = torch.nn.functional.binary_cross_entropy_with_logits
-        return loss(of_texts[:, 0], wanted) + loss(of_tokens[known], marked[known].clamp(0.01, 0.99))
+        return loss(of_texts[:, 0], wanted) + loss(of_tokens[known], marked[known].clamp(0.01, 0.99), reduction="sum") / known.sum().clamp(min=1)
 
     def evaluate(model):
         figures = {}

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoTokenizer
 
 from encoder import TokenClassifier, round_from_now_on
-from fit import arguments, begin_from, fit, pad, seed_everything
+from fit import arguments, autocast, begin_from, fit, pad, seed_everything
 from pii_texts import IGNORED, NER, TAGS, conll, encoded, fill, open_sets, templates, varied
 from words import Splitter
 
@@ -23,7 +23,7 @@ def report(model, splitter, examples):
     for start in range(0, len(order), 32):
         ids, cases, tags = zip(*(encoded(splitter, *one) for one in order[start : start + 32]))
         padded, mask = pad(list(ids), splitter.fill)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             best = model(padded, mask, pad(list(cases), 0)[0]).argmax(-1)
         for wanted, got in zip(pad(list(tags), IGNORED)[0].flatten().tolist(), best.flatten().tolist()):
             if wanted == IGNORED:

@@ -9,7 +9,7 @@ from transformers import AutoTokenizer
 import delicate
 import rows
 from encoder import TextClassifier
-from fit import arguments, pad, seed_everything
+from fit import arguments, autocast, pad, seed_everything
 from words import Splitter
 
 
@@ -40,7 +40,7 @@ def main():
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     for start in range(0, len(order), 32):
         picks = order[start : start + 32]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             scores = model(*pad([ids[index] for index in picks], splitter.fill))[:, : delicate.RISKS].float().sigmoid()
         for index, soft in zip(picks, scores.tolist()):
             print(json.dumps({"text": texts[index], "soft": [round(one, 4) for one in soft]}, ensure_ascii=False))

@@ -33,7 +33,7 @@ def distinct(rows):
     """Without those whose text, but for case and punctuation, was there before."""
     seen, kept = set(), []
     for row in rows:
-        key = norm(row["text"])[:400]
+        key = norm(row["text"])
         if key and key not in seen:
             seen.add(key)
             kept.append(row)
