@@ -1,6 +1,7 @@
 import { EngineFault, type JsonSchema, type Tool } from "./engine.ts";
 import { either, unsupported } from "./grammar.ts";
 import { numeric } from "./number-grammar.ts";
+import { patternGrammar } from "./pattern-grammar.ts";
 import { annotations, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
 
 /** llama.cpp writes a repetition out in full. */
@@ -162,7 +163,7 @@ class Grammar {
       return this.#rule(this.#array(said, path));
     }
     if (type === "string") {
-      only("type", "minLength", "maxLength", "format");
+      only("type", "minLength", "maxLength", "format", "pattern");
       return string(said, path);
     }
     if (type === "integer" || type === "number") {
@@ -260,7 +261,7 @@ function keywordsOf(type: unknown, said: JsonSchema): JsonSchema {
   const of: Readonly<Record<string, readonly string[]>> = {
     object: ["properties", "required", "additionalProperties"],
     array: ["items", "prefixItems", "minItems", "maxItems"],
-    string: ["minLength", "maxLength", "format"],
+    string: ["minLength", "maxLength", "format", "pattern"],
     number: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
     integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
   };
@@ -272,10 +273,20 @@ function keywordsOf(type: unknown, said: JsonSchema): JsonSchema {
 
 function impliedType(said: JsonSchema): string | undefined {
   if ("properties" in said || "required" in said || "additionalProperties" in said) return "object";
-  return "items" in said || "prefixItems" in said ? "array" : undefined;
+  if ("items" in said || "prefixItems" in said) return "array";
+  return "pattern" in said ? "string" : undefined;
 }
 
-function string({ minLength = 0, maxLength, format }: JsonSchema, path: string): string {
+function string({ minLength = 0, maxLength, format, pattern }: JsonSchema, path: string): string {
+  if (pattern !== undefined) {
+    const { text, shortest, longest } = patternGrammar(pattern, path);
+    if (format !== undefined) throw unsupported(`\`pattern\` can't be honoured together with \`format\`, at ${path}.`);
+    if (shortest < count(minLength, "minLength", path) || (maxLength !== undefined && longest > count(maxLength, "maxLength", path)))
+      throw unsupported(
+        `\`pattern\` at ${path} lets texts through that \`minLength\` or \`maxLength\` don't. Say it in the pattern, as in [a-z]{1,20}.`,
+      );
+    return `"\\"" ${text} "\\""`;
+  }
   if (format !== undefined) {
     const written = typeof format === "string" && Object.hasOwn(formats, format) ? formats[format] : undefined;
     if (written === undefined)

@@ -29,7 +29,7 @@ export function misfitOf(schema: JsonSchema): Misfit {
 
 const linear = Object.assign(
   (pattern: string): { test(text: string): boolean; toString(): string } => {
-    const compiled = RE2JS.compile(pattern);
+    const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
     // Ajv tells expressions apart by their text.
     return { test: (text) => compiled.matcher(text).find(), toString: () => pattern };
   },

@@ -96,6 +96,45 @@ describe("the grammar of a schema", function () {
     expect(['{"kind":"x"}', '{"kind":"y"}', '{"kind":"z"}', "{}"].map((one) => fits.test(one))).to.deep.equal([true, true, false, false]);
   });
 
+  it("lets just the texts that match a pattern", () => {
+    const patterns = [
+      "^[A-Z]{3}-\\d{4}$",
+      "^(?:red|green|(blue|light blue))$",
+      "^[^@\\s]+@[^@\\s]+\\.[a-z]{2,}$",
+      "colou?r",
+      "^#?(?:[0-9a-f]{3}|[0-9a-f]{6})$|^none$",
+      "^\\w+(?:[ -]\\w+)*$",
+      '^"quoted" \\\\ \\/ [\\]"]$',
+      "^.{0,3}$",
+      "^[\\u00e0-\\u00ff\\u{1f600}-\\u{1f64f}]+$",
+      "^\\S+\\s\\D\\W[^\\S\\n]$",
+      "^[+-]?(?:\\d+\\.\\d*|\\.\\d+)(?:e\\d{1,3})?",
+      "a$|^b",
+      "^[\\w.\\-]+$",
+    ];
+    for (const pattern of patterns) {
+      const grammar = regExpOf(grammarOf({ type: "string", pattern }, { strict: true }));
+      const fits = misfitOf({ type: "string", pattern });
+      fc.assert(
+        fc.property(
+          fc.oneof(fc.stringMatching(new RegExp(pattern, "u")), fc.string({ unit: "binary", maxLength: 8 }), fc.string({ maxLength: 8 })),
+          (text) => {
+            const [own, matches] = [grammar.test(JSON.stringify(text)), new RegExp(pattern, "u").test(text)];
+            // biome-ignore lint/suspicious/noControlCharactersInRegex: an answer has none of these
+            const isPlain = !/[\u0000-\u001f\u007f\p{Surrogate}]/u.test(text) && !/[^\S ]/u.test(text);
+            if (own || isPlain) expect(own, JSON.stringify([pattern, text])).to.equal(matches);
+            if (own) expect(fits(text), JSON.stringify([pattern, text])).to.equal(undefined);
+          },
+        ),
+        { numRuns: 300 },
+      );
+    }
+    // What reads a pattern without `u` alone.
+    expect(regExpOf(grammarOf({ type: "string", pattern: "^[\\w-.]+\\_$" }, { strict: true })).test('"a-b._"')).to.equal(true);
+    const lengths = { type: "string", pattern: "^[a-z]{2,5}$", minLength: 1, maxLength: 5 };
+    expect(regExpOf(grammarOf(lengths, { strict: true })).test('"abc"')).to.equal(true);
+  });
+
   it("is refused where the schema asks for what no grammar can promise", () => {
     for (const [schema, said] of [
       [{ oneOf: [{ type: "integer" }, { type: "number" }] }, "oneOf"],
@@ -113,6 +152,17 @@ describe("the grammar of a schema", function () {
       [{ type: "integer", minimum: 1e15 }, "minimum"],
       [{ type: "integer", maximum: -1e15 }, "maximum"],
       [{ type: "string", format: "constructor" }, "format"],
+      [{ type: "string", pattern: "^(?=.*a).+$" }, "(?=.*a)"],
+      [{ type: "string", pattern: "^(a)\\1$" }, "\\1"],
+      [{ type: "string", pattern: "a\\b" }, "\\b"],
+      [{ type: "string", pattern: "^\\p{L}+$" }, "\\p{L}"],
+      [{ type: "string", pattern: "^(?:a?)*$" }, "may be empty"],
+      [{ type: "string", pattern: "^(?:[a-z]{1,100}){1,100}$" }, "2000"],
+      [{ type: "string", pattern: "^[a-z]+$", maxLength: 5 }, "maxLength"],
+      [{ type: "string", pattern: "^[a-z]*$", minLength: 1 }, "minLength"],
+      [{ type: "string", pattern: "^a$", format: "email" }, "format"],
+      [{ type: "string", pattern: "[" }, "no regular expression"],
+      [{ type: "string", pattern: "^\\u0001$" }, "no answer has"],
     ] as const) {
       expect(refusedAs(schema), JSON.stringify(schema)).to.include(said);
     }

@@ -321,8 +321,9 @@ describe("a real model that is held to a schema", function () {
         kind: { anyOf: [{ const: "person" }, { type: "null" }] },
         tags: { type: "array", items: { type: "string", maxLength: 8 }, minItems: 1, maxItems: 3 },
         born: { type: "string", format: "date" },
+        badge: { type: "string", pattern: '^[A-Z]{2}-\\d{3,5}(?: "\\w{1,9}")?$' },
       },
-      required: ["name", "tags", "kind"],
+      required: ["name", "tags", "kind", "badge"],
       additionalProperties: false,
     };
     for (const seed of [1, 2, 3, 4]) {
@@ -354,7 +355,7 @@ describe("a real model that is held to a schema", function () {
         response_format: { type: "json_schema", json_schema: { name: "x", schema } },
       });
     for (const [schema, said] of [
-      [{ type: "string", pattern: "^a" }, "pattern"],
+      [{ type: "string", pattern: "^(?!a)" }, "(?!a)"],
       [{ type: "object", properties: { a: { not: {} } } }, "not"],
       [{ type: "array", uniqueItems: true }, "uniqueItems"],
       [{ $ref: "#/$defs/a", $defs: { a: { anyOf: [{ $ref: "#/$defs/a" }, { type: "null" }] } } }, "refers to itself"],

@@ -18,7 +18,7 @@ export function regExpOf(grammar: string): RegExp {
       .map((part) => {
         if (part.startsWith('"')) return `(?:${RegExp.escape(JSON.parse(part.replaceAll(/\\x(..)/gu, "\\u00$1")))})`;
         if (/^[a-z]/iu.test(part)) return `(?:${written(part, [...above, name])})`;
-        return part === "(" ? "(?:" : part;
+        return part === "(" ? "(?:" : part.replaceAll(/\\U(.{8})/gu, "\\u{$1}");
       })
       .join("");
   };
