@@ -264,7 +264,7 @@ def main():
     parser.add_argument("--embedded", type=int, default=4500)
     parser.add_argument("--typed", action="store_true", help="the model for what users type, which is served as `injection`; without it the one for documents and results of tools, `planted`")
     parser.add_argument("--keep", type=int, help="learn from --fresh alone, and that texts without sense are harmless; so many others are wanted as the weights of --start see them")
-    parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours, as typed6,roles6")
+    parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours, as typed6,roles6; with --typed they come twice")
     given = parser.parse_args()
     seed_everything(13)
     rng = random.Random(13)
@@ -279,7 +279,7 @@ def main():
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)
     if given.keep:
-        training += [{**row, "source": "fresh"} for row in fresh]
+        training += [{**row, "source": "fresh"} for row in fresh] * (2 if given.typed else 1)
     splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
     fill = splitter.fill
     ids, labels, marks, sources = zip(*encoded(splitter, training))
