@@ -1,6 +1,7 @@
 /** The engine's own process: loads one GGUF with llama.cpp and generates for the parent that started it. Holds no sockets. */
 import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { setTimeout as pause } from "node:timers/promises";
 import {
   type ChatHistoryItem,
   type ChatWrapper,
@@ -174,15 +175,17 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
       if (signal.aborted) return;
       const at = sequence.nextTokenIndex;
       const piece = prompt.slice(at, Math.min(at + pieceSize.tokens, prompt.length - 1));
+      const begunMs = performance.now();
       steps.join();
       try {
-        const begunMs = performance.now();
         await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
         pieceSize.took(piece.length, performance.now() - begunMs);
         await steps.wait();
       } finally {
         steps.leave();
       }
+      const restMs = (performance.now() - begunMs) * (1 / settings.prefillShare - 1);
+      if (steps.isBusy) await pause(restMs, undefined, { signal }).catch(() => {}); // a cancel ends the loop above
     });
     const turn = lastPiece;
     lastPiece = turn.catch(() => {}); // it is its own call that fails

@@ -17,6 +17,8 @@ export interface LlamaSettings extends PinnedFile {
   readonly gpuLayers?: number;
   /** About how long a step with a piece of a waiting prompt lasts. */
   readonly prefillStepMs: number;
+  /** Of the time while answers run: what steps with pieces of prompts take of it at most, above 0. */
+  readonly prefillShare: number;
   /** Of keys and values that are kept of ended calls, for the next call of the same identity. */
   readonly cacheBytesMax: number;
   /** A child that computes and gets no further for so long is ended and started again. */

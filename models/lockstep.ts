@@ -14,6 +14,11 @@ export class Lockstep {
     this.#stepped = stepped;
   }
 
+  /** Somebody computes. */
+  get isBusy(): boolean {
+    return this.#members > 0;
+  }
+
   /** From now on every step waits for this member's `wait`. */
   join(): void {
     if (this.#members === 0) this.#begun();

@@ -1,5 +1,5 @@
-/** A piece with fewer tokens computes each of them much more dearly. */
-const tokensMin = 64;
+/** A piece with fewer tokens computes each of them much more dearly; where that takes longer than a step may, short steps were still asked for. */
+const tokensMinOf = (stepMs: number): number => Math.max(8, Math.min(64, Math.floor(stepMs / 5)));
 /** What llama.cpp computes at once. */
 const tokensMax = 512;
 
@@ -9,10 +9,13 @@ const tokensMax = 512;
  */
 export class PieceSize {
   readonly #stepMs: number;
-  #tokens = tokensMin;
+  readonly #tokensMin: number;
+  #tokens: number;
 
   constructor(stepMs: number) {
     this.#stepMs = stepMs;
+    this.#tokensMin = tokensMinOf(stepMs);
+    this.#tokens = this.#tokensMin;
   }
 
   get tokens(): number {
@@ -25,6 +28,6 @@ export class PieceSize {
     const fitting = (tokens * this.#stepMs) / ms;
     // Half-way, and never more than twice as many: one step may have been held up, or lucky.
     const next = Math.min((this.#tokens + fitting) / 2, this.#tokens * 2);
-    this.#tokens = Math.max(tokensMin, Math.min(tokensMax, next));
+    this.#tokens = Math.max(this.#tokensMin, Math.min(tokensMax, next));
   }
 }

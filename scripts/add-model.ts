@@ -58,6 +58,7 @@ async function factsOf(file: string, pinned: PinnedFile, signal: AbortSignal): P
       threads: 0,
       gpu: "off",
       prefillStepMs: 300,
+      prefillShare: 1,
       cacheBytesMax: 0,
       stallMs: 1_000,
       defaults: {},

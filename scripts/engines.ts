@@ -81,6 +81,7 @@ export function llamaSettings(id: string, { modelsDir, engine }: Config): LlamaS
     gpu: engine.gpu,
     ...(engine.gpu_layers === "auto" ? {} : { gpuLayers: engine.gpu_layers }),
     prefillStepMs: engine.prefill_step_ms,
+    prefillShare: engine.prefill_share,
     cacheBytesMax: engine.cache_bytes_max,
     stallMs: engine.stall_timeout_ms,
     ...(entry.template === undefined ? {} : { template: entry.template }),

@@ -12,7 +12,8 @@ describe("pieces of prompts", () => {
     expect(settled(20, 2).tokens).to.be.within(140, 146);
     expect(settled(20, 4).tokens).to.be.within(72, 74);
     expect(settled(20, 0.01).tokens).to.equal(512);
-    expect(settled(20, 100).tokens).to.equal(64);
+    expect(settled(20, 100).tokens).to.equal(60);
+    expect(settled(20, 100, new PieceSize(50)).tokens).to.equal(10);
   });
 
   it("shrink where tokens cost more, as at the end of a long prompt", () => {

@@ -207,6 +207,31 @@ describe("places in an engine", () => {
   }
 });
 
+describe("a long prompt", () => {
+  it("leaves running answers the share of the time that is theirs", async () => {
+    const meanwhile = async (prefillShare: number): Promise<number> => {
+      await using engine = await LlamaEngine.start(llamaSettings({ parallel: 2, prefillShare }), 1);
+      const stop = new AbortController();
+      let tokens = 0;
+      const running = faultOf(
+        (async () => {
+          const asked = asks("a", "Tell a long story.", { tokensMax: 900, temperature: 0 });
+          for await (const event of engine.generate(asked, stop.signal)) if (event.type === "text") tokens += event.tokens;
+        })(),
+      );
+      while (tokens < 4) await pause(5);
+      const before = tokens;
+      await answerOf(engine, asks("b", "word ".repeat(400), { tokensMax: 1 }));
+      const during = tokens - before;
+      stop.abort(new Error("enough"));
+      await running;
+      return during;
+    };
+    const undivided = await meanwhile(1);
+    expect(await meanwhile(0.5)).to.be.above(2 * undivided);
+  });
+});
+
 async function firstEvent(engine: LlamaEngine, generation: Generation): Promise<EngineEvent["type"] | undefined> {
   for await (const event of engine.generate(generation, never)) return event.type;
   return undefined;

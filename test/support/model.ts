@@ -21,6 +21,7 @@ export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings 
     threads: 0,
     gpu: "off",
     prefillStepMs: 150,
+    prefillShare: 0.8,
     cacheBytesMax: 2 ** 28,
     stallMs: 60_000,
     defaults: { temperature: 0.2 },
