@@ -26,21 +26,33 @@ class Int8Linear(nn.Linear):
     channel, activations by tensor in 8 bits without a sign, as `DynamicQuantizeLinear` of ONNX has it. `blocks`: both by blocks of 32, as `MatMulNBits`."""
 
     rounding = None
+    kept = None  # the rounded weight and what it was made of, while nothing is trained
 
     def forward(self, states):
         if self.rounding is None:
             return super().forward(states)
         if self.rounding == "blocks":
-            return nn.functional.linear(by_block(states, False), by_block(self.weight, True), self.bias)
+            return nn.functional.linear(by_block(states, False), self.rounded(), self.bias)
         with torch.no_grad():
             low, high = (bound.float() for bound in torch.aminmax(states))
             low, high = low.clamp(max=0), high.clamp(min=0)
             scale = ((high - low) / 255).clamp(min=1e-8)
             zero = (-low / scale).round().int()
-            steps = (self.weight.abs().amax(1) / 127).clamp(min=1e-8)
         states = torch.fake_quantize_per_tensor_affine(states.float(), scale, zero, 0, 255)
-        weight = torch.fake_quantize_per_channel_affine(self.weight, steps, torch.zeros_like(steps, dtype=torch.int32), 0, -127, 127)
-        return nn.functional.linear(states, weight, self.bias)
+        return nn.functional.linear(states, self.rounded(), self.bias)
+
+    def rounded(self):
+        made_of = (self.weight._version, self.rounding)
+        if not torch.is_grad_enabled() and self.kept is not None and self.kept[0] == made_of:
+            return self.kept[1]
+        if self.rounding == "blocks":
+            weight = by_block(self.weight, True)
+        else:
+            with torch.no_grad():
+                steps = (self.weight.abs().amax(1) / 127).clamp(min=1e-8)
+            weight = torch.fake_quantize_per_channel_affine(self.weight, steps, torch.zeros_like(steps, dtype=torch.int32), 0, -127, 127)
+        self.kept = None if torch.is_grad_enabled() else (made_of, weight)
+        return weight
 
 
 def encoder_of(folder):
