@@ -76,7 +76,7 @@ export const configSchema = z.strictObject({
       gpu_layers: z.union([z.literal("auto"), z.int().min(0).max(1_000)]).default("auto"),
       queue_max: z.int().min(0).max(10_000).default(64),
       prefill_step_ms: count(10_000).default(300),
-      prefill_share: z.number().min(0.1).max(1).default(0.8),
+      prefill_share: z.number().min(0.1).max(1).default(0.9),
       stall_timeout_ms: z.int().min(1_000).max(3_600_000).default(60_000),
       memory_bytes_max: z.union([z.literal("auto"), z.int().min(1)]).default("auto"),
       cache_bytes_max: z.int().min(0).default(268_435_456),

@@ -228,7 +228,8 @@ def disguised(found, rng):
     short = [row for row in found if len(row["text"]) < 400]
     made = []
     for label in (0, 1):
-        for row in rng.sample([one for one in short if one["label"] == label], 450):
+        of_label = [one for one in short if one["label"] == label]
+        for row in rng.sample(of_label, min(450, len(of_label))):
             surface = rng.choice(surfaces)
             # A harmless text that is hard to read is harmless; an attack in base64 or backwards is for the views to undo.
             made.append({**row, "text": surface(row["text"]), "source": "disguised"})
