@@ -63,8 +63,8 @@ function sessionOf(file: string): Promise<InferenceSession> {
       interOpNumThreads: 1,
       executionMode: "sequential",
       logSeverityLevel: 4,
-      // A thread that waits must not burn the core that the language model computes on.
-      extra: { session: { intra_op: { allow_spinning: "0" } } },
+      // A thread that waits must not burn the core that the language model computes on; and 8-bit products that CPUs without VNNI would cut off are computed another way there.
+      extra: { session: { intra_op: { allow_spinning: "0" }, x64quantprecision: "1" } },
     });
   sessions.set(file, opened);
   return opened;
