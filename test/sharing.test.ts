@@ -207,7 +207,9 @@ describe("places in an engine", () => {
   }
 });
 
-describe("a long prompt", () => {
+describe("a long prompt", function () {
+  this.timeout(60_000);
+
   it("leaves running answers the share of the time that is theirs", async () => {
     const meanwhile = async (prefillShare: number): Promise<number> => {
       await using engine = await LlamaEngine.start(llamaSettings({ parallel: 2, prefillShare }), 1);
