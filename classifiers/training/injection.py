@@ -273,9 +273,10 @@ def main():
     training = [row for row in everything if row["source"] not in HELD_SOURCES]
     held = [row for row in everything if row["source"] in HELD_SOURCES]
     training += embedded(given.open, given.embedded, rng) + ordinary(given.open, rng)
-    fresh = [row for row in training if row.get("file") in given.fresh.split(",")]
+    fresh_files = given.fresh.split(",")
+    fresh = [row for row in training if row.get("file") in fresh_files]
     if given.keep:
-        training = rows.sample([row for row in training if row.get("file") not in given.fresh.split(",")], given.keep)
+        training = rows.sample([row for row in training if row.get("file") not in fresh_files], given.keep)
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)

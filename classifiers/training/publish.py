@@ -127,10 +127,11 @@ def main():
     tokenizer = AutoTokenizer.from_pretrained(given.encoder)
     splitter = Splitter(tokenizer)
     model = export.build(task, given.encoder, given.weights)
-    # As it is served: the rounding it was trained with, and the table of its embeddings by row.
-    round_from_now_on(model, "blocks" if settings["blocks"] else "tensor")
-    embeddings = model.encoder.embeddings
-    embeddings.word_embeddings = export.RowInt8Embedding(embeddings.word_embeddings.weight.detach())
+    if not settings["blocks"]:
+        # As it is served: the rounding it was trained with, and the table of its embeddings by row.
+        round_from_now_on(model)
+        embeddings = model.encoder.embeddings
+        embeddings.word_embeddings = export.RowInt8Embedding(embeddings.word_embeddings.weight.detach())
     references = list(pii_references(splitter, random.Random(5)) if task == "pii" else text_references(task, splitter, random.Random(5)))
     tensor = lambda values: torch.tensor([values])
     with torch.no_grad():
