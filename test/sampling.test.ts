@@ -80,7 +80,9 @@ describe("sampling, with the real model,", () => {
       expect((await completion({ ...refrain, [penalty]: 2 })).match(/the sea/gu), penalty).to.have.length.below(4);
     const river = { ...refrain, prompt: "river river river river river river" };
     const begun = await completion({ ...river, frequency_penalty: -2 });
-    expect(begun).to.match(/(.{1,12}?)\1{5}/su).and.not.equal(await completion(river));
+    expect(begun)
+      .to.match(/(.{1,12}?)\1{5}/su)
+      .and.not.equal(await completion(river));
     const free = await chat({ ...sea, temperature: 0, max_tokens: 60 });
     expect(await chat({ ...sea, temperature: 0, max_tokens: 60, frequency_penalty: 2 })).to.not.equal(free);
   });
