@@ -1,11 +1,8 @@
 import { EngineFault, type JsonSchema, type Tool } from "./engine.ts";
-import { either, unsupported } from "./grammar.ts";
-import { numeric } from "./number-grammar.ts";
-import { patternGrammar } from "./pattern-grammar.ts";
+import { count, either, unsupported } from "./grammar.ts";
+import { numberGrammar } from "./number-grammar.ts";
 import { annotations, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
-
-/** llama.cpp writes a repetition out in full. */
-const repeatsMax = 2_000;
+import { stringGrammar } from "./string-grammar.ts";
 
 const rules = {
   value: "object | array | string | number | boolean | null",
@@ -30,15 +27,6 @@ const rules = {
   octet: '"25" [0-5] | "2" [0-4] [0-9] | "1" [0-9] [0-9] | [1-9]? [0-9]',
   email: '[a-zA-Z0-9] [a-zA-Z0-9._-]{0,30} "@" [a-z0-9]{1,30} ("." [a-z]{2,12}){1,2}',
 } as const;
-
-const formats: Readonly<Record<string, string>> = {
-  date: "date",
-  time: "clock zone",
-  "date-time": 'date "T" clock zone',
-  uuid: "uuid",
-  ipv4: "ipv4",
-  email: "email",
-};
 
 /**
  * A grammar (GBNF) whose texts are JSON values that fit `schema`. Properties come in the order of the schema, those that it does not name do not come. `strict`: a
@@ -164,11 +152,11 @@ class Grammar {
     }
     if (type === "string") {
       only("type", "minLength", "maxLength", "format", "pattern");
-      return string(said, path);
+      return stringGrammar(said, path);
     }
     if (type === "integer" || type === "number") {
       only("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum");
-      return numeric(type, said, path);
+      return numberGrammar(type, said, path);
     }
     only("type");
     if (type === "boolean" || type === "null") return type;
@@ -275,38 +263,6 @@ function impliedType(said: JsonSchema): string | undefined {
   if ("properties" in said || "required" in said || "additionalProperties" in said) return "object";
   if ("items" in said || "prefixItems" in said) return "array";
   return "pattern" in said ? "string" : undefined;
-}
-
-function string({ minLength = 0, maxLength, format, pattern }: JsonSchema, path: string): string {
-  if (pattern !== undefined) {
-    const { text, shortest, longest } = patternGrammar(pattern, path);
-    if (format !== undefined) throw unsupported(`\`pattern\` can't be honoured together with \`format\`, at ${path}.`);
-    if (shortest < count(minLength, "minLength", path) || (maxLength !== undefined && longest > count(maxLength, "maxLength", path)))
-      throw unsupported(
-        `\`pattern\` at ${path} lets texts through that \`minLength\` or \`maxLength\` don't. Say it in the pattern, as in [a-z]{1,20}.`,
-      );
-    return `"\\"" ${text} "\\""`;
-  }
-  if (format !== undefined) {
-    const written = typeof format === "string" && Object.hasOwn(formats, format) ? formats[format] : undefined;
-    if (written === undefined)
-      throw unsupported(
-        `The schema's \`format\` ${JSON.stringify(format)} can't be honoured at ${path}. Known: ${Object.keys(formats).join(", ")}.`,
-      );
-    if (minLength !== 0 || maxLength !== undefined) throw unsupported(`\`format\` can't be honoured together with a length, at ${path}.`);
-    return `"\\"" ${written} "\\""`;
-  }
-  const low = count(minLength, "minLength", path);
-  if (maxLength === undefined) return low === 0 ? "string" : `"\\"" char{${low},} "\\""`;
-  const high = count(maxLength, "maxLength", path);
-  if (high < low) throw unsupported(`${path} allows fewer characters than it asks for.`);
-  return `"\\"" char{${low},${high}} "\\""`;
-}
-
-function count(value: unknown, name: string, path: string): number {
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 0) throw unsupported(`\`${name}\` at ${path} is no count.`);
-  if (value > repeatsMax) throw unsupported(`\`${name}\` at ${path} can be honoured up to ${repeatsMax}.`);
-  return value;
 }
 
 function literal(value: unknown): string {

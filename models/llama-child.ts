@@ -3,30 +3,28 @@ import { randomInt } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { setTimeout as pause } from "node:timers/promises";
 import {
-  type ChatHistoryItem,
-  type ChatWrapper,
   type EvaluationPriority,
   type Llama,
   type LlamaContextSequence,
   type LlamaGrammar,
   LlamaGrammarEvaluationState,
   type LlamaModel,
-  LlamaText,
   type Token,
   TokenBias,
 } from "node-llama-cpp";
-import { type EngineEvent, EngineFault, type Generation, type Turn } from "./engine.ts";
+import { type EngineEvent, EngineFault, type Generation } from "./engine.ts";
 import { readGgufHead } from "./gguf-head.ts";
 import { deviceOf, factsOf, load, openLlama } from "./llama-load.ts";
 import type { FromChild, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
 import { bytesPerToken } from "./memory.ts";
 import { PieceSize } from "./piece-size.ts";
+import { history, promptOf, type Reader, sharedTokens } from "./prompt-tokens.ts";
 import { type Place, Sequences } from "./sequences.ts";
 import { SpareCores } from "./spare-cores.ts";
 import { TokenBiases } from "./token-biases.ts";
 import { type Emit, TokenText } from "./token-text.ts";
-import { CallReader, callOpens, withTools } from "./tool-calls.ts";
+import { CallReader } from "./tool-calls.ts";
 import { verifyFile } from "./verify-file.ts";
 
 /** How far back a penalty on repetition looks, in tokens of the answer. */
@@ -91,9 +89,7 @@ try {
   process.disconnect();
 }
 
-interface Loaded {
-  readonly model: LlamaModel;
-  readonly chat: ChatWrapper;
+interface Loaded extends Reader {
   readonly sequences: Sequences<Token, LlamaContextSequence>;
   readonly contextTokens: number;
   readonly stopTokens: ReadonlySet<Token>;
@@ -108,7 +104,7 @@ interface Asked {
   readonly grammars: Grammars;
 }
 
-function tellTokens(call: number, generation: Generation, loaded: Pick<Loaded, "model" | "chat">): void {
+function tellTokens(call: number, generation: Generation, loaded: Reader): void {
   try {
     send({ type: "tokens", call, tokens: promptOf(generation, loaded).prompt });
   } catch {
@@ -158,14 +154,6 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
   } finally {
     await sequences.give(place);
   }
-}
-
-/** What the model reads, and the beginning of the answer which that ends with. */
-function promptOf({ turns, tools, text }: Generation, { model, chat }: Pick<Loaded, "model" | "chat">): { prompt: Token[]; begun: string } {
-  if (text !== undefined) return { prompt: textTokens(text, model), begun: "" };
-  const begun = tools?.required === true ? callOpens : "";
-  const { contextText } = chat.generateContextState({ chatHistory: history(withTools(turns, tools), begun) });
-  return { prompt: contextText.tokenize(model.tokenizer), begun };
 }
 
 /** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */
@@ -294,43 +282,6 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
   }
   const read = grammar;
   return () => new LlamaGrammarEvaluationState({ model, grammar: read });
-}
-
-/** Text stays text: what looks like a special token is none. */
-function textTokens(text: string, model: LlamaModel): Token[] {
-  const { bos, shouldPrependBosToken } = model.tokens;
-  return [...(shouldPrependBosToken && bos !== null ? [bos] : []), ...model.tokenize(text)];
-}
-
-/** Tokens of shared texts, by their text. */
-const sharedRead = new Map<string, readonly Token[]>();
-const sharedKept = 20;
-
-/** What the prompt begins with if its system text begins with `text`, whatever follows there; nothing where it doesn't. Made of `text` alone, so that it says nothing of a caller. */
-function sharedTokens(text: string | undefined, prompt: readonly Token[], { model, chat }: Loaded): readonly Token[] {
-  if (text === undefined) return [];
-  const read = sharedRead.get(text) ?? commonTo([text, `${text}\n\n[`, `${text}\n\nA`].map((system) => systemTokens(system, model, chat)));
-  for (const oldest of [...sharedRead.keys()].slice(0, Math.max(0, sharedRead.size - sharedKept + 1))) sharedRead.delete(oldest);
-  sharedRead.set(text, read);
-  return read.length < prompt.length && read.every((token, index) => token === prompt[index]) ? read : [];
-}
-
-function systemTokens(text: string, model: LlamaModel, chat: ChatWrapper): Token[] {
-  return chat.generateContextState({ chatHistory: history([{ role: "system", text }]) }).contextText.tokenize(model.tokenizer);
-}
-
-function commonTo([first = [], ...others]: readonly Token[][]): readonly Token[] {
-  const end = first.findIndex((token, index) => others.some((other) => other[index] !== token));
-  return end < 0 ? first : first.slice(0, end);
-}
-
-/** Text of the turns stays text: a `<|im_end|>` written by a user is never taken for the real one. `begun`: what the answer begins with. */
-function history(turns: readonly Turn[], begun = ""): ChatHistoryItem[] {
-  const items = turns.map(({ role, text }): ChatHistoryItem => {
-    if (role === "assistant") return { type: "model", response: [text] };
-    return role === "system" ? { type: "system", text: LlamaText(text).toJSON() } : { type: "user", text };
-  });
-  return [...items, { type: "model", response: begun === "" ? [] : [begun] }];
 }
 
 function send(message: FromChild): void {

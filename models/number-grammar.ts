@@ -5,7 +5,7 @@ import { either, unsupported } from "./grammar.ts";
 const digitsMax = 16;
 
 /** An expression for the numbers that a schema at `path` allows. */
-export function numeric(
+export function numberGrammar(
   type: "integer" | "number",
   { minimum, maximum, exclusiveMinimum, exclusiveMaximum }: JsonSchema,
   path: string,

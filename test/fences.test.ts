@@ -17,6 +17,8 @@ const imports: readonly (readonly [file: string, imported: string, allowed: bool
   ["models/llama-child.ts", "../server/config.ts", false],
   ["models/llama-load.ts", "node-llama-cpp", true],
   ["models/llama-load.ts", "../server/config.ts", false],
+  ["models/prompt-tokens.ts", "node-llama-cpp", true],
+  ["models/prompt-tokens.ts", "../server/config.ts", false],
   ["classifiers/pii/x.ts", "../../server/config.ts", false],
   ["classifiers/pii/x.ts", "../../models/engine.ts", false],
   ["classifiers/pii/x.ts", "onnxruntime-node", false],
