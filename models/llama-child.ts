@@ -35,7 +35,9 @@ const seedsEnd = 2 ** 32 - 1;
 const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
 const running = new Map<number, AbortController>();
 const threadsMax = settings.threads || availableParallelism();
+/** For steps of running answers, and for pieces of prompts, which last ten times as long: a program that looks in takes much of the former and nothing of the latter. */
 const cores = new SpareCores(threadsMax);
+const coresOfPieces = new SpareCores(threadsMax);
 let llama: Llama | undefined;
 const steps = new Lockstep({
   begun: () => useThreads(cores.begin()),
@@ -162,12 +164,15 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
     lastPiece = lastPiece.then(async () => {
       if (signal.aborted) return;
       const at = sequence.nextTokenIndex;
-      const piece = prompt.slice(at, Math.min(at + pieceSize.tokens, prompt.length - 1));
+      const piece = prompt.slice(at, at + pieceSize.next(prompt.length - 1 - at, steps.isBusy));
       const begunMs = performance.now();
       steps.join();
+      useThreads(coresOfPieces.begin());
       try {
         await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
         pieceSize.took(piece.length, performance.now() - begunMs);
+        coresOfPieces.next();
+        cores.begin();
         await steps.wait();
       } finally {
         steps.leave();

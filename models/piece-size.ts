@@ -1,5 +1,7 @@
-/** A piece with fewer tokens computes each of them much more dearly; where that takes longer than a step may, short steps were still asked for. */
-const tokensMinOf = (stepMs: number): number => Math.max(8, Math.min(64, Math.floor(stepMs / 5)));
+/** llama.cpp computes attention in tiles of so many tokens on a CPU, and fewer of them one by one: at the end of a long prompt each costs half as much again. */
+const tile = 64;
+/** A tile is worth a step that lasts somewhat longer, where short steps were not asked for. */
+const tokensMinOf = (stepMs: number): number => Math.max(8, Math.min(tile, Math.floor(stepMs / 4)));
 /** What llama.cpp computes at once. */
 const tokensMax = 512;
 
@@ -19,7 +21,15 @@ export class PieceSize {
   }
 
   get tokens(): number {
-    return Math.floor(this.#tokens);
+    const tokens = Math.floor(this.#tokens);
+    return tokens < tile ? tokens : tokens - (tokens % tile);
+  }
+
+  /** The next piece of a prompt of which `left` tokens are left. `answering`: answers run, and have a token in its step. */
+  next(left: number, answering: boolean): number {
+    // llama.cpp computes the first token of a piece together with those of answers: whole tiles are left.
+    if (answering) return Math.min(left, this.tokens + 1);
+    return left <= this.tokens * 1.5 ? left : this.tokens;
   }
 
   /** A step with `tokens` of a prompt lasted `ms`. What is left of a prompt says little. */

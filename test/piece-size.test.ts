@@ -8,23 +8,33 @@ function settled(pieces: number, msPerToken: number, size = new PieceSize(300)):
 }
 
 describe("pieces of prompts", () => {
-  it("grow until a step lasts as long as it may, on any host", () => {
-    expect(settled(20, 2).tokens).to.be.within(140, 146);
-    expect(settled(20, 4).tokens).to.be.within(72, 74);
+  it("grow until a step lasts as long as it may, by whole tiles, on any host", () => {
+    expect(settled(20, 2).tokens).to.equal(128);
+    expect(settled(20, 4).tokens).to.equal(64);
     expect(settled(20, 0.01).tokens).to.equal(512);
-    expect(settled(20, 100).tokens).to.equal(60);
-    expect(settled(20, 100, new PieceSize(50)).tokens).to.equal(10);
+    expect(settled(20, 100).tokens).to.equal(64);
+    expect(settled(20, 100, new PieceSize(48)).tokens).to.equal(12);
+    expect(settled(20, 1, new PieceSize(48)).tokens).to.be.within(36, 38);
   });
 
   it("shrink where tokens cost more, as at the end of a long prompt", () => {
     const size = settled(20, 2);
-    expect(settled(8, 4, size).tokens).to.be.within(72, 74);
+    expect(settled(8, 4, size).tokens).to.equal(64);
+  });
+
+  it("leave whole tiles beside a token of each answer, and no small rest where none runs", () => {
+    const size = settled(20, 2);
+    expect(size.next(1_000, true)).to.equal(129);
+    expect(size.next(40, true)).to.equal(40);
+    expect(size.next(1_000, false)).to.equal(128);
+    expect(size.next(192, false)).to.equal(192);
+    expect(size.next(193, false)).to.equal(128);
   });
 
   it("follow no single step far, and the rest of a prompt not at all", () => {
     const size = settled(20, 2);
     size.took(142, 3_000);
-    expect(size.tokens).to.be.above(70);
+    expect(size.tokens).to.equal(64);
     const before = size.tokens;
     size.took(3, 300);
     expect(size.tokens).to.equal(before);
