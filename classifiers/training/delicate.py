@@ -122,11 +122,17 @@ def main():
     parser.add_argument("--frozen-layers", type=int, default=0, help="of a large teacher, which stays in float")
     parser.add_argument("--pseudo", type=Path, help="JSONL of texts with a teacher's scores, {text, soft: [5]}")
     parser.add_argument("--held-out", default="", help="comma-separated files of ours that are not trained on")
+    parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours that come twice, as w14,w15")
+    parser.add_argument("--keep", type=int, help="beside --fresh only so many of all other rows")
     given = parser.parse_args()
     seed_everything(11)
     held = set(given.held_out.split(",")) - {""}
     everything = rows.distinct(own() + open_rows(given.open))
     training = [row for row in everything if row["source"] not in held]
+    if given.keep:
+        files = {f"delicate_{name}" for name in given.fresh.split(",")}
+        fresh = [row for row in training if row["source"] in files]
+        training = rows.sample([row for row in training if row["source"] not in files], given.keep) + fresh * 2
     if given.pseudo:
         soft = {row["text"]: row["soft"] for row in rows.jsonl(given.pseudo)}
         training = [{**row, "soft": soft.pop(row["text"])} if row["text"] in soft else row for row in training]
