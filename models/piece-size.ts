@@ -27,9 +27,9 @@ export class PieceSize {
 
   /** The next piece of a prompt of which `left` tokens are left. `answering`: answers run, and have a token in its step. */
   next(left: number, answering: boolean): number {
+    if (left <= this.tokens * 1.5) return left; // a small rest would cost more than it holds
     // llama.cpp computes the first token of a piece together with those of answers: whole tiles are left.
-    if (answering) return Math.min(left, this.tokens + 1);
-    return left <= this.tokens * 1.5 ? left : this.tokens;
+    return this.tokens + (answering ? 1 : 0);
   }
 
   /** A step with `tokens` of a prompt lasted `ms`. What is left of a prompt says little. */

@@ -54,8 +54,8 @@ export class SpareCores {
 
 /** `used`: cores that `threads` threads had in a step in which the system took one away from them. */
 export function whenDisplaced(threads: number, used: number): number {
-  // One other program at work leaves n threads n / (n + 1) of their time; half of that loss is noise.
-  return used < threads * (1 - 0.5 / (threads + 1)) ? Math.max(1, Math.min(threads - 1, Math.floor(used))) : threads;
+  // With two threads, one alone is as fast once the other has lost half of its core.
+  return used < threads - 0.5 ? Math.max(1, Math.min(threads - 1, Math.floor(used))) : threads;
 }
 
 /** `idle`: cores that nobody used. Half of one is enough: one more thread has more of it than those that run lose by waiting for it. */
