@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy
-import onnxruntime
 import torch
 from transformers import AutoModel, AutoTokenizer
 
@@ -68,7 +67,7 @@ def main():
         expected = [unit(model(*(torch.tensor([tokenizer(text)[key]]) for key in ("input_ids", "attention_mask")))[0].numpy()) for _, text in chosen]
     onnx_file = folder / "model.onnx"
     export.export("embedding", model, onnx_file, blocks=True)  # by tensor the cosine fell to 0.98
-    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    session = export.session_of(onnx_file)
     array = lambda values: numpy.array([values], dtype=numpy.int64)
     served = []
     for _, text in chosen:

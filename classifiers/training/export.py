@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
@@ -65,3 +66,10 @@ def export(task, model, out, blocks):
             return
         kept = heads + [f"{name}_MatMul" for name in heads]  # what the quantizer makes of a `Gemm`
         quantize_dynamic(str(prepared), str(out), weight_type=QuantType.QInt8, per_channel=True, nodes_to_exclude=kept, op_types_to_quantize=["MatMul", "Gemm"])
+
+
+def session_of(onnx_file):
+    """Computes as `../onnx/worker.ts` does: without VNNI the runtime would cut large 8-bit products off."""
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(str(onnx_file), options, providers=["CPUExecutionProvider"])

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy
-import onnxruntime
 import torch
 from transformers import AutoTokenizer
 
@@ -46,10 +45,10 @@ SETTINGS = {
         },
     },
     "delicate": {
-        "id": "delicate-3",
-        "blocks": False,
+        "id": "delicate-4",
+        "blocks": True,
         "temperature": 1.0,
-        "thresholds": {"any": 0.1},
+        "thresholds": {"any": 0.08},
         "labels": [f"risk>={level}" for level in range(1, delicate.RISKS + 1)] + list(delicate.CATEGORIES),
         "self_test": {
             "positive": "Since my sister died I can't get out of bed, and last night I cut my arm again just to feel something.",
@@ -138,7 +137,7 @@ def main():
         expected = [scores(task, model(*(tensor(one[key]) for key in ("ids",)), tensor([1] * len(one["ids"])), *([tensor(one["cases"])] if task == "pii" else [])), one) for _, one in references]
     onnx_file = folder / "model.onnx"
     export.export(task, export.build(task, given.encoder, given.weights), onnx_file, settings["blocks"])
-    session = onnxruntime.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    session = export.session_of(onnx_file)
     array = lambda values: numpy.array([values], dtype=numpy.int64)
     served = [scores(task, session.run(None, {"ids": array(one["ids"]), "mask": array([1] * len(one["ids"])), **({"cases": array(one["cases"])} if task == "pii" else {})})[0], one) for _, one in references]
     pairs = [(before, after) for one, other in zip(expected, served) for before, after in zip(one, other)]
