@@ -122,7 +122,6 @@ def main():
     parser.add_argument("--frozen-layers", type=int, default=0, help="of a large teacher, which stays in float")
     parser.add_argument("--pseudo", type=Path, help="JSONL of texts with a teacher's scores, {text, soft: [5]}")
     parser.add_argument("--held-out", default="", help="comma-separated files of ours that are not trained on")
-    parser.add_argument("--rounded", action="store_true", help="compute with the rounding of int8 from the first step on, where --start has learnt so")
     parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours that come twice, as w14,w15")
     parser.add_argument("--keep", type=int, help="beside --fresh only so many of all other rows")
     given = parser.parse_args()
@@ -168,9 +167,7 @@ def main():
         return json.dumps(figures)
 
     model = begin_from(TextClassifier(given.encoder, LOGITS, frozen_layers=given.frozen_layers), given.start)
-    if given.rounded:
-        round_from_now_on(model)
-    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate, late=None if given.frozen_layers else round_from_now_on)
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=11, evaluate=evaluate, late=None if given.frozen_layers else lambda model: round_from_now_on(model, "blocks"))
 
 
 if __name__ == "__main__":
