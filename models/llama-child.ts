@@ -172,7 +172,7 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
         await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
         pieceSize.took(piece.length, performance.now() - begunMs);
         coresOfPieces.next();
-        cores.begin();
+        cores.begin(); // what the piece took says nothing of steps without one
         await steps.wait();
       } finally {
         steps.leave();
