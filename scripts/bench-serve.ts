@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { measureRound, type Round, type Summary, summarise } from "../bench/answer.ts";
 import { median, rounded } from "../bench/statistics.ts";
@@ -77,7 +77,7 @@ export async function benchServe(options: Options, plan = options.quick ? quickP
       made: new Date().toISOString(),
       command: "npx sallyport bench serve",
       model: both.ours.model,
-      theirModel,
+      theirModel: basename(theirModel), // llama-server names a file, with its path
       engine: config.engine,
       plan,
       host: host(),
