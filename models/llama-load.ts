@@ -109,7 +109,7 @@ async function loadAs(
       `${settings.file} says that it was trained for ${model.trainContextSize} tokens: it is no model that can answer.`,
     );
   checkMemory(settings, head, 1 - model.gpuLayers / model.fileInsights.totalLayers);
-  const context = await model.createContext({
+  const creating = model.createContext({
     contextSize: settings.contextTokens,
     sequences: settings.parallel,
     threads: llama.maxThreads,
@@ -119,7 +119,9 @@ async function loadAs(
         items.toSorted((a, b) => a.evaluationPriority - b.evaluationPriority).map((item) => ({ item, processAmount: item.tokens.length })),
     },
   });
-  return { model, context, chat: resolveChatWrapper(model, { type, warningLogs: false }) };
+  // The template is tried out while llama.cpp takes memory: either lasts as long as the weights do to load.
+  const chat = resolveChatWrapper(model, { type, warningLogs: false });
+  return { model, context: await creating, chat };
 }
 
 export function factsOf(model: LlamaModel, chat: ChatWrapper): GgufFacts {
