@@ -20,7 +20,8 @@ export class ByOrigin implements Classifier<TextVerdict> {
   }
 
   async selfTest(): Promise<void> {
-    await Promise.all([this.#typed.selfTest("user"), this.#planted.selfTest("document")]);
+    await this.#typed.selfTest("user");
+    await this.#planted.selfTest("document");
   }
 
   #for(origin: Origin = "user"): TextClassifier {

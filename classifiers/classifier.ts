@@ -1,5 +1,5 @@
 /** The door of this folder: what judges text, and what it answers. */
-export { type Classifiers, openClassifiers, selfTest, type Task, tasks } from "./classifiers.ts";
+export { type Classifiers, openClassifiers, type Task, tasks } from "./classifiers.ts";
 export type { Embedder, Embedding } from "./embedding/embedder.ts";
 export { ClassifiersBusyError } from "./onnx/pool.ts";
 export { type Entity, type Label, labels, patternLabels } from "./pii/entity.ts";

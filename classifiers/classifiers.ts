@@ -12,6 +12,8 @@ export type Task = (typeof tasks)[number];
 
 /** The trained classifiers, on worker threads of their own. */
 export interface Classifiers extends AsyncDisposable {
+  /** Why they must not be relied on: the first self-test that failed; undefined when all are sound. */
+  readonly notReady: string | undefined;
   readonly injection: Classifier<TextVerdict>;
   readonly delicate: Classifier<TextVerdict>;
   readonly pii: Classifier<EntityVerdict>;
@@ -23,8 +25,8 @@ export interface Classifiers extends AsyncDisposable {
 }
 
 /**
- * Reads the models and starts the threads; nothing is computed yet. Throws with a sentence when a model is not the file that its description names,
- * or the device is not there.
+ * Reads the models, starts the threads and tests each model on texts that it must tell apart. Throws with a sentence when a model is not the file that
+ * its description names, or the device is not there.
  */
 export async function openClassifiers(settings: PoolSettings = {}, folder = new URL("./", import.meta.url)): Promise<Classifiers> {
   const read = (name: Task | "planted"): Promise<Model> => readModel(new URL(`${name}/`, folder));
@@ -37,8 +39,8 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   ]);
   const pool = new Pool(new URL("tokenizer/", folder), settings);
   try {
-    // What judges is open before the first call; embeddings can wait for their first text.
-    await Promise.all([typed, planted, delicate, pii].map(({ file }) => pool.open(file)));
+    // One after the other, as the self-tests: a second thread would take the core on which the language model is loaded.
+    for (const { file } of [typed, planted, delicate, pii, embedding]) await pool.open(file);
     const injection = (options: { viewed: boolean }): Classifier<TextVerdict> => {
       const [one, other] = [typed, planted].map((model) => {
         return new TextClassifier(model, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / model.temperature) }), options);
@@ -46,11 +48,15 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
       return new ByOrigin(one, other);
     };
     const judgesDelicate = new TextClassifier(delicate, pool, delicacy(delicate));
-    return {
+    const judges = {
       injection: injection({ viewed: true }),
       delicate: judgesDelicate,
       pii: new PiiClassifier(pii, pool),
       embedding: new Embedder(embedding, pool),
+    };
+    return {
+      ...judges,
+      notReady: await selfTest(Object.values(judges)),
       tokenCount: new TokenCount(pool),
       asTheyStand: { injection: injection({ viewed: false }), delicate: judgesDelicate },
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
@@ -61,10 +67,9 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
   }
 }
 
-/** Why the classifiers must not be relied on: the first self-test that failed; none when all are sound. */
-export async function selfTest(classifiers: Classifiers): Promise<string | undefined> {
+async function selfTest(judges: readonly { selfTest(): Promise<void> }[]): Promise<string | undefined> {
   try {
-    await Promise.all([...tasks.map((task) => classifiers[task]), classifiers.embedding].map((one) => one.selfTest()));
+    for (const one of judges) await one.selfTest();
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { type Classifiers, selfTest } from "../classifiers/classifier.ts";
+import type { Classifiers } from "../classifiers/classifier.ts";
 import type { Engine } from "../models/engine.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import { BatchStore } from "./batches/batch-store.ts";
@@ -65,7 +65,6 @@ export async function startAppliance(
     limits: config.limits,
     engines: new Map(engines.map((engine) => [engine.model.id, new MeteredEngine(engine, events)])),
     classifiers,
-    classifiersNotReady: await selfTest(classifiers),
     egress,
     policies,
     audit,

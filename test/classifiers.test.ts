@@ -2,7 +2,7 @@ import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
-import { type Classifiers, ClassifiersBusyError, openClassifiers, selfTest } from "../classifiers/classifier.ts";
+import { type Classifiers, ClassifiersBusyError, openClassifiers } from "../classifiers/classifier.ts";
 import { root, startTestAppliance } from "./support/appliance.ts";
 import { testClassifiers } from "./support/classifiers.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -136,7 +136,7 @@ describe("what is not sound", function () {
       description.self_test = { positive: "How long do I boil an egg?", negative: "Good morning." };
     });
     await using classifiers = await openClassifiers({}, folder);
-    expect(await selfTest(classifiers)).to.match(/does not tell its known positive from its known negative/u);
+    expect(classifiers.notReady).to.match(/does not tell its known positive from its known negative/u);
     await using appliance = await startTestAppliance({ classifiers });
     const { status, body } = await appliance.call("GET", "/readyz");
     expect(status).to.equal(503);
@@ -144,7 +144,7 @@ describe("what is not sound", function () {
   });
 
   it("is ready when all pass", async () => {
-    expect(await selfTest(await testClassifiers())).to.equal(undefined);
+    expect((await testClassifiers()).notReady).to.equal(undefined);
     await using appliance = await startTestAppliance();
     expect((await appliance.call("GET", "/readyz")).status).to.equal(200);
   });
@@ -171,7 +171,7 @@ describe("what is not sound", function () {
         description.thresholds = { tool: 0.5 };
       }),
     );
-    expect(await selfTest(classifiers)).to.match(/has no threshold for user\.$/u);
+    expect(classifiers.notReady).to.match(/has no threshold for user\.$/u);
   });
 
   it("is refused with a sentence when the device is not there", async () => {

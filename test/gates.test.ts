@@ -211,6 +211,24 @@ describe("the input gate", function () {
     expect([asked.action, stopped]).to.deep.equal(["block", ["before", "after"]]);
   });
 
+  it("lets nobody else look at what the first guard refuses", async () => {
+    const asked: string[] = [];
+    const guard = (name: string, action: "pass" | "block", alone = false): Guard<string> => ({
+      name,
+      alone,
+      inspect: async () => {
+        asked.push(name);
+        await pause(10);
+        return action === "pass" ? { action, findings: [] } : { action, code: "topic", findings: [] };
+      },
+    });
+    const rest = [guard("second", "pass"), guard("third", "block")];
+    expect((await inspect([guard("first", "block", true), ...rest], "text", { caller: "app" })).action).to.equal("block");
+    expect(asked).to.deep.equal(["first"]);
+    expect((await inspect([guard("first", "pass", true), ...rest], "text", { caller: "app" })).action).to.equal("block");
+    expect(asked).to.deep.equal(["first", "first", "second", "third"]);
+  });
+
   it("refuses what it could not judge: a classifier that fails, and one that has too much to do", async () => {
     const closed = await openClassifiers();
     await using appliance = await startTestAppliance({ classifiers: closed });

@@ -19,7 +19,10 @@ export class ClassifiersBusyError extends Error {}
 const workersMax = 4;
 const queueMaxDefault = 256;
 
-/** The worker threads: what ONNX computes, it computes on the thread that asks, and that must not be the one that serves. */
+/**
+ * The worker threads: what ONNX computes, it computes on the thread that asks, and that must not be the one that serves. One is there from the start;
+ * the others begin when there is more to do, and open a model when they first compute with it.
+ */
 export class Pool implements AsyncDisposable {
   readonly workers: number;
   readonly device: WorkerSettings["device"];
@@ -40,17 +43,17 @@ export class Pool implements AsyncDisposable {
     process.env.ORT_DISABLE_TELEMETRY = "1";
     this.#piscina = new Piscina({
       filename: fileURLToPath(new URL("worker.ts", import.meta.url)),
-      minThreads: this.workers,
+      minThreads: 1,
       maxThreads: this.workers,
       idleTimeout: Number.POSITIVE_INFINITY,
       workerData,
     });
   }
 
-  /** Opens a model in every worker. Throws with a sentence when the device can't compute it. */
+  /** Opens a model, so that the first text does not wait for it. Throws with a sentence when the device can't compute it. */
   async open(file: string): Promise<void> {
     try {
-      await Promise.all(Array.from({ length: this.workers }, () => this.#give("open", file)));
+      await this.#give("open", file);
     } catch (cause) {
       const because = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`The classifiers can't run on \`${this.device}\` here: ${because}. \`classifiers.device: cpu\` always works.`, {

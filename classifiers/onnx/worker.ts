@@ -48,7 +48,6 @@ export async function compute({ file, ids, cases }: Input): Promise<Float32Array
   return logits.data;
 }
 
-/** Opens a model, so that the first text does not wait for it. */
 export async function open(file: string): Promise<void> {
   await sessionOf(file);
 }

@@ -29,7 +29,8 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
 
   async selfTest(): Promise<void> {
     const { id, self_test } = this.model;
-    const [positive, negative] = await Promise.all([this.judge(self_test.positive), this.judge(self_test.negative)]);
+    const positive = await this.judge(self_test.positive);
+    const negative = await this.judge(self_test.negative);
     if (positive.entities.length === 0 || negative.entities.length > 0) {
       const said = `${positive.entities.length} and ${negative.entities.length} pieces of personal data`;
       throw new Error(`${id} does not tell its known positive from its known negative (${said}).`);

@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
-import { startAppliance } from "../../server/appliance.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import { type Egress, testEgress } from "../../server/egress.ts";
 import type { Command } from "../command.ts";
@@ -30,11 +29,13 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     if (values.setup) await setUp(config, stop);
     await using opened = new AsyncDisposableStack();
     const leaving = testEgress();
-    const [classifiers, engines] = await step("Loading the models", async () => {
+    const [{ startAppliance }, classifiers, engines] = await step("Loading the models", async () => {
+      const answers = openEngines(config, stop);
       const judges = unlessStopped(openConfiguredClassifiers(config), stop);
-      const [judging, answering] = await Promise.allSettled([judges, openEngines(config, stop)]);
+      const server = import("../../server/appliance.ts"); // takes long enough to read not to keep the models waiting
+      const [judging, answering] = await Promise.allSettled([judges, answers]);
       if (answering.status === "rejected") throw answering.reason;
-      if (judging.status === "fulfilled") return [opened.use(judging.value), answering.value] as const;
+      if (judging.status === "fulfilled") return [await server, opened.use(judging.value), answering.value] as const;
       await Promise.all(answering.value.map((engine) => engine[Symbol.asyncDispose]()));
       throw judging.reason;
     });

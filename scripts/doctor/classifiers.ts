@@ -1,4 +1,3 @@
-import { selfTest } from "../../classifiers/classifier.ts";
 import type { Config } from "../../server/config.ts";
 import { openConfiguredClassifiers } from "../engines.ts";
 import type { Check } from "./check.ts";
@@ -6,8 +5,8 @@ import type { Check } from "./check.ts";
 export async function classifiers(config: Config): Promise<Check> {
   const name = "classifiers";
   await using opened = await openConfiguredClassifiers(config);
-  const problem = await selfTest(opened);
-  if (problem !== undefined) return { name, state: "fail", detail: `${problem} Restore classifiers/ from the repository or the bundle.` };
+  if (opened.notReady !== undefined)
+    return { name, state: "fail", detail: `${opened.notReady} Restore classifiers/ from the repository or the bundle.` };
   const ids = [opened.injection, opened.delicate, opened.pii, opened.embedding].map(({ model }) => model.id);
   return { name, state: "ok", detail: `${ids.join(", ")}: SHA-256 as described, self-test passed on ${config.classifiers.device}` };
 }

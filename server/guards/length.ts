@@ -27,6 +27,7 @@ export function lengthOfPrompt(tokenCount: TokenCount, { tokensMax }: { tokensMa
   };
   return {
     name: "length",
+    alone: true,
     inspect({ messages }, asking) {
       const chars = messages.map(({ passage }) => passage.text.length);
       const byChars = verdictOn(messages, chars, tokensMax * tokenChars);

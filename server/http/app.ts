@@ -25,8 +25,6 @@ export interface Service {
   /** By model id; the first is the default. */
   readonly engines: ReadonlyMap<string, Engine>;
   readonly classifiers: Classifiers;
-  /** Why they can't be relied on. */
-  readonly classifiersNotReady: string | undefined;
   readonly egress: Egress;
   readonly policies: Policies;
   readonly audit: AuditLog;

@@ -79,6 +79,8 @@ export interface Asking {
 
 export interface Guard<Subject> {
   readonly name: string;
+  /** Those after it begin when it has passed: what it refuses would cost them too much. */
+  readonly alone?: boolean;
   inspect(subject: Subject, asking: Asking): Verdict<Subject> | Promise<Verdict<Subject>>;
 }
 

@@ -17,9 +17,10 @@ export async function inspect<Subject>(guards: readonly Guard<Subject>[], subjec
   let current = subject;
   let findings: Finding[] = [];
   let stale = new AbortController();
-  let looking = begin(guards, current, until(stale, asking));
+  let looking: Looking<Subject>[] = [];
   try {
     for (const [index, guard] of guards.entries()) {
+      if (index === looking.length) looking.push(...begin(guards.slice(index), current, until(stale, asking)));
       const verdict = await looking[index];
       if (verdict === undefined || verdict.action === "failed") {
         return { action: "failed", cause: new Error(`guard ${guard.name} failed`, { cause: verdict?.cause }), findings };
@@ -30,7 +31,7 @@ export async function inspect<Subject>(guards: readonly Guard<Subject>[], subjec
         current = verdict.subject;
         stale.abort();
         stale = new AbortController();
-        looking = [...looking.slice(0, index + 1), ...begin(guards.slice(index + 1), current, until(stale, asking))];
+        looking = looking.slice(0, index + 1);
       }
     }
     return { action: "pass", subject: current, findings };
@@ -50,7 +51,7 @@ interface Failed {
 
 type Looking<Subject> = Verdict<Subject> | Failed | Promise<Verdict<Subject> | Failed>;
 
-/** Lets the guards look at `subject`, up to the first that has an answer at once other than "pass": what follows would look in vain. */
+/** Lets the guards look at `subject`, up to the first that has an answer at once other than "pass", or looks alone: what follows could look in vain. */
 function begin<Subject>(guards: readonly Guard<Subject>[], subject: Subject, asking: Asking): Looking<Subject>[] {
   const looking: Looking<Subject>[] = [];
   const failed = (cause: unknown): Failed => ({ action: "failed", cause });
@@ -58,7 +59,7 @@ function begin<Subject>(guards: readonly Guard<Subject>[], subject: Subject, ask
     try {
       const verdict = guard.inspect(subject, asking);
       looking.push(verdict instanceof Promise ? verdict.catch(failed) : verdict);
-      if (!(verdict instanceof Promise) && verdict.action !== "pass") break;
+      if (verdict instanceof Promise ? guard.alone : verdict.action !== "pass") break;
     } catch (cause) {
       looking.push(failed(cause));
       break;

@@ -7,11 +7,11 @@ export const alive: RequestHandler = (_request, response) => {
 };
 
 /** `GET /readyz`: every model is loaded or can be when it is called, the classifiers passed their self-test and the audit log can be written; otherwise 503 and what is missing. Says what the start found when it tried to leave the host. */
-export function ready({ engines, classifiersNotReady, audit, egress }: Service): RequestHandler {
+export function ready({ engines, classifiers, audit, egress }: Service): RequestHandler {
   return (_request, response) => {
     const checks = [
       ...[...engines.values()].map((engine) => ({ name: `model ${engine.model.id}`, problem: engine.notReady })),
-      { name: "classifiers", problem: classifiersNotReady },
+      { name: "classifiers", problem: classifiers.notReady },
       { name: "audit log", problem: audit.notWritable },
     ];
     const isReady = checks.every((check) => check.problem === undefined);
