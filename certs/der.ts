@@ -101,6 +101,12 @@ export function time(date: Date): Node {
     : primitive(Type.GENERALIZEDTIME, Buffer.from(asn1.dateToGeneralizedTime(date) as string)); // as above
 }
 
+/** What `time` writes. Undefined where `node` is no time. */
+export function dateOf(node: Node | undefined): Date | undefined {
+  if (node?.type === Type.UTCTIME) return asn1.utcTimeToDate(bytesOf(node).toString("binary"));
+  return node?.type === Type.GENERALIZEDTIME ? asn1.generalizedTimeToDate(bytesOf(node).toString("binary")) : undefined;
+}
+
 /** A subject's alternative name: an IP address or a DNS name. */
 export function alternativeName(name: string): Node {
   return isIP(name) === 0 ? implicit(2, Buffer.from(name, "ascii")) : implicit(7, Buffer.from(bytesFromIP(name), "binary"));

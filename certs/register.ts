@@ -12,7 +12,6 @@ export interface IssuedCertificate {
   readonly role?: string;
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** Two thirds through its life: time to replace it. */
   readonly renewAt: Date;
   /** `retired`: no CA of today has issued it. */
   readonly status: "valid" | "expired" | "revoked" | "retired";
@@ -42,6 +41,11 @@ export function revokedSerials(dir: string): Set<string> {
   );
 }
 
+/** Two thirds through a life: time for the next. */
+export function renewAt({ notBefore, notAfter }: { readonly notBefore: Date; readonly notAfter: Date }): Date {
+  return new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3);
+}
+
 /** What a certificate says of itself, and whether it counts now. */
 export function describe(certificate: X509Certificate, revoked: ReadonlySet<string>): IssuedCertificate {
   const { serialNumber: serial, subject } = certificate;
@@ -60,7 +64,7 @@ export function describe(certificate: X509Certificate, revoked: ReadonlySet<stri
     ...(role === undefined ? {} : { role }),
     notBefore,
     notAfter,
-    renewAt: new Date(notBefore.getTime() + ((notAfter.getTime() - notBefore.getTime()) * 2) / 3),
+    renewAt: renewAt({ notBefore, notAfter }),
     status: revoked.has(serial) ? "revoked" : notAfter.getTime() < Date.now() ? "expired" : "valid",
   };
 }

@@ -15,6 +15,7 @@ import {
   boolean,
   bytesOf,
   children,
+  dateOf,
   der,
   explicit,
   fromDer,
@@ -144,9 +145,19 @@ export function buildRevocationList(
 
 /** Whose revocation list this is: its issuer's name, DER, to be compared with `subjectName`. Throws when it is none. */
 export function revocationListIssuer(list: string): Buffer {
+  return der(listBody(list)[1] as Node); // a list has more parts than that
+}
+
+/** How long a revocation list counts; undefined where it does not say so. Throws when it is none. */
+export function revocationListLife(list: string): Life | undefined {
+  const [notBefore, notAfter] = listBody(list).slice(2, 4).map(dateOf);
+  return notBefore === undefined || notAfter === undefined ? undefined : { notBefore, notAfter };
+}
+
+/** The parts of a revocation list that are signed, from the algorithm on: the version before it is optional. */
+function listBody(list: string): Node[] {
   const body = children(children(fromDer(bytesOfPem(list)))[0]);
-  // The version is optional.
-  return der(body[isInteger(body[0]) ? 2 : 1] as Node); // a list has more parts than that
+  return isInteger(body[0]) ? body.slice(1) : body;
 }
 
 /** Name of a certificate's subject, DER. */

@@ -2,7 +2,7 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 /** Builds of llama.cpp that compute on a GPU. */
-export const gpuBuilds = ["cuda", "vulkan"] as const;
+const gpuBuilds = ["cuda", "vulkan"] as const;
 export type GpuBuild = (typeof gpuBuilds)[number];
 
 /** `auto`: what is here, or the CPU. */
@@ -32,6 +32,6 @@ export function hasBuild(build: GpuBuild): boolean {
   return existsSync(fileURLToPath(new URL(`../node_modules/${buildPackage(build)}/package.json`, import.meta.url)));
 }
 
-export function buildPackage(build: GpuBuild): string {
+function buildPackage(build: GpuBuild): string {
   return `@node-llama-cpp/linux-${process.arch}-${build}`;
 }

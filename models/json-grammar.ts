@@ -28,6 +28,12 @@ const rules = {
   email: '[a-zA-Z0-9] [a-zA-Z0-9._-]{0,30} "@" [a-z0-9]{1,30} ("." [a-z]{2,12}){1,2}',
 } as const;
 
+/** llama.cpp writes repetitions out in full: the most of a whole schema. */
+const repeatedMax = 50_000;
+
+/** Each is held against each other. */
+const choicesMax = 100;
+
 /**
  * A grammar (GBNF) whose texts are JSON values that fit `schema`. Properties come in the order of the schema, those that it does not name do not come. `strict`: a
  * keyword that can't be honoured throws `EngineFault`; otherwise what it is about may be any value.
@@ -65,7 +71,11 @@ class Grammar {
   }
 
   text(root: string): string {
-    return [`root ::= ${root}`, ...Object.entries({ ...rules, ...this.own }).map(([name, body]) => `${name} ::= ${body}`)].join("\n");
+    const text = [`root ::= ${root}`, ...Object.entries({ ...rules, ...this.own }).map(([name, body]) => `${name} ::= ${body}`)].join("\n");
+    const repeated = [...text.matchAll(/\{(\d+)(?:,(\d*))?\}/gu)].reduce((sum, [, low, high]) => sum + Number(high || low), 0);
+    if (repeated > repeatedMax)
+      throw new Unusable(`The lengths and counts of this schema come to ${repeated} together; up to ${repeatedMax} can be honoured.`);
+    return text;
   }
 
   /** An expression for the objects that fit the whole schema, of what a function called `name` is called with. */
@@ -120,6 +130,8 @@ class Grammar {
     if (choices !== undefined) {
       only(said.anyOf === undefined ? "oneOf" : "anyOf", "type");
       if (!Array.isArray(choices) || choices.length === 0) throw unsupported(`A choice at ${path} is between nothing.`);
+      if (said.oneOf !== undefined && choices.length > choicesMax)
+        throw unsupported(`\`oneOf\` at ${path} can be honoured for up to ${choicesMax} choices. Take \`anyOf\`.`);
       if (
         said.oneOf !== undefined &&
         choices.some((one, index) => choices.slice(0, index).some((other) => !this.#schema.areApart(one, other, path)))

@@ -18,6 +18,9 @@ const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
 /** A child that is told to end, and does not, is killed. */
 const endGraceMs = 2_000;
 
+/** More a token has no text that people or programs write. */
+const tokenCharsMax = 64;
+
 /** A child that loads says every second that it is there, however long its file is. */
 const loadStallMs = 15_000;
 
@@ -122,6 +125,7 @@ export class LlamaEngine implements Engine, Tenant {
   }
 
   async *generate(generation: Generation, aborted: AbortSignal): AsyncGenerator<EngineEvent> {
+    this.#checkLength(generation);
     const grammars = grammarsOf(generation);
     const place = await this.#slots.take(generation.identity, aborted, generation);
     const { wanted } = place;
@@ -156,6 +160,7 @@ export class LlamaEngine implements Engine, Tenant {
   }
 
   async tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]> {
+    this.#checkLength(generation);
     const call = ++this.#callsEver;
     this.#tokenising += 1;
     try {
@@ -171,6 +176,17 @@ export class LlamaEngine implements Engine, Tenant {
       this.#tokenising -= 1;
       this.#memory.ended(this);
     }
+  }
+
+  /** Running answers wait while the child makes tokens of a prompt: what can't fit whatever it says is not even sent. */
+  #checkLength({ turns, text = "", tools }: Generation): void {
+    const { contextTokens } = this.#model;
+    const chars = text.length + JSON.stringify([turns, tools?.offered]).length;
+    if (chars > contextTokens * tokenCharsMax)
+      throw new EngineFault(
+        "context_length_exceeded",
+        `This model's context is ${contextTokens} tokens, and messages and tools have ${chars} characters. Shorten them.`,
+      );
   }
 
   /** Where what the child says about `call` is heard, as soon as there is a child. */

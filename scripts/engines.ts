@@ -34,7 +34,7 @@ export async function openEngines(config: Config, signal: AbortSignal): Promise<
 }
 
 /** With a GPU, llama.cpp looks for itself what is free there. */
-export function budgetOf({ memory_bytes_max: bytesMax, gpu }: Config["engine"]): MemoryBudget {
+function budgetOf({ memory_bytes_max: bytesMax, gpu }: Config["engine"]): MemoryBudget {
   const free =
     gpu !== "off" && hostGpus().some(({ build }) => hasBuild(build)) ? () => Number.POSITIVE_INFINITY : () => process.availableMemory();
   return new MemoryBudget(bytesMax === "auto" ? free() : bytesMax, free);

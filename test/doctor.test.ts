@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { issueClient, revoke } from "../certs/authority.ts";
 import { factsText, sumsText } from "../scripts/bundle/members.ts";
@@ -11,6 +11,7 @@ import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
 import { prepareData, root } from "./support/appliance.ts";
+import { startOwnCa } from "./support/own-ca.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { startService } from "./support/service.ts";
@@ -159,6 +160,36 @@ describe("sallyport doctor", () => {
     expect(status).to.equal(0);
     expect(of("certificates", "warn")[0]).to.match(/issuing\/1\/key\.pem is not here: fine when it is kept elsewhere/u);
     expect(of("certificate", "warn")[0]).to.match(/differ in models\.bank\.example: npx sallyport certs rotate/u);
+  });
+
+  it("warns before what another CA made runs out, and fails when it has", async () => {
+    const dataDir = prepareData();
+    const trusted = join(dataDir, "certs", "trust", "bank.pem");
+    mkdirSync(dirname(trusted));
+    const state = async (days: number, life: number): Promise<string[]> => {
+      writeFileSync(trusted, startOwnCa("/O=Bank/CN=Bank root", [], { days, life }).pem);
+      return (await doctor(dataDir)).checks.filter((one) => one.name === "certificates").flatMap((one) => [one.state, one.detail]);
+    };
+    expect((await state(0, 30))[0]).to.equal("ok");
+    const [warned, ends] = await state(25, 30);
+    expect([warned, ends]).to.deep.equal(["warn", ends]);
+    expect(ends).to.match(/^the revocation list of O=Bank, CN=Bank root runs out on [\d-]+: fetch a newer one/u);
+    const [failed, over] = await state(31, 30);
+    expect([failed, over]).to.deep.equal(["fail", over]);
+    expect(over).to.match(/^the revocation list of O=Bank, CN=Bank root ran out on [\d-]+, and nobody of that CA is let in/u);
+  });
+
+  it("refuses a policy that another names and that is wrong or missing, as the start does", async () => {
+    const dataDir = prepareData();
+    const named = join(dataDir, "ward.yaml");
+    writeFileSync(join(dataDir, "main.yaml"), "identities: [{ names: [app], policy: ward.yaml }]\n");
+    const policy = async (): Promise<string[]> =>
+      (await doctor(dataDir, `${echo}policy: ${join(dataDir, "main.yaml")}\n`)).of("policy", "fail");
+    expect((await policy())[0]).to.match(/names the policy ward\.yaml, and there is no /u);
+    writeFileSync(named, "input: { delicate: { action: blok } }\n");
+    expect((await policy())[0]).to.match(/ward\.yaml is not valid/u);
+    writeFileSync(named, "");
+    expect(await policy()).to.deep.equal([]);
   });
 
   it("says what to do about limits, a clock that went back, and a data directory that others may change", async () => {

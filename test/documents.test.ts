@@ -393,6 +393,12 @@ describe("documents at the gate", function () {
     }
   });
 
+  it("are at most a hundred in one call", async () => {
+    const content = Array.from({ length: 101 }, () => file("text/plain", "a"));
+    const { status, body } = await appliance.call("POST", "/v1/guard/check", { input: [{ role: "user", content }] });
+    expect([status, body.error.code, body.error.param]).to.deep.equal([400, "invalid_value", "input"]);
+  });
+
   it("tell which file a finding is in, and which parts were not read", async () => {
     const picture = mail(
       "Content-Type: multipart/mixed; boundary=y",

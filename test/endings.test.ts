@@ -1,14 +1,17 @@
 import { once } from "node:events";
 import { readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { type AddressInfo, connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { request } from "undici";
 import { verifyAuditLog } from "../server/audit/verify.ts";
+import { ClientGone, RunningCalls } from "../server/http/running-calls.ts";
 import { prepareData, prose, type Reply, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Service, startService } from "./support/service.ts";
-import { until } from "./support/until.ts";
+import { pause, until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const paced = "models: [{ id: echo, engine: echo, token_delay_ms: 20 }]\n";
@@ -72,6 +75,23 @@ describe("a call that ends early", () => {
     expect(callLines(service).map((line) => line.call)).to.deep.equal(settled.map((entry) => entry.call));
     expect(service.output()).to.not.match(/"level":[56]0/u);
     await service.end("SIGTERM");
+  });
+
+  it("is not begun for a client that left before", async () => {
+    const running = new RunningCalls(60_000);
+    const { promise: outcome, resolve } = Promise.withResolvers<unknown>();
+    const server = createServer(async (_request, response) => {
+      await once(response, "close");
+      running.run(response as Parameters<RunningCalls["run"]>[0], async () => "begun").then(resolve, resolve);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const socket = connectPlain((server.address() as AddressInfo).port, "127.0.0.1");
+    socket.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    await pause(50);
+    socket.destroy();
+    expect(await outcome).to.be.instanceOf(ClientGone);
+    expect(running.count).to.equal(0);
+    server.close();
   });
 
   it("because it takes too long says deadline_exceeded, whole, streamed, and to a client that does not read", async () => {

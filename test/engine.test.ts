@@ -98,6 +98,19 @@ describe("the llama.cpp engine", () => {
     expect(fault.message).to.match(/context is 1024 tokens; the messages take 1\d\d\d and the answer may take 10/u);
   });
 
+  it("refuses what can't fit before running answers wait for it", async () => {
+    const offered = [{ name: "f", description: "word ".repeat(200_000), parameters: {}, strict: false }];
+    const tools = { offered, choice: "auto", required: false, parallel: true };
+    const begunMs = performance.now();
+    for (const reading of [
+      answerOf(engine, { ...says("Hi", { tokensMax: 10 }), tools } as never),
+      engine.tokenise({ ...says("Hi"), tools } as never, never),
+      engine.tokenise({ turns: [], text: "a".repeat(1_000_000), identity: "app" }, never),
+    ])
+      expect(await faultOf(reading)).to.include({ code: "context_length_exceeded" });
+    expect(performance.now() - begunMs).to.be.below(500);
+  });
+
   it("cancels in prefill and in decode, and the only place is free again", async () => {
     await using single = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 1);
     for (const [generation, waitFor] of [

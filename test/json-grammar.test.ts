@@ -19,6 +19,23 @@ const refusedAs = (schema: JsonSchema): string => refusal(() => grammarOf(schema
 describe("the grammar of a schema", function () {
   this.timeout(60_000);
 
+  it("is refused by name where it would take the engine too long to read, and at once", () => {
+    const begunMs = performance.now();
+    const properties = Object.fromEntries(Array.from({ length: 400 }, (_, at) => [`p${at}`, { type: "string", maxLength: 2_000 }]));
+    expect(refusedAs({ type: "object", properties })).to.match(/come to \d+ together; up to 50000 can be honoured/u);
+    const tools = Array.from({ length: 30 }, (_, at) => ({
+      name: `t${at}`,
+      description: "",
+      parameters: { type: "object", properties },
+      strict: false,
+    }));
+    expect(refusal(() => callGrammarOf(tools))).to.match(/up to 50000 can be honoured/u);
+    const oneOf = Array.from({ length: 101 }, (_, at) => ({ const: at }));
+    expect(refusedAs({ oneOf })).to.match(/`oneOf` at # can be honoured for up to 100 choices\. Take `anyOf`/u);
+    expect(refusedAs({ oneOf: oneOf.slice(1) })).to.equal("");
+    expect(performance.now() - begunMs).to.be.below(2_000);
+  });
+
   it("lets just the whole numbers between two bounds", () => {
     const bound = fc.oneof(fc.integer({ min: -1_200, max: 1_200 }), fc.integer({ min: -(10 ** 15), max: 10 ** 15 }));
     const bounds = fc.tuple(bound, bound).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);

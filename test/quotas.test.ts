@@ -64,6 +64,27 @@ describe("a quota", () => {
     again.close();
   }).timeout(60_000);
 
+  it("that is used up is found before anything is judged", async () => {
+    const { log } = newLog();
+    const quota = { window: "month", requests_max: 1 } as const;
+    const text = "too long ".repeat(50_000);
+    const gates = await testGates({});
+    const tooLong = async (): Promise<string> => {
+      const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota });
+      const caller = { name: "app", role: "app", serial: "01" };
+      const call = { id: `call-${crypto.randomUUID()}`, caller, endpoint: "chat.completions" as const, messages: [said(text)], stops: [] };
+      try {
+        for await (const _ of answer(call, gates, engine, record, new AbortController().signal));
+        return "answered";
+      } catch (error) {
+        return (error as Fault).code;
+      }
+    };
+    expect(await tooLong()).to.equal("too_long_to_judge");
+    expect(await tooLong()).to.equal("quota_exceeded");
+    log.close();
+  });
+
   it("of tokens is reserved for the most that a call may take, and settled for what it took", async () => {
     const { dataDir, log } = newLog();
     // 13 bytes, 256 for what is put around them and 3 tokens reserved, 3 and 3 used.

@@ -8,6 +8,7 @@ import { newPseudonyms } from "../server/pipeline/pseudonyms.ts";
 import { turnsOf } from "../server/pipeline/turns.ts";
 import { messagesOf } from "../server/wire/messages.ts";
 import { eventsOf, type Json, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
 import { type Hijack, hijacks } from "./support/hijacks.ts";
 import { llamaSettings } from "./support/model.ts";
 
@@ -232,6 +233,13 @@ describe("calls of functions", function () {
       expect(JSON.parse(held)).to.deep.equal({ to: "anna@example.org", from: "b" });
       const confirmed = await ask({ ...said, tool_confirmations: [confirmation, confirmation] });
       expect(callsIn(confirmed.body)).to.deep.equal([{ name: "pay", arguments: { to: "anna@example.org", from: "b" } }]);
+    });
+
+    it("are recorded with what was held and what the model was offered", async () => {
+      const { body } = await ask({ ...userSays(written("pay", { to: "b" })), documents: ["A page."], tools: [tool("pay")] });
+      const [received, settled] = entriesOf(appliance.config.dataDir).slice(-2);
+      expect(received?.body.tools.chars).to.be.above(10);
+      expect(settled?.body.answer.chars).to.equal(`\npay ${body.guard.held[0].arguments}`.length);
     });
 
     it("leave when the application confirms just these calls, in this conversation", async () => {

@@ -18,7 +18,6 @@ export const labels = [
 ] as const;
 
 export type Label = (typeof labels)[number];
-export type PatternLabel = (typeof patternLabels)[number];
 
 /** A piece of personal data in a text. Offsets are UTF-16 code units; `end` is exclusive. */
 export interface Entity<Kind extends Label = Label> {

@@ -10,6 +10,7 @@ import { sha256Of } from "../../models/verify-file.ts";
 import { makeCheckpoint } from "../../server/audit/checkpoint.ts";
 import { lastStart } from "../../server/audit/snapshot.ts";
 import type { Config } from "../../server/config.ts";
+import { readPolicies } from "../../server/policy/policy.ts";
 import type { Check } from "../doctor/check.ts";
 import { version } from "../version.ts";
 
@@ -105,7 +106,7 @@ async function filesOf({ dataDir, modelsDir, source, policy }: Config, progress:
   const own = readdirSync(root).filter((name) => !skipped.has(name));
   const paths = own.flatMap((name) => (statSync(join(root, name)).isDirectory() ? below(join(root, name)) : [join(root, name)]));
   const models = existsSync(modelsDir) ? below(modelsDir) : [];
-  const all = [...new Set([...paths, ...models, ...(source === undefined ? [] : [source]), policy])].toSorted();
+  const all = [...new Set([...paths, ...models, ...(source === undefined ? [] : [source]), ...policyFiles(policy)])].toSorted();
   const sums: Record<string, string> = {};
   for (const [index, path] of all.entries()) {
     progress(`${index} of ${all.length} files`);
@@ -113,6 +114,14 @@ async function filesOf({ dataDir, modelsDir, source, policy }: Config, progress:
     sums[near.startsWith("..") ? path : near] = await sha256Of(path);
   }
   return sums;
+}
+
+function policyFiles(path: string): string[] {
+  try {
+    return [path, ...readPolicies(path).named.map(({ file }) => file)];
+  } catch {
+    return [path]; // what is wrong with it, the checks say
+  }
 }
 
 async function packages(progress: (text: string) => void): Promise<Record<string, string>> {

@@ -1,11 +1,11 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { publicText } from "../../server/audit/checkpoint.ts";
 import { readAuditKeys } from "../../server/audit/keys.ts";
 import { snapshotAuditLog } from "../../server/audit/snapshot.ts";
 import type { Config } from "../../server/config.ts";
-import { readPolicy } from "../../server/policy/policy.ts";
+import { readPolicies } from "../../server/policy/policy.ts";
 import { version } from "../version.ts";
 import { type Manifest, pack, unpack } from "./archive.ts";
 
@@ -32,7 +32,11 @@ export async function createBackup(config: Config, file: string, recipient: stri
       else cpSync(join(dataDir, name), join(staged, name), { preserveTimestamps: true });
     }
     const written = join(staged, "configuration");
-    for (const path of [...(config.source === undefined ? [] : [config.source]), ...policiesOf(config.policy)])
+    for (const path of [
+      ...(config.source === undefined ? [] : [config.source]),
+      config.policy,
+      ...readPolicies(config.policy).named.map(({ file }) => file),
+    ])
       cpSync(path, join(written, basename(path)));
     rmSync(part, { force: true });
     const once = await generateX25519Identity();
@@ -59,8 +63,4 @@ function removeAbandoned(dataDir: string): void {
     .map((name) => join(dataDir, name))
     .filter((path) => Date.now() - statSync(path).mtimeMs > 86_400_000);
   for (const path of abandoned) rmSync(path, { recursive: true });
-}
-
-function policiesOf(path: string): string[] {
-  return [path, ...readPolicy(path).identities.map(({ policy }) => join(dirname(path), policy))];
 }

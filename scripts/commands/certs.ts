@@ -69,7 +69,7 @@ export const certs: Command = {
     --out FILE         where the request goes. Default: issuing.csr
   install FILE       take up the issuing CA that your CA has signed: PEM with it, the CAs up to the root, and their revocation lists;
                      or newer revocation lists only
-  revoke NAME        revoke every valid certificate of a client, or the one with this serial; its connections end at once
+  revoke NAME        revoke every valid certificate of a client, or the one with this serial; its connections end within two seconds
     --reason TEXT    kept with the revocation
   list [--json]      every certificate ever issued, newest first
 
@@ -99,7 +99,7 @@ export const certs: Command = {
     else if (action === "install") install(dir, name ?? "", tls.names);
     else if (action === "revoke") {
       const serials = revoke(dir, name ?? "", values.reason);
-      console.log(`Revoked ${serials.join(", ")}. A running service ends its connections within a second.`);
+      console.log(`Revoked ${serials.join(", ")}. A running service ends its connections within two seconds.`);
     } else {
       const all = listIssued(dir);
       console.log(values.json ? JSON.stringify(all) : table(all));

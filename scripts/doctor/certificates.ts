@@ -3,8 +3,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
 import { authorities, newest } from "../../certs/authorities.ts";
-import { describe, type IssuedCertificate, listIssued } from "../../certs/register.ts";
-import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { describe, type IssuedCertificate, listIssued, renewAt } from "../../certs/register.ts";
+import { blocks } from "../../certs/revocation-lists.ts";
+import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
+import { revocationListIssuer, revocationListLife, subjectName } from "../../certs/x509.ts";
 import { readKeyPair } from "../key-pair.ts";
 import { type Check, examined } from "./check.ts";
 import { refuseOpenKey } from "./data.ts";
@@ -21,7 +23,7 @@ export async function certificates(dir: string, names: readonly string[]): Promi
 
 function authority(dir: string): Check {
   const name = "certificates";
-  readTlsMaterial(dir);
+  const ending = endingOf(readTlsMaterial(dir));
   const due = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].filter(
     ({ certificate }) => describe(certificate, new Set()).renewAt.getTime() < Date.now(),
   );
@@ -31,6 +33,7 @@ function authority(dir: string): Check {
       state: "warn",
       detail: `${due.map(({ kind, number }) => `${kind}/${number}`).join(", ")} in the last third of its life: npx sallyport certs rotate --ca`,
     };
+  if (ending !== undefined) return { name, ...ending };
   const overlap = authorities(dir, "roots").length + authorities(dir, "issuing").length > 2;
   const until = overlap ? "; older CAs count still: npx sallyport certs renew, then npx sallyport certs retire" : "";
   const issuing = join(newest(dir, "issuing").dir, "key.pem");
@@ -40,6 +43,28 @@ function authority(dir: string): Check {
     state: "warn",
     detail: `${issuing} is not here: fine when it is kept elsewhere, but issuing and revoking need it${until}`,
   };
+}
+
+/** Of what only others can renew, that which ends first. */
+function endingOf({ ca, crl, foreign }: TlsMaterial): Omit<Check, "name"> | undefined {
+  const known = blocks(ca, "CERTIFICATE").map((one) => new X509Certificate(one));
+  const listed = crl.flatMap((list) => {
+    const life = revocationListLife(list);
+    const of = known.find((one) => subjectName(one).equals(revocationListIssuer(list)));
+    return life === undefined || of === undefined ? [] : [{ what: `the revocation list of ${lineOf(of)}`, ...life }];
+  });
+  const trusted = foreign.map((one) => ({ what: `the CA ${lineOf(one)}`, ...describe(one, new Set()) }));
+  const first = [...listed, ...trusted]
+    .filter((one) => renewAt(one).getTime() < Date.now())
+    .toSorted((a, b) => a.notAfter.getTime() - b.notAfter.getTime())[0];
+  if (first === undefined) return undefined;
+  const isOver = first.notAfter.getTime() < Date.now();
+  const when = isOver ? `ran out on ${day(first.notAfter)}, and nobody of that CA is let in` : `runs out on ${day(first.notAfter)}`;
+  return { state: isOver ? "fail" : "warn", detail: `${first.what} ${when}: fetch a newer one (docs/certificates.md)` };
+}
+
+function lineOf({ subject }: X509Certificate): string {
+  return subject.replaceAll("\n", ", ");
 }
 
 function server(dir: string, names: readonly string[]): Check {

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { type Config, readConfig } from "../../server/config.ts";
-import { readPolicy } from "../../server/policy/policy.ts";
+import { readPolicies } from "../../server/policy/policy.ts";
 import { sentenceOf } from "../failure.ts";
 import { certificates } from "./certificates.ts";
 import { type Check, examined } from "./check.ts";
@@ -33,7 +33,7 @@ export async function examine(): Promise<Check[]> {
   return [
     ...host,
     { name: "configuration", state: "ok", detail: source ?? "all defaults" },
-    ...(await examined("policy", () => ({ name: "policy", state: "ok", detail: `${readPolicy(policy).name}, ${policy}` }))),
+    ...(await examined("policy", () => policies(policy))),
     ...(await models(config)),
     ...(await examined("gpu", () => gpu(config))),
     ...(await examined("classifiers", () => classifiers(config))),
@@ -46,4 +46,9 @@ export async function examine(): Promise<Check[]> {
     ...(await examined("audit log", () => auditLog(dataDir))),
     ...(await examined("batches", () => batches(dataDir))),
   ];
+}
+
+function policies(path: string): Check {
+  const { main, named } = readPolicies(path);
+  return { name: "policy", state: "ok", detail: [`${main.name}, ${path}`, ...named.map(({ file }) => file)].join(", ") };
 }

@@ -50,13 +50,20 @@ export class CallRecord {
     this.#context = context;
   }
 
-  /** Throws a `Fault` when the caller may not ask this model or has used up its quota; then nothing is recorded. */
-  received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
-    const { id, caller, endpoint, messages, endUser, stops, tokensMax, sampling = {} } = call;
-    const { logitBias } = sampling;
+  /** Before a call is judged, which costs more than to refuse it. Throws a `Fault` when the caller may not ask this model or has used up its quota. */
+  allowed(call: Call, model: Asked | undefined): void {
     const { quota, models = [] } = this.#context;
     if (model !== undefined && models.length > 0 && !models.includes(model.id))
       throw new Fault("model_not_allowed", undefined, { param: "model" });
+    if (quota !== undefined) this.#log.usage.check(call.caller.name, quota, this.#mostTokens(call, model));
+  }
+
+  /** Throws a `Fault` as `allowed` does, since others have called meanwhile; then nothing is recorded. */
+  received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
+    const { id, caller, endpoint, messages, endUser, stops, tokensMax, tools, schema, sampling = {} } = call;
+    const { logitBias } = sampling;
+    const { quota } = this.#context;
+    this.allowed(call, model);
     const reserved = this.#mostTokens(call, model);
     const { usage } = this.#log;
     if (quota === undefined) usage.uncounted(caller.name);
@@ -70,7 +77,9 @@ export class CallRecord {
       // Tokens spell texts, so they are counted as stop texts are.
       sampling: { ...sampling, logitBias: logitBias && Object.keys(logitBias).length, tokensMax, stops: stops.length },
       endUser: endUser === undefined ? undefined : this.#log.digest(endUser),
-      messages: messages.map(({ role, origin, passage }) => ({ role, origin, ...this.#keep(passage.text, texts) })),
+      messages: messages.map(({ role, origin, called, passage }) => ({ role, origin, called, ...this.#keep(passage.text, texts) })),
+      tools: tools && this.#keep(JSON.stringify(tools.offered), texts),
+      schema: schema && this.#keep(JSON.stringify(schema), texts),
       decision: asked.action,
       ...told(asked.findings),
       reserved,

@@ -41,8 +41,8 @@ export class Usage {
     this.#database = database;
   }
 
-  /** Takes a request and `tokens` out of the caller's quota. Nothing else runs meanwhile, so a thousand calls at once take no more than there is. Throws a `Fault`. */
-  reserve(caller: string, quota: Quota, tokens: number): Reservation {
+  /** Throws a `Fault` when the caller's quota has no room for a request and `tokens`. */
+  check(caller: string, quota: Quota, tokens: number): void {
     const used = this.#usedBy(caller, quota);
     const running = this.#running.get(caller) ?? 0;
     if (running >= (quota.streams_max ?? Number.POSITIVE_INFINITY)) throw exceeded(`${quota.streams_max} calls at the same time`, 1);
@@ -54,9 +54,15 @@ export class Usage {
         `${quota.tokens_max} tokens in one ${quota.window}, of which ${Math.max(0, (quota.tokens_max ?? 0) - used.tokens)} are left, and this call may take ${tokens}; a smaller max_tokens takes less`,
         waitS,
       );
+  }
+
+  /** Takes a request and `tokens` out of the caller's quota. Nothing else runs meanwhile, so a thousand calls at once take no more than there is. Throws a `Fault`. */
+  reserve(caller: string, quota: Quota, tokens: number): Reservation {
+    this.check(caller, quota, tokens);
+    const used = this.#usedBy(caller, quota);
     used.requests += 1;
     used.tokens += tokens;
-    this.#running.set(caller, running + 1);
+    this.#running.set(caller, (this.#running.get(caller) ?? 0) + 1);
     return { caller, window: used.window, tokens };
   }
 

@@ -1,6 +1,7 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, type Detection, segmentGuard } from "./detector.ts";
+import { withoutEntities } from "./html-text.ts";
 import { markdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {
@@ -117,16 +118,9 @@ function addressIn(piece: string): string {
   return plain(piece.slice(2)).replace(/^</u, "");
 }
 
-const named: Readonly<Record<string, string>> = { colon: ":", tab: "", newline: "", lpar: "(", sol: "/", nbsp: "" };
-
 /** As a browser reads an address: entities resolved, white space, control characters and escapes dropped. */
 function plain(piece: string): string {
-  return piece
-    .replaceAll(/&(?:#(?:x([0-9a-f]{1,8})|(\d{1,9}))|([a-z]{2,8}));?/giu, (whole, hex, decimal, name) => {
-      if (name !== undefined) return named[String(name).toLowerCase()] ?? whole;
-      const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
-      return code <= 0x10ffff ? String.fromCodePoint(code) : "";
-    })
+  return withoutEntities(piece)
     .replaceAll(/[\s\p{Cc}\p{Cf}\\]/gu, "")
     .toLowerCase();
 }

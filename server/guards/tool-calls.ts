@@ -1,5 +1,6 @@
 import { misfitIn } from "../caller-schema.ts";
 import { misfitOf } from "../json-schema.ts";
+import { namePattern } from "../name-pattern.ts";
 import type { Finding } from "../pipeline/finding.ts";
 import type { ProposedCall, ToolGate, Verdict } from "../pipeline/guard.ts";
 
@@ -27,7 +28,7 @@ const name = "tools";
 export function toolGate(settings: ToolSettings): ToolGate {
   const rules = settings.rules.map((rule) => ({
     ...rule,
-    matches: matching(rule.names),
+    matches: namePattern(rule.names),
     misfit: rule.arguments && misfitOf(rule.arguments),
   }));
   const ruleOf = (tool: string) => rules.find(({ matches }) => matches.test(tool));
@@ -65,8 +66,4 @@ function parsed(text: string): object | undefined {
   } catch {
     return undefined;
   }
-}
-
-function matching(names: readonly string[]): RegExp {
-  return new RegExp(`^(?:${names.map((one) => one.split("*").map(RegExp.escape).join(".*")).join("|")})$`, "u");
 }

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { setTimeout as pause } from "node:timers/promises";
 import type { Response } from "express";
 import { Fault } from "../fault.ts";
 
@@ -25,6 +26,7 @@ export class RunningCalls {
 
   async run<T>(response: Response, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.#closing) throw new Fault("shutting_down");
+    if (response.closed) throw new ClientGone();
     const controller = new AbortController();
     const gone = (): void => {
       const error = new ClientGone();
@@ -61,8 +63,4 @@ export async function write(response: Response, text: string, signal: AbortSigna
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

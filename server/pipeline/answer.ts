@@ -35,6 +35,7 @@ export async function* answer(
 ): AsyncGenerator<AnswerEvent> {
   const meter = new Meter();
   try {
+    record.allowed(call, engine.model);
     const prompt: Prompt = { messages: call.messages, pseudonyms: newPseudonyms(call.messages, call.caller.name) };
     const asking: Asking = { caller: call.caller.name, signal };
     const asked = await inspect(gates.input, prompt, asking);

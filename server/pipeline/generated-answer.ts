@@ -2,6 +2,7 @@ import type { Engine, EngineEvent, Generation, ToolCall } from "../../models/eng
 import { misfitIn } from "../caller-schema.ts";
 import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
 import { failureOf, inspect } from "./inspect.ts";
+import { JsonText } from "./json-text.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
 import { restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
@@ -43,12 +44,14 @@ async function* releasedText(
   const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
   const bySentence = gates.output.some((guard) => guard.bySentence === true);
   let released = "";
-  for await (const part of segment(texts, waits, () => engine.model.stops, { bySentence })) {
+  const json = call.schema === undefined ? undefined : new JsonText();
+  for await (const part of segment(json?.read(texts) ?? texts, waits, () => engine.model.stops, { bySentence })) {
     const judged = await inspect(gates.output, part, asking);
     record.judged(judged.findings);
     if (judged.action === "failed") throw failureOf(judged.cause);
     if (judged.action === "block") return { released, ending: blocked(new Refusal(judged.code, judged.findings)) };
-    const text = stops.take(restore(judged.subject.passage.text, pseudonyms), part.last);
+    const restored = restore(judged.subject.passage.text, pseudonyms, released);
+    const text = stops.take(json?.write(restored) ?? restored, part.last);
     if (text !== "") {
       released += text;
       record.released(text);

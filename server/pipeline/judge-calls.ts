@@ -66,6 +66,7 @@ export async function judgeCalls(
     }
     calls.push({ name: one.name, arguments: given, unrestored });
   }
+  for (const { name, arguments: given } of calls) record.released(`\n${name} ${given}`);
   if (waiting !== undefined)
     return blocked(
       waiting,
@@ -76,7 +77,6 @@ export async function judgeCalls(
         confirmation: confirmationOf({ name, arguments: unrestored }, call),
       })),
     );
-  for (const { name, arguments: given } of calls) record.released(`\n${name} ${given}`);
   return { calls: calls.map(({ name, arguments: given }) => ({ name, arguments: given })) };
 }
 

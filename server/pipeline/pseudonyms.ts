@@ -30,13 +30,16 @@ const key = randomBytes(32);
  */
 export function newPseudonyms(messages: readonly Message[], caller: string): Pseudonyms {
   const beginning = messages.slice(0, messages.findIndex(({ origin }) => origin === "user") + 1).map(({ passage }) => passage.text);
-  const foreign = messages.filter(({ origin }) => origin !== "model");
+  // Also where it is only there once a guard has taken out what is not seen.
+  const texts = messages
+    .filter(({ origin }) => origin !== "model")
+    .map(({ passage }) => passage.text.toLowerCase().replaceAll(/[\p{C}\p{Default_Ignorable_Code_Point}]/gu, ""));
   for (let attempt = 0; ; attempt += 1) {
     const digest = createHmac("sha256", key)
       .update(JSON.stringify([caller, beginning, attempt]))
       .digest();
     const nonce = [...digest.subarray(0, 6)].map((byte) => alphabet[byte % alphabet.length]).join("");
-    if (!foreign.some(({ passage }) => passage.text.includes(nonce))) return { nonce, placeholders: new Map(), values: new Map() };
+    if (!texts.some((text) => text.includes(nonce))) return { nonce, placeholders: new Map(), values: new Map() };
   }
 }
 
@@ -87,28 +90,40 @@ export function waitForPlaceholder({ nonce, values }: Pseudonyms): Wait {
 
 /**
  * Puts the values back, in one pass: a value that looks like a placeholder is not replaced again. A model may have changed the letter case, lost the
- * brackets, or escaped them. What stands in an address stays a placeholder, so that no link carries a value outwards.
+ * brackets, or escaped them. What stands in an address stays a placeholder, so that no link carries a value outwards, and so does a value that would begin
+ * an element or an address: the guards have not seen it. `before`: what has left already.
  */
-export function restore(text: string, { nonce, values }: Pseudonyms): string {
+export function restore(text: string, { nonce, values }: Pseudonyms, before = ""): string {
   if (values.size === 0 || !text.toLowerCase().includes(nonce)) return text;
   const written = new RegExp(
     `(?:\\\\?<|&lt;)?(?<![\\p{L}\\p{N}])([A-Z]+(?:\\\\?[_ -][A-Z]+)*)\\\\?[_ -](\\d{1,6})\\\\?[_ -]${nonce}(?![\\p{L}\\p{N}])(?:\\\\?>|&gt;)?`,
     "giu",
   );
-  return text.replaceAll(written, (whole, label: string, number: string, at: number) => {
+  let restored = "";
+  let taken = 0;
+  for (const { 0: whole, 1: label = "", 2: number, index } of text.matchAll(written)) {
     const value = values.get(`<${label.toUpperCase().replaceAll(/\\?[_ -]/gu, "_")}_${number}_${nonce}>`);
-    return value === undefined || isInAddress(text, at) ? whole : value;
-  });
+    restored += text.slice(taken, index);
+    taken = index + whole.length;
+    const stays = value === undefined || opening.test(value) || isInAddress((before + restored).slice(-addressCharsMax));
+    restored += stays ? whole : value;
+  }
+  return restored + text.slice(taken);
 }
 
-/** Whether the word before `at` is a link, or the address in one of Markdown. */
-function isInAddress(text: string, at: number): boolean {
-  const word =
-    text
-      .slice(Math.max(0, at - addressCharsMax), at)
-      .split(/\s/u)
-      .at(-1) ?? "";
-  return word.includes("://") || word.includes("](");
+/** What begins an element, a picture, the address of a link in Markdown, or ends a string in JSON (`json-text.ts`). */
+const opening = /[<>\uff02]|!\[|\]\(|\]:|\]\[/u;
+
+/** Whether what follows `text` is a part of a link, of an address in Markdown, or of an attribute. */
+function isInAddress(text: string): boolean {
+  const word = text.split(/\s/u).at(-1) ?? "";
+  const bracket = text.slice(Math.max(0, text.lastIndexOf("](")));
+  const element = text.slice(Math.max(0, text.lastIndexOf("<")));
+  return (
+    ["//", "\\\\", "](", "]:"].some((one) => word.includes(one)) ||
+    /^\]\(\s*<[^>\n]*$/u.test(bracket) ||
+    (/^<[a-z][^>]*$/iu.test(element) && element.includes("="))
+  );
 }
 
 function labelOf(key: string): string {

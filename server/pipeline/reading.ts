@@ -24,6 +24,7 @@ export async function reading<Result>(
 ): Promise<Result> {
   const usage = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 };
   try {
+    record.allowed(call, model);
     const prompt: Prompt = { messages: call.messages, pseudonyms: newPseudonyms(call.messages, call.caller.name) };
     const asked = await inspect(gates.input, prompt, { caller: call.caller.name, signal });
     record.received(call, model, asked);

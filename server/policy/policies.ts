@@ -1,12 +1,11 @@
-import { existsSync, statSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { statSync } from "node:fs";
 import type { Classifiers } from "../../classifiers/classifier.ts";
 import type { RecordContext } from "../audit/call-record.ts";
-import { ConfigError } from "../checked-yaml.ts";
 import type { Events } from "../events.ts";
 import { gatesOf } from "../guards/gates.ts";
+import { namePattern } from "../name-pattern.ts";
 import type { Gates } from "../pipeline/answer.ts";
-import { type Policy, readPolicy } from "./policy.ts";
+import { type Policy, readPolicies, readPolicy } from "./policy.ts";
 
 /** A policy at work. */
 export interface Judging {
@@ -80,15 +79,10 @@ class PolicySet {
         ...(policy.quota === "off" ? {} : { quota: policy.quota, models: policy.quota.models }),
       },
     });
-    this.main = this.#read(path);
-    this.#default = judging(this.main);
-    for (const { names, policy } of this.main.identities) {
-      const file = resolve(dirname(path), policy);
-      if (!existsSync(file)) throw new ConfigError(`${path} names the policy ${policy}, and there is no ${file}.`);
-      const other = this.#read(file);
-      if (other.identities.length > 0) throw new ConfigError(`${file}: only the policy that sallyport.yaml names has \`identities\`.`);
-      this.#others.push({ matches: matching(names), judging: judging(other) });
-    }
+    const { main, named } = readPolicies(path, (file) => this.#read(file));
+    this.main = main;
+    this.#default = judging(main);
+    for (const { names, policy } of named) this.#others.push({ matches: namePattern(names), judging: judging(policy) });
   }
 
   for(caller: string): Judging {
@@ -109,9 +103,4 @@ class PolicySet {
 function stateOf(path: string): string {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat === undefined ? "none" : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
-}
-
-/** `*` stands for any characters. */
-function matching(names: readonly string[]): RegExp {
-  return new RegExp(`^(?:${names.map((name) => name.split("*").map(RegExp.escape).join(".*")).join("|")})$`, "u");
 }

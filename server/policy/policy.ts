@@ -1,9 +1,10 @@
 import { createHash } from "node:crypto";
-import { basename } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
 import { z } from "zod";
 import { labels, patternLabels } from "../../classifiers/classifier.ts";
 import type { JsonSchema } from "../../models/engine.ts";
-import { checkedYaml, readText } from "../checked-yaml.ts";
+import { ConfigError, checkedYaml, readText } from "../checked-yaml.ts";
 import { wrongWith } from "../guards/patterns.ts";
 import { misfitOf, SchemaError } from "../json-schema.ts";
 import { refusalCodes } from "../pipeline/refusal.ts";
@@ -159,4 +160,24 @@ export function readPolicy(path: string): Policy {
     name: basename(path, ".yaml"),
     sha256: createHash("sha256").update(text).digest("hex"),
   };
+}
+
+/** What a configuration's policy names for some callers. */
+export interface NamedPolicy {
+  readonly names: readonly string[];
+  readonly file: string;
+  readonly policy: Policy;
+}
+
+/** A policy and all that it names. Throws a `ConfigError` when one of them is missing or wrong. `read` gets each file once. */
+export function readPolicies(path: string, read = readPolicy): { readonly main: Policy; readonly named: readonly NamedPolicy[] } {
+  const main = read(path);
+  const named = main.identities.map(({ names, policy: name }): NamedPolicy => {
+    const file = resolve(dirname(path), name);
+    if (!existsSync(file)) throw new ConfigError(`${path} names the policy ${name}, and there is no ${file}.`);
+    const policy = read(file);
+    if (policy.identities.length > 0) throw new ConfigError(`${file}: only the policy that sallyport.yaml names has \`identities\`.`);
+    return { names, file, policy };
+  });
+  return { main, named };
 }

@@ -46,6 +46,9 @@ export const documentsSchema = z
   .array(z.union([z.string(), z.strictObject({ title: z.string().max(500).optional(), text: z.string() })]))
   .max(100);
 
+/** Of all messages together. */
+const filesMax = 100;
+
 export type WireMessage = z.infer<typeof messageSchema>;
 export type WireDocuments = z.infer<typeof documentsSchema>;
 
@@ -63,6 +66,7 @@ export async function messagesOf(
 ): Promise<Message[]> {
   const asking = wire.findLastIndex(({ role }) => role === "user");
   const messages: Message[] = [];
+  let filesRead = 0;
   for (const [index, message] of wire.entries()) {
     const outside: Pick<Message, "passage" | "unread">[] = [];
     if (index === Math.max(0, asking)) {
@@ -70,6 +74,8 @@ export async function messagesOf(
     }
     const parts = message.role === "user" && Array.isArray(message.content) ? [...message.content.entries()] : [];
     const files = parts.flatMap(([at, part]) => (part.type === "file" ? [{ at, part }] : []));
+    filesRead += files.length;
+    if (filesRead > filesMax) throw new Fault("invalid_value", `\`${param}\` holds more than ${filesMax} files.`, { param });
     for (const [count, { at, part }] of files.entries()) {
       outside.push(await fileOf(part, `file ${count + 1}`, `${param}[${index}].content[${at}].file`));
     }

@@ -15,8 +15,10 @@ export interface OwnCa {
   client(subject: string, san?: string): { cert: string; key: string };
 }
 
-/** `more`: further extensions of its certificate. */
-export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly string[] = []): OwnCa {
+const dayMs = 86_400_000;
+
+/** `more`: further extensions of its certificate; its list is `days` old and counts for `life` days. */
+export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly string[] = [], { days = 0, life = 30 } = {}): OwnCa {
   const dir = scratchDir();
   const file = (name: string): string => join(dir, name);
   const read = (name: string): string => readFileSync(file(name), "utf8");
@@ -57,7 +59,10 @@ export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly stri
     "subjectKeyIdentifier=hash",
     ...more.flatMap((extension) => ["-addext", extension]),
   );
-  openssl("ca", "-config", "ca.cnf", "-gencrl", "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem");
+  const at = (ms: number): string => `${new Date(ms).toISOString().replaceAll(/[-:T]|\..*/gu, "")}Z`;
+  const from = Date.now() - days * dayMs;
+  const dates = ["-crl_lastupdate", at(from), "-crl_nextupdate", at(from + life * dayMs)];
+  openssl("ca", "-config", "ca.cnf", "-gencrl", ...dates, "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem");
   const pem = read("ca.pem") + read("crl.pem");
   const signed = (extensions: string): string => {
     openssl(

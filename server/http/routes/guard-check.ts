@@ -30,8 +30,9 @@ export function guardCheck(service: Service): RequestHandler {
     response.locals.callId = call.id;
     const { gates, recordContext } = service.policies.for(call.caller.name);
     const record = new CallRecord(service.audit, recordContext);
+    record.allowed(call, undefined);
     const prompt = { messages, pseudonyms: newPseudonyms(messages, call.caller.name) };
-    const asked = await inspect(gates.input, prompt, { caller: call.caller.name });
+    const asked = await service.running.run(response, (signal) => inspect(gates.input, prompt, { caller: call.caller.name, signal }));
     record.received(call, undefined, asked);
     const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
     if (asked.action === "failed") {

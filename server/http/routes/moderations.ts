@@ -3,6 +3,7 @@ import type { RequestHandler } from "express";
 import { z } from "zod";
 import { type Classifiers, ClassifiersBusyError, type TextVerdict } from "../../../classifiers/classifier.ts";
 import { Fault } from "../../fault.ts";
+import { each } from "../../guards/ask.ts";
 import { faultOf } from "../../wire/fault-of.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -16,7 +17,7 @@ export const moderationRequestSchema = z.strictObject({
 });
 
 /** OpenAI's `POST /v1/moderations`, answered by the classifier of delicate text; categories that OpenAI has carry its names. Not recorded: nothing is generated and no text is kept. */
-export function moderations({ classifiers }: Service): RequestHandler {
+export function moderations({ classifiers, running }: Service): RequestHandler {
   return async (request, response) => {
     const parsed = moderationRequestSchema.safeParse(request.body);
     if (!parsed.success) throw faultOf(parsed.error);
@@ -26,15 +27,16 @@ export function moderations({ classifiers }: Service): RequestHandler {
         param: "input",
       });
     const { name: scope } = callerOf(response);
-    const verdicts = await Promise.all(texts.map((text) => judged(classifiers, text, scope)));
+    const verdicts = await running.run(response, (signal) => each(texts, (text) => judged(classifiers, text, { scope, signal })));
     response.json({ id: `modr-${randomUUID()}`, model: classifiers.delicate.model.id, results: verdicts.map(resultOf) });
   };
 }
 
-async function judged({ delicate }: Classifiers, text: string, scope: string): Promise<TextVerdict> {
+async function judged({ delicate }: Classifiers, text: string, options: { scope: string; signal: AbortSignal }): Promise<TextVerdict> {
   try {
-    return await delicate.judge(text, { scope });
+    return await delicate.judge(text, options);
   } catch (error) {
+    if (options.signal.aborted) throw options.signal.reason;
     if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
     throw new Fault("guard_failed", undefined, { cause: error });
   }
