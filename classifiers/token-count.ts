@@ -2,7 +2,7 @@ import type { Pool } from "./onnx/pool.ts";
 import type { JudgeOptions } from "./verdict.ts";
 import { VerdictCache } from "./verdict-cache.ts";
 
-/** Tokens that a text has for the classifiers: as it stands, or with its disguises taken off, whichever is more. */
+/** Tokens that a text has for the classifiers: as it stands, or with its disguises taken off, whichever is more; without end where they can't be. */
 export class TokenCount {
   readonly #pool: Pool;
   readonly #cache = new VerdictCache<number>("tokens");
@@ -17,7 +17,8 @@ export class TokenCount {
   }
 
   async #count(text: string): Promise<number> {
-    const tokensOf = async (one: string | Promise<string>): Promise<number> => (await this.#pool.tokenise(await one)).ids.length;
-    return Math.max(...(await Promise.all([tokensOf(text), tokensOf(this.#pool.unveil(text).then((view) => view.text))])));
+    const tokensOf = async (one: string): Promise<number> => (await this.#pool.tokenise(one)).ids.length;
+    const { text: read, isWhole } = await this.#pool.unveil(text);
+    return isWhole ? Math.max(...(await Promise.all([tokensOf(text), tokensOf(read)]))) : Number.POSITIVE_INFINITY;
   }
 }

@@ -7,6 +7,7 @@ import { readReport, writeReport } from "../scripts/attest/report.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
 import { prepareData, root } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
+import { namePolicies } from "./support/policies.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { startService } from "./support/service.ts";
@@ -20,6 +21,7 @@ describe("sallyport attest", () => {
     const service = await startService(dataDir);
     await service.end("SIGTERM");
     rmSync(join(dataDir, "certs", "clients", "app", "cert.pem"));
+    namePolicies(dataDir);
     const { status, stdout, stderr } = await sallyport(["attest", "--out", out], {
       SALLYPORT_DATA: dataDir,
       SALLYPORT_CONFIG: join(dataDir, "sallyport.yaml"),
@@ -41,6 +43,7 @@ describe("sallyport attest", () => {
         .digest("hex"),
     );
     expect(Object.keys(facts.files)).to.include.members(["models/catalogue.yaml", "classifiers/injection/model.onnx", "package-lock.json"]);
+    expect(Object.keys(facts.files)).to.include.members(["main.yaml", "named.yaml"].map((name) => join(dataDir, name)));
     expect(Object.keys(facts.packages).some((name) => name.startsWith("express@"))).to.equal(true);
     const canEnable = (args: string[]): boolean => spawnSync(process.execPath, [...args, "-e", ""]).status === 0;
     expect(facts.openssl).to.include({ version: process.versions.openssl, fips: false, fipsProvider: canEnable(["--force-fips"]) });

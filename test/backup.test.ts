@@ -6,6 +6,7 @@ import { filesIn } from "../scripts/backup/archive.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { prepareData, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
+import { namePolicies } from "./support/policies.ts";
 import type { Ran } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -42,6 +43,7 @@ describe("backup and restore", () => {
     const service = await startService(dataDir);
     await service.call("POST", chat, userSays("before the backup"));
     const file = join(scratchDir(), "backup.age");
+    namePolicies(dataDir);
     const calls = Array.from({ length: 20 }, () => service.call("POST", chat, userSays("while it is made")));
     const made = await within(dataDir, ["backup", file, "--to", keys.to]);
     expect([made.status, made.stderr]).to.deep.equal([0, made.stderr]);
@@ -69,6 +71,7 @@ describe("backup and restore", () => {
     const kept = filesIn(dataDir).filter((path) => /^(?:keys|certs)/u.test(path));
     for (const path of kept) expect(readFileSync(join(other, path)).equals(readFileSync(join(dataDir, path))), path).to.equal(true);
     expect(readFileSync(join(other, "configuration", "sallyport.yaml"), "utf8")).to.include("echo");
+    expect(readdirSync(join(other, "configuration"))).to.include.members(["main.yaml", "named.yaml"]);
     expect(readdirSync(dataDir)).to.include("batches.db");
     expect(
       filesIn(other).filter((path) => path.startsWith("batches.db")),

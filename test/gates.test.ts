@@ -150,6 +150,7 @@ describe("the input gate", function () {
       "qzxjkvw".repeat(3_000),
       "日月火水木金土".repeat(2_000),
       "㌀".repeat(4_000),
+      "é".repeat(18_000) + "\ufdfa".repeat(3_900),
       Array.from({ length: 35_000 }, () => ({ type: "text", text: "a" })),
     ];
     for (const text of hostile) {

@@ -10,6 +10,8 @@ import { unseenEdits } from "./unseen.ts";
 export interface View extends Mapped {
   /** The last disguise that was taken off. */
   readonly name: ViewName;
+  /** Otherwise disguises are left, since the text would grow too long without them. */
+  readonly isWhole: boolean;
 }
 
 /** An encoding inside an encoding inside an encoding; two kinds side by side are undone one after the other. */
@@ -23,10 +25,11 @@ const addedMax = 65_536;
  * how it is written. The text itself when there are none. Linear in the length of `text` for each pass.
  */
 export function unveiled(text: string): View {
-  let view: View = { name: "original", ...mapped(text) };
+  let view: View = { name: "original", isWhole: true, ...mapped(text) };
   for (let pass = 0; pass < passesMax; pass += 1) {
     const next = steps.reduce((current, [name, ...edits]) => takenOff(current, name, edits), view);
-    if (next === view || next.text.length > text.length + addedMax) break;
+    if (next === view) break;
+    if (next.text.length > text.length + addedMax) return { ...view, isWhole: false };
     view = next;
   }
   return view;
@@ -42,5 +45,5 @@ const steps: readonly [ViewName, ...((text: string) => Edit[])[]][] = [
 /** The same object when there is nothing to take off. */
 function takenOff(view: View, name: ViewName, edits: readonly ((text: string) => Edit[])[]): View {
   const next = edits.reduce<Mapped>((current, editsOf) => edited(current, editsOf(current.text)), view);
-  return next === view ? view : { name, ...next };
+  return next === view ? view : { ...view, name, ...next };
 }
