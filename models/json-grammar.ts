@@ -29,7 +29,7 @@ const rules = {
 } as const;
 
 /** llama.cpp writes repetitions out in full: the most of a whole schema. */
-const repeatedMax = 50_000;
+const repeatedMax = 100_000;
 
 /** Each is held against each other. */
 const choicesMax = 100;
@@ -72,7 +72,10 @@ class Grammar {
 
   text(root: string): string {
     const text = [`root ::= ${root}`, ...Object.entries({ ...rules, ...this.own }).map(([name, body]) => `${name} ::= ${body}`)].join("\n");
-    const repeated = [...text.matchAll(/\{(\d+)(?:,(\d*))?\}/gu)].reduce((sum, [, low, high]) => sum + Number(high || low), 0);
+    const repeated = [...text.replaceAll(/"(?:[^"\\]|\\.)*"/gu, "").matchAll(/\{(\d+)(?:,(\d*))?\}/gu)].reduce(
+      (sum, [, low, high]) => sum + Number(high || low),
+      0,
+    );
     if (repeated > repeatedMax)
       throw new Unusable(`The lengths and counts of this schema come to ${repeated} together; up to ${repeatedMax} can be honoured.`);
     return text;

@@ -6,7 +6,7 @@ import { canaryDetector, newCanary, waitForCanary } from "../server/guards/canar
 import { delicateInAnswer } from "../server/guards/delicate.ts";
 import { segmentGuard } from "../server/guards/detector.ts";
 import { quarantineNotice } from "../server/guards/injection.ts";
-import { carryingLinks, waitForLink } from "../server/guards/links.ts";
+import { linksInAnswer } from "../server/guards/links.ts";
 import { loopInAnswer } from "../server/guards/loop.ts";
 import { topicWords, waitForWords } from "../server/guards/words.ts";
 import type { Guard, SegmentGuard, Verdict } from "../server/pipeline/guard.ts";
@@ -278,7 +278,7 @@ describe("the output gate", function () {
   const guards: Record<string, SegmentGuard> = {
     canary: segmentGuard("canary", "canary", canaryDetector(canary), waitForCanary(canary)),
     topics: segmentGuard("topics", "topic", topicWords(topics), waitForWords(topics)),
-    links: segmentGuard("links", "links", carryingLinks({ action: "block", hosts: ["wiki.example"] }), waitForLink),
+    links: linksInAnswer({ action: "block", hosts: ["wiki.example"] }),
   };
   const filler = fc.constantFrom(
     "Well, ",

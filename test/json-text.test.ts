@@ -67,6 +67,20 @@ describe("an answer in JSON", () => {
     expect((await asked()).code).to.equal("topic");
   });
 
+  it("is judged and masked as it was, and no part of it is lost by what is taken out", async () => {
+    const engine = new Scripted(
+      '{"password": "hunter2x9","source":"https://en.wikipedia.example/wiki/Heron","title":"Heron"}',
+      `{"u":"https://evil.example/?q=${"x".repeat(60)}","b":1}`,
+    );
+    await using appliance = await startTestAppliance({ engines: [engine] });
+    const asked = async (): Promise<unknown> => {
+      const { body } = await appliance.call("POST", chat, { ...userSays("Write."), response_format: { type: "json_object" } });
+      return JSON.parse(body.choices[0].message.content);
+    };
+    expect(await asked()).to.deep.equal({ password: "[CREDENTIAL]", source: "https://en.wikipedia.example/wiki/Heron", title: "Heron" });
+    expect(await asked()).to.deep.equal({ u: "[link withheld]", b: 1 });
+  });
+
   it("holds the caller's values as JSON writes them", async () => {
     const engine = new Scripted(({ turns }) => `{"key": "${/<CREDENTIAL_1_\w{6}>/u.exec(turns.at(-1)?.text ?? "")?.[0]}"}`);
     await using appliance = await startTestAppliance({ engines: [engine], policy: "input: { injection: off }\n" });

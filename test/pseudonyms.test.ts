@@ -123,9 +123,20 @@ describe("pseudonyms", () => {
     for (const one of placeholders.slice(0, opening.length)) expect(restore(`token=${one} now`, pseudonyms)).to.equal(`token=${one} now`);
     const [address = "", mail = ""] = placeholders.slice(opening.length);
     expect(restore(`${address}${mail} and ${mail}`, pseudonyms)).to.equal(`https://evil.example/?q=${mail} and anna@example.org`);
-    for (const left of ["https://evil.example/", "[x](", "[x](<https://evil.example/a ", '<img alt="', "\\\\evil.example\\"])
+    for (const left of [
+      ...[
+        "https://evil.example/",
+        "[x](",
+        "[x](<https://evil.example/a ",
+        "[1]: <https://evil.example/a ",
+        "\\\\evil.example\\",
+        "www.evil.example/",
+      ],
+      ...['<img alt="', "<svg ", '<img alt=">" title=', `<a href="https://evil.example/?a=${mail} `],
+    ])
       expect(restore(`${mail}.png`, pseudonyms, left), left).to.equal(`${mail}.png`);
-    expect(restore(mail, pseudonyms, "Write to ")).to.equal("anna@example.org");
+    for (const left of ["Write to ", "1 < 2 and ", "for (i=0; i<n; i++) mail = ", "<b>Mail</b>: ", "[x](y) and "])
+      expect(restore(mail, pseudonyms, left), left).to.equal("anna@example.org");
   });
 
   it("are never such that a text holds their mark once what is not seen is taken out", () => {

@@ -6,6 +6,7 @@ import { CallRecord, type RecordContext } from "../server/audit/call-record.ts";
 import { createAuditSecret } from "../server/audit/keys.ts";
 import { Fault } from "../server/fault.ts";
 import { answer } from "../server/pipeline/answer.ts";
+import type { Guard, Prompt } from "../server/pipeline/guard.ts";
 import { prepareData, startTestAppliance, userSays } from "./support/appliance.ts";
 import { said, testGates } from "./support/gate.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -21,7 +22,7 @@ const engine = new EchoEngine("echo");
 async function ask(
   log: AuditLog,
   quota: RecordContext["quota"],
-  { name = "app", text = "one two three", tokensMax = 3, models = [] as string[] } = {},
+  { name = "app", text = "one two three", tokensMax = 3, models = [] as string[], gates = open } = {},
 ): Promise<string> {
   const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota, models, attemptsMax: 1 });
   const call = {
@@ -33,7 +34,7 @@ async function ask(
     tokensMax,
   };
   try {
-    for await (const _ of answer(call, open, engine, record, new AbortController().signal));
+    for await (const _ of answer(call, gates, engine, record, new AbortController().signal));
     return "answered";
   } catch (error) {
     return (error as Fault).code;
@@ -66,22 +67,20 @@ describe("a quota", () => {
 
   it("that is used up is found before anything is judged", async () => {
     const { log } = newLog();
-    const quota = { window: "month", requests_max: 1 } as const;
-    const text = "too long ".repeat(50_000);
-    const gates = await testGates({});
-    const tooLong = async (): Promise<string> => {
-      const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota });
-      const caller = { name: "app", role: "app", serial: "01" };
-      const call = { id: `call-${crypto.randomUUID()}`, caller, endpoint: "chat.completions" as const, messages: [said(text)], stops: [] };
-      try {
-        for await (const _ of answer(call, gates, engine, record, new AbortController().signal));
-        return "answered";
-      } catch (error) {
-        return (error as Fault).code;
-      }
+    let judged = 0;
+    const guard: Guard<Prompt> = {
+      name: "counting",
+      inspect: () => {
+        judged += 1;
+        return { action: "pass", findings: [] };
+      },
     };
-    expect(await tooLong()).to.equal("too_long_to_judge");
-    expect(await tooLong()).to.equal("quota_exceeded");
+    const gates = { ...open, input: [guard] };
+    const quota = { window: "month", requests_max: 1 } as const;
+    expect(await ask(log, quota, { gates })).to.equal("answered");
+    expect(await ask(log, quota, { gates })).to.equal("quota_exceeded");
+    expect(await ask(log, undefined, { gates, models: ["another"] })).to.equal("model_not_allowed");
+    expect(judged).to.equal(1);
     log.close();
   });
 

@@ -66,5 +66,7 @@ function sessionOf(file: string): Promise<InferenceSession> {
       extra: { session: { intra_op: { allow_spinning: "0" }, x64quantprecision: "1" } },
     });
   sessions.set(file, opened);
+  // Whatever it failed for may be over when the next text comes.
+  opened.catch(() => sessions.delete(file));
   return opened;
 }

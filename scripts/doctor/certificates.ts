@@ -24,6 +24,7 @@ export async function certificates(dir: string, names: readonly string[]): Promi
 function authority(dir: string): Check {
   const name = "certificates";
   const ending = endingOf(readTlsMaterial(dir));
+  if (ending?.state === "fail") return { name, ...ending };
   const due = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].filter(
     ({ certificate }) => describe(certificate, new Set()).renewAt.getTime() < Date.now(),
   );
@@ -54,7 +55,9 @@ function endingOf({ ca, crl, foreign }: TlsMaterial): Omit<Check, "name"> | unde
     return life === undefined || of === undefined ? [] : [{ what: `the revocation list of ${lineOf(of)}`, ...life }];
   });
   const trusted = foreign.map((one) => ({ what: `the CA ${lineOf(one)}`, ...describe(one, new Set()) }));
-  const first = [...listed, ...trusted]
+  // Of several lists of one CA the newest counts.
+  const newestLast = [...listed, ...trusted].toSorted((a, b) => a.notAfter.getTime() - b.notAfter.getTime());
+  const first = [...new Map(newestLast.map((one) => [one.what, one])).values()]
     .filter((one) => renewAt(one).getTime() < Date.now())
     .toSorted((a, b) => a.notAfter.getTime() - b.notAfter.getTime())[0];
   if (first === undefined) return undefined;

@@ -11,7 +11,7 @@ import { promptGuard, segmentGuard } from "./detector.ts";
 import { injectionInPrompt } from "./injection.ts";
 import { invisibleText, openSequence } from "./invisible-text.ts";
 import { lengthOfPrompt } from "./length.ts";
-import { carryingLinks, waitForLink } from "./links.ts";
+import { linksInAnswer } from "./links.ts";
 import { loopInAnswer } from "./loop.ts";
 import { patternsInAnswer, topicPatterns } from "./patterns.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "./personal-data.ts";
@@ -64,7 +64,7 @@ function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canar
   if (output.topics.length > 0) guards.push(segmentGuard("topics", "topic", topicWords(output.topics), waitForWords(output.topics)));
   if (hasPatterns(output.topics)) guards.push(patternsInAnswer(output.topics.filter(({ patterns }) => patterns.length > 0)));
   if (output.active_content !== "off") guards.push(activeContentInAnswer(output.active_content));
-  if (output.links !== "off") guards.push(segmentGuard("links", "links", carryingLinks(output.links), waitForLink));
+  if (output.links !== "off") guards.push(linksInAnswer(output.links));
   if (output.delicate !== "off") guards.push(delicateInAnswer(delicate, output.delicate));
   if (output.personal_data !== "off") guards.push(personalDataInAnswer(pii, output.personal_data));
   return guards;

@@ -1,5 +1,6 @@
+import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
-import { acting, apart, type Detection, type Detector } from "./detector.ts";
+import { acting, apart, type Detection, segmentGuard } from "./detector.ts";
 import { withoutEntities } from "./html-text.ts";
 
 export interface LinkSettings {
@@ -8,15 +9,20 @@ export interface LinkSettings {
   readonly hosts: readonly string[];
 }
 
-/** Elements that a viewer loads something for by itself, and the attributes that say what. */
-const names = "img|image|iframe|frame|object|embed|video|audio|source|track|link|input|body|table|td|th";
+/** Elements that a viewer loads something for by itself, and those that are followed. */
+const loading =
+  "img|image|iframe|frame|object|embed|video|audio|source|track|link|input|body|table|thead|tbody|tfoot|tr|td|th|picture|svg|use";
+const followed = "a|area";
 const quoted = `(?:"[^"]{0,4096}"|'[^']{0,4096}'|[^"'>]){0,4096}>`;
-const elements = new RegExp(`<(?:${names})\\b(?:${quoted}|[^>]{0,4096}>)`, "giu");
-const openElement = new RegExp(`<(?:${names})\\b(?!${quoted})`, "iu");
-const sources =
-  /(?<![\w-])(?:src|srcset|href|data|poster|background)\s{0,9}=\s{0,9}(?:"([^"]{0,4096})"|'([^']{0,4096})'|([^\s>"']{1,4096}))/giu;
-/** Links of any kind; with an address in Markdown that need not look like one as it is written. */
-const links = /(?<=\]\(\s{0,64}<?)[^)\s<>]{3,4096}|\b[a-z][a-z0-9+.-]{1,12}:\/\/[^\s<>"')\]]{3,4096}/giu;
+const elements = new RegExp(`<(${loading}|${followed})(?=[\\s/>])(?:${quoted}|[^>]{0,4096}>)`, "giu");
+const openElement = new RegExp(`<(?:${loading}|${followed})(?=[\\s/]|$)(?!${quoted})`, "iu");
+const attribute = /[\s/]*([^\s"'<>/=]{1,64})(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?|[^>]/gy;
+const addressed: ReadonlySet<string> = new Set(["src", "srcset", "href", "xlink:href", "data", "poster", "background"]);
+
+/** An address that is written out; GitHub's Markdown makes links of `www.` too. */
+const bare = /(?<!\]\(\s{0,9}<?)\b(?:[a-z][a-z0-9+.-]{1,12}:(?:\/\/|\\\\)|www\.)[^\s<>"]{3,4096}/giu;
+/** Where an address in Markdown begins: of a link, or of a definition. */
+const bracket = /\](?:\(|:)\s{0,99}/gu;
 
 /** Longest query, longest piece of a path and longest path that carry nothing. */
 const queryCharsMax = 48;
@@ -25,83 +31,168 @@ const pathCharsMax = 200;
 
 /** Longest open link or picture that is waited for. */
 const openCharsMax = 4_096;
-/** Longest text that is shown where a picture can't be. */
-const altCharsMax = 1_024;
 
 const base = "https://here.invalid/";
 
 /** Output gate: pictures from outside, and links that may carry data outwards, are taken out. */
-export function carryingLinks({ action, hosts }: LinkSettings): Detector {
-  const detection = (label: string, start: number, end: number): Detection => {
-    return { label, span: { start, end }, action: acting[action], replacement: `[${label.toLowerCase()} withheld]` };
-  };
-  return (text) => {
-    const found: Detection[] = [];
-    for (const { start, end, address } of picturesIn(text))
-      if (end !== undefined && !isKnown(address, hosts)) found.push(detection("PICTURE", start, end));
-    for (const { index, 0: element } of text.matchAll(elements)) {
-      const addresses = [...element.matchAll(sources)].flatMap(([, a, b, c]) => (a ?? b ?? c ?? "").split(/[\s,]+/u));
-      if (addresses.some((one) => one !== "" && !isKnown(one, hosts))) found.push(detection("PICTURE", index, index + element.length));
-    }
-    for (const { index, 0: address } of text.matchAll(links))
-      if (readings(address).some(carries) && !isKnown(address, hosts)) found.push(detection("LINK", index, index + address.length));
-    return apart(found);
+export function linksInAnswer(settings: LinkSettings): SegmentGuard {
+  return {
+    name: "links",
+    wait: waitForLink,
+    inspect(segment, asking) {
+      const detect = (text: string): Detection[] => detectionsIn(text, segment.released, settings);
+      return segmentGuard("links", "links", detect, waitForLink).inspect(segment, asking);
+    },
   };
 }
 
+/** `earlier`: what has left. A picture by reference, and the definition that says its address, may stand far from each other, in any order. */
+function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSettings): Detection[] {
+  const found: Detection[] = [];
+  const add = (label: "PICTURE" | "LINK", start: number, end: number): void => {
+    const replacement = `[${label.toLowerCase()} withheld]`;
+    if (end > start) found.push({ label, span: { start, end }, action: acting[action], replacement });
+  };
+  const addresses = addressesIn(text);
+  const pictures = picturesIn(text, addresses);
+  for (const { start, end, address } of pictures)
+    if (address !== undefined && end !== undefined && !isKnown(address, hosts)) add("PICTURE", start, end);
+  if (`${earlier}${text}`.includes("![") && `${earlier}${text}`.includes("]:")) {
+    const unknown = new Set(definitionsIn(earlier + text).flatMap((one) => (isKnown(one.address, hosts) ? [] : [one.label])));
+    const used = new Set(picturesIn(earlier + text, addressesIn(earlier + text)).flatMap(({ labels }) => labels));
+    for (const { start, end, labels } of pictures)
+      if (end !== undefined && labels.some((label) => unknown.has(label))) add("PICTURE", start, end);
+    for (const { start, end, label, address } of definitionsIn(text))
+      if (used.has(label) && !isKnown(address, hosts)) add("PICTURE", start, end);
+  }
+  for (const { index, 0: element, 1: name = "" } of text.matchAll(elements)) {
+    const all = attributesOf(element.slice(name.length + 1));
+    const follows = new RegExp(`^(?:${followed})$`, "iu").test(name);
+    if (!follows && all.some((one) => !isKnown(one, hosts))) add("PICTURE", index, index + element.length);
+    if (follows && all.some((one) => isCarrying(one, hosts))) add("LINK", index, index + element.length);
+  }
+  for (const { start, end, address } of addresses) if (isCarrying(address, hosts)) add("LINK", start, end);
+  for (const { index, 0: written } of text.matchAll(bare)) {
+    const address = untilBracket(written);
+    if (isCarrying(address.replace(/^www\./iu, "https://www."), hosts)) add("LINK", index, index + address.length);
+  }
+  return apart(found);
+}
+
 /** Holds back a picture or link that has begun. */
-export const waitForLink: Wait = (text) => {
+const waitForLink: Wait = (text) => {
   const from = Math.max(0, text.length - openCharsMax);
   const tail = text.slice(from);
-  const open = /!$|\]$|\]\(\s{0,64}<?[^)\s<>]{0,4096}$|<[a-z]{0,8}$|\b[a-z][a-z0-9+.-]{0,12}(?::|:\/|:\/\/[^\s<>"')\]]{0,4096})?$/iu;
-  const picture = picturesIn(tail).find(({ end = tail.length }) => end === tail.length);
-  const beginnings = [open.exec(tail)?.index, openElement.exec(tail)?.index, picture?.start];
+  const open = /[!\]]$|<[a-z]{0,8}$|\b[a-z][a-z0-9+.-]{0,12}(?::[/\\]{0,2}|:(?:\/\/|\\\\)[^\s<>"]{0,4096})?$|\bwww\.[^\s<>"]{0,4096}$/iu;
+  const addresses = addressesIn(tail);
+  const beginnings = [
+    open.exec(tail)?.index,
+    openElement.exec(tail)?.index,
+    addresses.find(({ end }) => end === tail.length)?.bracket,
+    picturesIn(tail, addresses).find(({ end = tail.length }) => end === tail.length)?.start,
+  ];
   return from + Math.min(...beginnings.map((at) => at ?? tail.length));
 };
+
+interface Address {
+  /** Of the bracket that closes before it. */
+  readonly bracket: number;
+  readonly start: number;
+  /** Of the address; the end of the text while it may go on. */
+  readonly end: number;
+  readonly address: string;
+  readonly isDefinition: boolean;
+}
+
+/** Addresses of links, pictures and definitions in Markdown. */
+function addressesIn(text: string): Address[] {
+  return [...text.matchAll(bracket)].map(({ index, 0: opening }) => {
+    const start = index + opening.length;
+    const rest = text.slice(start, start + openCharsMax);
+    const angled = /^<[^>\n]*>?/u.exec(rest)?.[0];
+    const written = angled ?? untilBracket(/^\S*/u.exec(rest)?.[0] ?? "");
+    const address = angled === undefined ? written : written.slice(1).replace(/>$/u, "");
+    return { bracket: index, start, end: start + written.length, address, isDefinition: opening.startsWith("]:") };
+  });
+}
+
+/** Up to the first bracket that closes what was not opened. */
+function untilBracket(written: string): string {
+  let depth = 0;
+  for (let index = 0; index < written.length; index += 1) {
+    const char = written[index];
+    if (char === "\\") index += 1;
+    else if (char === "(" || char === "[") depth += 1;
+    else if (char === ")" || char === "]") depth -= 1;
+    if (depth < 0) return written.slice(0, index);
+  }
+  return written;
+}
+
+interface Definition extends Pick<Address, "start" | "end" | "address"> {
+  readonly label: string;
+}
+
+function definitionsIn(text: string): Definition[] {
+  return addressesIn(text).flatMap(({ bracket: close, start, end, address, isDefinition }) => {
+    const open = text.lastIndexOf("[", close);
+    return isDefinition && open >= 0 ? [{ label: labelOf(text.slice(open + 1, close)), start, end, address }] : [];
+  });
+}
+
+function labelOf(text: string): string {
+  return text.toLowerCase().replaceAll(/\s+/gu, " ").trim();
+}
 
 interface Picture {
   readonly start: number;
   /** Undefined where it has none yet. One that ends with the text may go on. */
   readonly end: number | undefined;
-  /** Empty where another place of the text says it. */
-  readonly address: string;
+  /** Undefined where only a definition can say it. */
+  readonly address: string | undefined;
+  /** Definitions that may. */
+  readonly labels: readonly string[];
 }
 
-/** Pictures in Markdown. */
-function picturesIn(text: string): Picture[] {
+/** Pictures in Markdown. Where it is not plain which bracket closes the text that is shown instead, every address in the paragraph may be the picture's. */
+function picturesIn(text: string, addresses: readonly Address[]): Picture[] {
   const found: Picture[] = [];
+  const byBracket = new Map(addresses.map((one) => [one.bracket, one]));
   for (let start = text.indexOf("!["); start >= 0; start = text.indexOf("![", start + 2)) {
-    const close = closingBracket(text, start + 2);
-    if (close === "none") continue;
-    if (close === "open") {
-      found.push({ start, end: undefined, address: "" });
-      break;
+    const rest = text.slice(start, start + openCharsMax);
+    const blank = rest.search(/\n[ \t]*\n/u);
+    const stop = start + (blank < 0 ? rest.length : blank);
+    const isOpen = stop === text.length;
+    const shown = untilBracket(text.slice(start + 2, stop));
+    const close = start + 2 + shown.length;
+    const isPlain = text[close] === "]" && !/[`<]/u.test(shown);
+    const plainOne = byBracket.get(close);
+    const own = (
+      isPlain ? (plainOne === undefined ? [] : [plainOne]) : addresses.filter((one) => one.bracket > start && one.start <= stop)
+    ).filter(({ isDefinition }) => !isDefinition);
+    for (const { end, address } of own) {
+      const closing = /^\s{0,99}(?:(?:"[^"]{0,300}"|'[^']{0,300}'|\([^)]{0,300}\))\s{0,99})?\)/u.exec(text.slice(end, end + 999));
+      found.push({ start, end: closing === null && isOpen ? undefined : end + (closing?.[0].length ?? 0), address, labels: [] });
     }
-    const rest = text.slice(close + 1, close + 1 + openCharsMax);
-    const target = /^\(\s*<([^>\n]*)>/u.exec(rest) ?? /^\(\s*([^\s)]*)/u.exec(rest);
-    const inlineEnd = target === null ? -1 : rest.indexOf(")", target[0].length);
-    const label = /^\[[^\]]{0,300}(\]?)/u.exec(rest);
-    const isOpen = rest.length < openCharsMax && ((target !== null && inlineEnd < 0) || label?.[1] === "");
-    const end = isOpen ? undefined : close + 1 + (inlineEnd >= 0 ? inlineEnd + 1 : (label?.[0].length ?? 0));
-    found.push({ start, end, address: inlineEnd < 0 ? "" : (target?.[1] ?? "") });
-    if (isOpen) break;
+    if (close === text.length) {
+      found.push({ start, end: undefined, address: undefined, labels: [] });
+      continue;
+    }
+    const label = /^\[([^\]]{0,300})\]/u.exec(text.slice(close + 1, close + 400));
+    const labels = [labelOf(shown), ...(label?.[1] === undefined ? [] : [labelOf(label[1])])];
+    const isCut = label === null && /^\[[^\]]*$/u.test(text.slice(close + 1));
+    found.push({ start, end: isCut ? undefined : close + 1 + (label?.[0].length ?? 0), address: undefined, labels });
   }
   return found;
 }
 
-/** Of the bracket before `at`; `none` where a paragraph ends before, or too much stands between. */
-function closingBracket(text: string, at: number): number | "open" | "none" {
-  let depth = 1;
-  for (let index = at; index < at + altCharsMax; index += 1) {
-    const char = text[index];
-    if (char === undefined) return "open";
-    if (char === "\\") index += 1;
-    else if (char === "[") depth += 1;
-    else if (char === "]") depth -= 1;
-    else if (char === "\n" && text[index + 1] === "\n") return "none";
-    if (depth === 0) return index;
-  }
-  return "none";
+/** What the attributes of a tag lead to, as a browser reads them. */
+function attributesOf(tag: string): string[] {
+  return [...tag.matchAll(attribute)].flatMap(([, name = "", a, b, c]) => {
+    if (!addressed.has(name.toLowerCase())) return [];
+    const value = withoutEntities(a ?? b ?? c ?? "").replaceAll(/[\t\n\r]/gu, "");
+    return (name.toLowerCase() === "srcset" ? value.split(/[\s,]+/u) : [value.trim()]).filter((one) => one !== "");
+  });
 }
 
 /** As it is written, and as Markdown and browsers may read it. */
@@ -110,10 +201,14 @@ function readings(address: string): string[] {
   return [address, plain, plain.replaceAll("\\", "")];
 }
 
+function isCarrying(address: string, hosts: readonly string[]): boolean {
+  return readings(address).some(carries) && !isKnown(address, hosts);
+}
+
 function carries(address: string): boolean {
   const url = URL.parse(address, base);
   if (url === null) return true;
-  if (url.origin === new URL(base).origin) return false;
+  if (url.hostname === "here.invalid") return false;
   return (
     url.search.length + url.hash.length > queryCharsMax ||
     url.username !== "" ||

@@ -4,6 +4,7 @@ import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { JsonText } from "./json-text.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
+import { passage } from "./passage.ts";
 import { restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
 import { segment } from "./segment.ts";
@@ -41,17 +42,25 @@ async function* releasedText(
   texts: AsyncIterable<string>,
 ): AsyncGenerator<AnswerEvent, { released: string; ending?: Ending }> {
   const stops = new StopTexts(call.stops);
-  const waits = [...gates.output.map((guard) => guard.wait), waitForPlaceholder(pseudonyms)];
+  const json = call.schema === undefined ? undefined : new JsonText();
+  const shown = (text: string): string => json?.shown(text) ?? text;
+  const waits = [...gates.output.map(({ wait }) => wait), waitForPlaceholder(pseudonyms)].map(
+    (wait) => (text: string) => wait(shown(text)),
+  );
   const bySentence = gates.output.some((guard) => guard.bySentence === true);
   let released = "";
-  const json = call.schema === undefined ? undefined : new JsonText();
+  let restored = "";
   for await (const part of segment(json?.read(texts) ?? texts, waits, () => engine.model.stops, { bySentence })) {
-    const judged = await inspect(gates.output, part, asking);
+    const { before, ahead, last } = part;
+    const asked = { released: shown(part.released), before: shown(before), ahead: shown(ahead), last };
+    const judged = await inspect(gates.output, { ...asked, passage: passage(shown(part.passage.text), part.released.length) }, asking);
     record.judged(judged.findings);
     if (judged.action === "failed") throw failureOf(judged.cause);
     if (judged.action === "block") return { released, ending: blocked(new Refusal(judged.code, judged.findings)) };
-    const restored = restore(judged.subject.passage.text, pseudonyms, released);
-    const text = stops.take(json?.write(restored) ?? restored, part.last);
+    const left = json?.kept(judged.subject.passage, part) ?? judged.subject.passage.text;
+    const next = restore(left, pseudonyms, restored);
+    restored += next;
+    const text = stops.take(json?.write(next) ?? next, last);
     if (text !== "") {
       released += text;
       record.released(text);

@@ -1,12 +1,12 @@
-/** What stands for a quotation mark that begins or ends a string; one that the model writes becomes an ordinary one. */
+import type { Segment } from "./guard.ts";
+import type { Passage } from "./passage.ts";
+
+/** What stands for a quotation mark that begins or ends a string, in a text that is not shown to anybody; one that the model writes becomes an ordinary one. */
 const mark = "\uff02";
 
 const short: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: "\r", t: "\t" };
 
-/**
- * An answer in JSON, as the guards see it: its strings as an application will read them, so that nothing passes in escapes, between marks. `write` makes JSON of it
- * again.
- */
+/** An answer in JSON while it is judged: its strings as an application will read them, so that nothing passes in escapes. `write` makes JSON of it again. */
 export class JsonText {
   #readsString = false;
   #writesString = false;
@@ -32,6 +32,22 @@ export class JsonText {
       const char = code === undefined ? (short[escaped ?? ""] ?? escaped ?? whole) : String.fromCharCode(Number.parseInt(code, 16));
       return char === mark ? '"' : char;
     });
+  }
+
+  /** For the guards: with quotation marks where strings begin and end. */
+  shown(text: string): string {
+    return text.replaceAll(mark, '"');
+  }
+
+  /** What the guards left of a segment that they were shown. */
+  kept({ text, runs }: Passage, { passage: judged, released }: Segment): string {
+    const keptOf = ({ start, length, originalStart, originalLength }: Passage["runs"][number]): string => {
+      const left = text.slice(start, start + length);
+      const at = originalStart - released.length;
+      const own = judged.text.slice(at, at + originalLength);
+      return this.shown(own) === left ? own : left;
+    };
+    return runs.map(keptOf).join("");
   }
 
   /** In order, as it was read. */

@@ -18,7 +18,7 @@ export interface PersonalValue {
 }
 
 const placeholderCharsMax = 96;
-const addressCharsMax = 4_096;
+const addressCharsMax = 2_048;
 const alphabet = "abcdefghjkmnpqrstuvwxyz23456789";
 
 /** Of this process. */
@@ -114,15 +114,14 @@ export function restore(text: string, { nonce, values }: Pseudonyms, before = ""
 /** What begins an element, a picture, the address of a link in Markdown, or ends a string in JSON (`json-text.ts`). */
 const opening = /[<>\uff02]|!\[|\]\(|\]:|\]\[/u;
 
-/** Whether what follows `text` is a part of a link, of an address in Markdown, or of an attribute. */
+/** Whether what follows `text` is a part of a link, of an address in Markdown, or of a tag. */
 function isInAddress(text: string): boolean {
-  const word = text.split(/\s/u).at(-1) ?? "";
-  const bracket = text.slice(Math.max(0, text.lastIndexOf("](")));
-  const element = text.slice(Math.max(0, text.lastIndexOf("<")));
+  const plain = text.replaceAll(/<[A-Z_]{1,40}_\d{1,6}_[a-z0-9]{6}>/gu, "");
+  const word = plain.split(/\s/u).at(-1) ?? "";
   return (
-    ["//", "\\\\", "](", "]:"].some((one) => word.includes(one)) ||
-    /^\]\(\s*<[^>\n]*$/u.test(bracket) ||
-    (/^<[a-z][^>]*$/iu.test(element) && element.includes("="))
+    ["//", "\\\\", "](", "]:", "www."].some((one) => word.toLowerCase().includes(one)) ||
+    /^\](?:\(|:)\s*<[^>\n]*$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
+    /<[a-z][\w:-]{0,40}[\s/](?:"[^"]*"|'[^']*'|[^"'<>])*(?:"[^"]*|'[^']*)?$/iu.test(plain)
   );
 }
 

@@ -32,9 +32,16 @@ export function guardCheck(service: Service): RequestHandler {
     const record = new CallRecord(service.audit, recordContext);
     record.allowed(call, undefined);
     const prompt = { messages, pseudonyms: newPseudonyms(messages, call.caller.name) };
-    const asked = await service.running.run(response, (signal) => inspect(gates.input, prompt, { caller: call.caller.name, signal }));
+    const { asked, gone } = await service.running.run(response, async (signal) => {
+      const asked = await inspect(gates.input, prompt, { caller: call.caller.name, signal });
+      return { asked, gone: signal.aborted ? signal.reason : undefined };
+    });
     record.received(call, undefined, asked);
     const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+    if (gone !== undefined) {
+      record.settled({ outcome: "cancelled", usage, error: gone });
+      throw gone;
+    }
     if (asked.action === "failed") {
       const error = failureOf(asked.cause);
       record.settled({ outcome: "failed", usage, error });
