@@ -37,10 +37,10 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
     read("pii"),
     readEmbeddingModel(new URL("embedding/", folder)),
   ]);
-  const pool = new Pool(new URL("tokenizer/", folder), settings);
+  const files = [typed, planted, delicate, pii, embedding].map(({ file }) => file);
+  const pool = new Pool(new URL("tokenizer/", folder), files, settings);
   try {
-    // One after the other, as the self-tests: a second thread would take the core on which the language model is loaded.
-    for (const { file } of [typed, planted, delicate, pii, embedding]) await pool.open(file);
+    await pool.ready();
     const injection = (options: { viewed: boolean }): Classifier<TextVerdict> => {
       const [one, other] = [typed, planted].map((model) => {
         return new TextClassifier(model, pool, (logits) => ({ score: sigmoid((logits[0] ?? 0) / model.temperature) }), options);
@@ -54,9 +54,12 @@ export async function openClassifiers(settings: PoolSettings = {}, folder = new 
       pii: new PiiClassifier(pii, pool),
       embedding: new Embedder(embedding, pool),
     };
+    // One after the other and on one thread: a second would take the core on which the language model is loaded.
+    const notReady = await selfTest(Object.values(judges));
+    pool.grow();
     return {
       ...judges,
-      notReady: await selfTest(Object.values(judges)),
+      notReady,
       tokenCount: new TokenCount(pool),
       asTheyStand: { injection: injection({ viewed: false }), delicate: judgesDelicate },
       [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),

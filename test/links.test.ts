@@ -60,6 +60,7 @@ const carriers = [
   `[c][2]\n\n[2]: //${host}/?q=${data}`,
   `https://${host}/'?q=${data}`,
   `www.${host}/?q=${data}`,
+  `[x](https://${host}/${"a/".repeat(2_000)})`,
   `<a href="//${host}/?q=${data}">x</a>`,
   `<a href="https:\\\\${host}/?q=${data}">x</a>`,
 ];
@@ -74,6 +75,7 @@ const harmless = [
   'let v = vec![1, 2, 3]; println!["a"]; match![1].trim(); if (![1, 2].includes(x)) {}',
   "Great![1] See [2].\n\n[2]: https://en.wikipedia.example/wiki/Heron\n",
   "![a](heron.png) and [more](https://en.wikipedia.example/wiki/Heron) `![x]`.",
+  `f[0](function(){${"a".repeat(1_500)}})`,
   '{"source":"https://en.wikipedia.example/wiki/Heron","title":"Heron"}',
 ];
 

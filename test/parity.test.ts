@@ -66,7 +66,7 @@ describe("the served models against PyTorch", function () {
 
   it("pii: at most 0.5 % of the words flip, and 99 of 100 scores are within 0.05", async () => {
     const { file, labels, special, temperature, thresholds } = await readModel(new URL("pii/", folder));
-    await using pool = new Pool(new URL("tokenizer/", folder), {});
+    await using pool = new Pool(new URL("tokenizer/", folder), [], {});
     const references = read<{ text: string; scores: number[] }>("pii/reference.jsonl");
     expect(references.length).to.be.at.least(2_000);
     const pairs = await Promise.all(

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { View } from "../views/views.ts";
@@ -19,10 +20,7 @@ export class ClassifiersBusyError extends Error {}
 const workersMax = 4;
 const queueMaxDefault = 256;
 
-/**
- * The worker threads: what ONNX computes, it computes on the thread that asks, and that must not be the one that serves. One is there from the start;
- * the others begin when there is more to do, and open a model when they first compute with it.
- */
+/** The worker threads: what ONNX computes, it computes on the thread that asks, and that must not be the one that serves. One is there from the start, the others after `grow`. */
 export class Pool implements AsyncDisposable {
   readonly workers: number;
   readonly device: WorkerSettings["device"];
@@ -30,15 +28,18 @@ export class Pool implements AsyncDisposable {
   readonly #queueMax: number;
   readonly #tokenising = new Map<string, Promise<Tokens>>();
   readonly #unveiling = new Map<string, Promise<View>>();
+  /** Threads that open models, and whether none may begin to. */
+  readonly #opening = new Int32Array(new SharedArrayBuffer(8));
   #texts = 0;
   readonly #given = new Set<Promise<unknown>>();
   #closed = false;
 
-  constructor(tokenizer: URL, { device = "cpu", workers = 0, queueMax = queueMaxDefault }: PoolSettings) {
+  /** @param models paths of the files that every thread opens before it takes work. */
+  constructor(tokenizer: URL, models: readonly string[], { device = "cpu", workers = 0, queueMax = queueMaxDefault }: PoolSettings) {
     this.workers = workers > 0 ? workers : Math.min(workersMax, availableParallelism());
     this.device = device;
     this.#queueMax = queueMax;
-    const workerData: WorkerSettings = { tokenizer: tokenizer.href, device, threads: 1 };
+    const workerData: WorkerSettings = { tokenizer: tokenizer.href, device, threads: 1, models, opening: this.#opening };
     // Since 1.29 the ONNX Runtime reports sessions and names of models to its maker. It looks at the environment of the process, which only the main thread can change.
     process.env.ORT_DISABLE_TELEMETRY = "1";
     this.#piscina = new Piscina({
@@ -50,16 +51,21 @@ export class Pool implements AsyncDisposable {
     });
   }
 
-  /** Opens a model, so that the first text does not wait for it. Throws with a sentence when the device can't compute it. */
-  async open(file: string): Promise<void> {
+  /** Once the first thread is ready. Throws with a sentence when the device can't compute a model. */
+  async ready(): Promise<void> {
     try {
-      await this.#give("open", file);
+      await this.#give("opened", undefined);
     } catch (cause) {
       const because = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`The classifiers can't run on \`${this.device}\` here: ${because}. \`classifiers.device: cpu\` always works.`, {
         cause,
       });
     }
+  }
+
+  /** Starts the other threads, since there is more to do than one can. They get work when their models are open. */
+  grow(): void {
+    for (let thread = 0; thread < this.workers; thread += 1) this.#give("opened", undefined).catch(() => {}); // what it failed for, the next text will say
   }
 
   /** Runs `work` on one text. Throws `ClassifiersBusyError` when too many are there already. */
@@ -119,7 +125,9 @@ export class Pool implements AsyncDisposable {
   /** What the workers were given is finished first, since ending a thread inside the runtime ends the process; no more is given to them. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
+    Atomics.store(this.#opening, 1, 1);
     await Promise.allSettled(this.#given);
+    while (Atomics.load(this.#opening, 0) > 0) await pause(10);
     await this.#piscina.destroy();
   }
 }

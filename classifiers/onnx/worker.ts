@@ -9,6 +9,10 @@ export interface WorkerSettings {
   readonly device: "cpu" | "cuda" | "webgpu";
   /** Threads one computation uses. */
   readonly threads: number;
+  /** Paths of the models. */
+  readonly models: readonly string[];
+  /** Two numbers that all threads share: how many open models, and whether none may begin to. */
+  readonly opening: Int32Array<SharedArrayBuffer>;
 }
 
 /** One window of a text, special tokens and all. */
@@ -20,9 +24,14 @@ export interface Input {
   readonly cases?: Uint8Array;
 }
 
-const { tokenizer, device, threads } = workerData as WorkerSettings; // what the pool hands to its workers
+const { tokenizer, device, threads, models, opening } = workerData as WorkerSettings; // what the pool hands to its workers
 const tokeniser = new Tokeniser(new URL(tokenizer));
 const sessions = new Map<string, Promise<InferenceSession>>();
+
+// No text waits for it. To end a thread meanwhile ends the process: whoever wants to waits for the count.
+Atomics.add(opening, 0, 1);
+if (Atomics.load(opening, 1) === 0) await Promise.allSettled(models.map(sessionOf));
+Atomics.sub(opening, 0, 1);
 
 export function tokenise(text: string): Tokens {
   return tokeniser.tokensOf(text);
@@ -48,8 +57,9 @@ export async function compute({ file, ids, cases }: Input): Promise<Float32Array
   return logits.data;
 }
 
-export async function open(file: string): Promise<void> {
-  await sessionOf(file);
+/** Throws what a model could not be opened for. */
+export async function opened(): Promise<void> {
+  await Promise.all(models.map(sessionOf));
 }
 
 /** Opened once a worker, and kept. */

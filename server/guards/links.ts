@@ -32,6 +32,11 @@ const pathCharsMax = 200;
 /** Longest open link or picture that is waited for. */
 const openCharsMax = 4_096;
 
+/** The rest of a longer one is not read: by then it is plain where it leads, and that it carries something. */
+const addressCharsMax = 1_024;
+/** A longer one defines nothing. */
+const labelCharsMax = 1_000;
+
 const base = "https://here.invalid/";
 
 /** Output gate: pictures from outside, and links that may carry data outwards, are taken out. */
@@ -65,7 +70,7 @@ function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSett
     for (const { start, end, label, address } of definitionsIn(text))
       if (used.has(label) && !isKnown(address, hosts)) add("PICTURE", start, end);
   }
-  for (const { index, 0: element, 1: name = "" } of text.matchAll(elements)) {
+  for (const { index, 0: element, 1: name = "" } of text.includes(">") ? text.matchAll(elements) : []) {
     const all = attributesOf(element.slice(name.length + 1));
     const follows = new RegExp(`^(?:${followed})$`, "iu").test(name);
     if (!follows && all.some((one) => !isKnown(one, hosts))) add("PICTURE", index, index + element.length);
@@ -73,7 +78,7 @@ function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSett
   }
   for (const { start, end, address } of addresses) if (isCarrying(address, hosts)) add("LINK", start, end);
   for (const { index, 0: written } of text.matchAll(bare)) {
-    const address = untilBracket(written);
+    const address = written.slice(0, untilBracket(written, 0));
     if (isCarrying(address.replace(/^www\./iu, "https://www."), hosts)) add("LINK", index, index + address.length);
   }
   return apart(found);
@@ -108,25 +113,25 @@ interface Address {
 function addressesIn(text: string): Address[] {
   return [...text.matchAll(bracket)].map(({ index, 0: opening }) => {
     const start = index + opening.length;
-    const rest = text.slice(start, start + openCharsMax);
-    const angled = /^<[^>\n]*>?/u.exec(rest)?.[0];
-    const written = angled ?? untilBracket(/^\S*/u.exec(rest)?.[0] ?? "");
-    const address = angled === undefined ? written : written.slice(1).replace(/>$/u, "");
-    return { bracket: index, start, end: start + written.length, address, isDefinition: opening.startsWith("]:") };
+    const angled = text[start] === "<" ? (/^<[^>\n]*>?/u.exec(text.slice(start, start + openCharsMax))?.[0] ?? "") : undefined;
+    const end = angled === undefined ? untilBracket(text, start) : start + angled.length;
+    const address = angled === undefined ? text.slice(start, end) : angled.slice(1).replace(/>$/u, "");
+    return { bracket: index, start, end, address, isDefinition: opening.startsWith("]:") };
   });
 }
 
-/** Up to the first bracket that closes what was not opened. */
-function untilBracket(written: string): string {
+/** Up to white space, or the first bracket that closes what was not opened. */
+function untilBracket(text: string, start: number): number {
   let depth = 0;
-  for (let index = 0; index < written.length; index += 1) {
-    const char = written[index];
+  for (let index = start; index < Math.min(text.length, start + addressCharsMax + 1); index += 1) {
+    const char = text[index];
+    if (char === " " || char === "\n" || char === "\t") return index;
     if (char === "\\") index += 1;
     else if (char === "(" || char === "[") depth += 1;
     else if (char === ")" || char === "]") depth -= 1;
-    if (depth < 0) return written.slice(0, index);
+    if (depth < 0) return index;
   }
-  return written;
+  return Math.min(text.length, start + addressCharsMax + 1);
 }
 
 interface Definition extends Pick<Address, "start" | "end" | "address"> {
@@ -154,36 +159,59 @@ interface Picture {
   readonly labels: readonly string[];
 }
 
-/** Pictures in Markdown. Where it is not plain which bracket closes the text that is shown instead, every address in the paragraph may be the picture's. */
+/** Pictures in Markdown. Where it is not plain which bracket closes the text that is shown instead, every address in the rest of the paragraph may be the picture's. */
 function picturesIn(text: string, addresses: readonly Address[]): Picture[] {
   const found: Picture[] = [];
-  const byBracket = new Map(addresses.map((one) => [one.bracket, one]));
+  const byBracket = new Map(addresses.filter((one) => !one.isDefinition).map((one) => [one.bracket, one]));
+  const { closings, ends } = bracketsOf(text);
+  let paragraph = 0;
+  let covered = -1;
   for (let start = text.indexOf("!["); start >= 0; start = text.indexOf("![", start + 2)) {
-    const rest = text.slice(start, start + openCharsMax);
-    const blank = rest.search(/\n[ \t]*\n/u);
-    const stop = start + (blank < 0 ? rest.length : blank);
-    const isOpen = stop === text.length;
-    const shown = untilBracket(text.slice(start + 2, stop));
-    const close = start + 2 + shown.length;
-    const isPlain = text[close] === "]" && !/[`<]/u.test(shown);
-    const plainOne = byBracket.get(close);
-    const own = (
-      isPlain ? (plainOne === undefined ? [] : [plainOne]) : addresses.filter((one) => one.bracket > start && one.start <= stop)
-    ).filter(({ isDefinition }) => !isDefinition);
-    for (const { end, address } of own) {
+    while ((ends[paragraph] ?? text.length) < start) paragraph += 1;
+    const stop = ends[paragraph] ?? text.length;
+    const close = closings.get(start + 1);
+    const shown = close === undefined ? undefined : text.slice(start + 2, close);
+    const isPlain = shown !== undefined && !/[`<]/u.test(shown);
+    const own = isPlain
+      ? [byBracket.get(close ?? 0)]
+      : covered >= start
+        ? []
+        : [...byBracket.values()].filter((one) => one.bracket > start && one.start <= stop);
+    if (!isPlain) covered = stop;
+    for (const { end, address } of own.filter((one) => one !== undefined)) {
       const closing = /^\s{0,99}(?:(?:"[^"]{0,300}"|'[^']{0,300}'|\([^)]{0,300}\))\s{0,99})?\)/u.exec(text.slice(end, end + 999));
-      found.push({ start, end: closing === null && isOpen ? undefined : end + (closing?.[0].length ?? 0), address, labels: [] });
+      const isOpen = closing === null && stop === text.length;
+      found.push({ start, end: isOpen ? undefined : end + (closing?.[0].length ?? 0), address, labels: [] });
     }
-    if (close === text.length) {
-      found.push({ start, end: undefined, address: undefined, labels: [] });
+    if (close === undefined || shown === undefined) {
+      if (stop === text.length) found.push({ start, end: undefined, address: undefined, labels: [] });
       continue;
     }
-    const label = /^\[([^\]]{0,300})\]/u.exec(text.slice(close + 1, close + 400));
-    const labels = [labelOf(shown), ...(label?.[1] === undefined ? [] : [labelOf(label[1])])];
-    const isCut = label === null && /^\[[^\]]*$/u.test(text.slice(close + 1));
+    const after = text.slice(close + 1, close + 1 + labelCharsMax);
+    const label = /^\[([^\]]*)\]/u.exec(after);
+    const isCut = label === null && /^\[[^\]]*$/u.test(after) && close + 1 + after.length === text.length;
+    const labels = [shown, label?.[1] ?? ""].filter((one) => one !== "" && one.length < labelCharsMax).map(labelOf);
     found.push({ start, end: isCut ? undefined : close + 1 + (label?.[0].length ?? 0), address: undefined, labels });
   }
   return found;
+}
+
+/** Which bracket closes which, by the index of the one that opens; and where paragraphs end, over which no brackets reach. */
+function bracketsOf(text: string): { closings: ReadonlyMap<number, number>; ends: readonly number[] } {
+  const closings = new Map<number, number>();
+  const ends: number[] = [];
+  let open: number[] = [];
+  for (const { index, 0: mark } of text.matchAll(/\\.|[[\]]|\n[ \t]{0,99}(?=\n)/gsu)) {
+    if (mark === "[") open.push(index);
+    else if (mark === "]") {
+      const opened = open.pop();
+      if (opened !== undefined) closings.set(opened, index);
+    } else if (mark.startsWith("\n")) {
+      ends.push(index);
+      open = [];
+    }
+  }
+  return { closings, ends };
 }
 
 /** What the attributes of a tag lead to, as a browser reads them. */
@@ -197,8 +225,9 @@ function attributesOf(tag: string): string[] {
 
 /** As it is written, and as Markdown and browsers may read it. */
 function readings(address: string): string[] {
-  const plain = withoutEntities(address).replaceAll(/[\s\p{Cc}\p{Cf}]/gu, "");
-  return [address, plain, plain.replaceAll("\\", "")];
+  const written = address.slice(0, addressCharsMax);
+  const plain = withoutEntities(written).replaceAll(/[\s\p{Cc}\p{Cf}]/gu, "");
+  return [written, plain, plain.replaceAll("\\", "")];
 }
 
 function isCarrying(address: string, hosts: readonly string[]): boolean {
