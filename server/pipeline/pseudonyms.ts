@@ -111,8 +111,8 @@ export function restore(text: string, { nonce, values }: Pseudonyms, before = ""
   return restored + text.slice(taken);
 }
 
-/** What begins an element, a picture, the address of a link in Markdown, or ends a string in JSON (`json-text.ts`). */
-const opening = /[<>\uff02]|!\[|\]\(|\]:|\]\[/u;
+/** What begins an element, a picture, the address of a link in Markdown, or is a handler; and what ends a string in JSON (`json-text.ts`). */
+const opening = /[<>\uff02]|!\[|\]\(|\]:|\]\[|\bon[a-z]{2,30}\s*=/iu;
 
 /** Whether what follows `text` is a part of a link, of an address in Markdown, or of a tag. */
 function isInAddress(text: string): boolean {
@@ -121,7 +121,7 @@ function isInAddress(text: string): boolean {
   return (
     ["//", "\\\\", "](", "]:", "www."].some((one) => word.toLowerCase().includes(one)) ||
     /^\](?:\(|:)\s*<[^>\n]*$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
-    /<[a-z][\w:-]{0,40}[\s/](?:"[^"]*"|'[^']*'|[^"'<>])*(?:"[^"]*|'[^']*)?$/iu.test(plain)
+    /<[a-z][a-z0-9:-]{0,40}[\s/](?:"[^"]*"|'[^']*'|[^"'<>])*(?:"[^"]*|'[^']*)?$/iu.test(plain)
   );
 }
 
