@@ -3,6 +3,7 @@ import { EventEmitter, on, once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { type Engine, type EngineEvent, EngineFault, type EngineWatcher, type Generation, type Load, type Model } from "./engine.ts";
 import { readGgufHead } from "./gguf-head.ts";
+import { hostGpus } from "./gpu.ts";
 import { callGrammarOf, grammarOf } from "./json-grammar.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { gigabytes, type Need, needOf, tooLarge, totalOf } from "./memory.ts";
@@ -11,6 +12,7 @@ import { Slots } from "./slots.ts";
 import { checkSize } from "./verify-file.ts";
 
 const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
+const untestedUrl = new URL("./binary-untested.ts", import.meta.url).href;
 
 /** A restart waits `restartMs[n]` after the n-th death in a row; a finished answer ends the row. */
 const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
@@ -238,7 +240,10 @@ export class LlamaEngine implements Engine, Tenant {
 
   #spawn(): void {
     if (this.#state.is === "closed") return;
+    // Which of several GPUs' builds works here is only known when each was tried.
+    const isOnCpu = this.#settings.gpu === "off" || hostGpus().length === 0;
     const child = fork(childFile, [JSON.stringify(this.#settings)], {
+      execArgv: [...process.execArgv, ...(isOnCpu ? ["--import", untestedUrl] : [])],
       serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
       // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.

@@ -1,5 +1,4 @@
 import { availableParallelism } from "node:os";
-import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Piscina } from "piscina";
 import type { View } from "../views/views.ts";
@@ -17,6 +16,14 @@ export interface PoolSettings {
 /** More texts wait than `queueMax` allows. */
 export class ClassifiersBusyError extends Error {}
 
+/** Threads with a queue of their own. */
+interface Crew {
+  readonly piscina: Piscina;
+  readonly threads: number;
+  /** That wait or are computed. */
+  tasks: number;
+}
+
 const workersMax = 4;
 const queueMaxDefault = 256;
 
@@ -24,12 +31,15 @@ const queueMaxDefault = 256;
 export class Pool implements AsyncDisposable {
   readonly workers: number;
   readonly device: WorkerSettings["device"];
-  readonly #piscina: Piscina;
+  readonly #workerData: WorkerSettings;
+  readonly #models: readonly string[];
+  /** One thread, and after `grow` the others. */
+  readonly #crews: Crew[] = [];
   readonly #queueMax: number;
   readonly #tokenising = new Map<string, Promise<Tokens>>();
   readonly #unveiling = new Map<string, Promise<View>>();
-  /** Threads that open models, and whether none may begin to. */
-  readonly #opening = new Int32Array(new SharedArrayBuffer(8));
+  /** The others, which may not have opened the models yet. */
+  #starting: Piscina | undefined;
   #texts = 0;
   readonly #given = new Set<Promise<unknown>>();
   #closed = false;
@@ -39,22 +49,28 @@ export class Pool implements AsyncDisposable {
     this.workers = workers > 0 ? workers : Math.min(workersMax, availableParallelism());
     this.device = device;
     this.#queueMax = queueMax;
-    const workerData: WorkerSettings = { tokenizer: tokenizer.href, device, threads: 1, models, opening: this.#opening };
+    this.#models = models;
+    this.#workerData = { tokenizer: tokenizer.href, device, threads: 1 };
     // Since 1.29 the ONNX Runtime reports sessions and names of models to its maker. It looks at the environment of the process, which only the main thread can change.
     process.env.ORT_DISABLE_TELEMETRY = "1";
-    this.#piscina = new Piscina({
+    this.#crews.push(this.#crewOf(1));
+  }
+
+  #crewOf(threads: number): Crew {
+    const piscina = new Piscina({
       filename: fileURLToPath(new URL("worker.ts", import.meta.url)),
-      minThreads: 1,
-      maxThreads: this.workers,
+      minThreads: threads,
+      maxThreads: threads,
       idleTimeout: Number.POSITIVE_INFINITY,
-      workerData,
+      workerData: this.#workerData,
     });
+    return { piscina, threads, tasks: 0 };
   }
 
   /** Once the first thread is ready. Throws with a sentence when the device can't compute a model. */
   async ready(): Promise<void> {
     try {
-      await this.#give("opened", undefined);
+      await this.#give("open", this.#models);
     } catch (cause) {
       const because = cause instanceof Error ? cause.message : String(cause);
       throw new Error(`The classifiers can't run on \`${this.device}\` here: ${because}. \`classifiers.device: cpu\` always works.`, {
@@ -63,9 +79,14 @@ export class Pool implements AsyncDisposable {
     }
   }
 
-  /** Starts the other threads, since there is more to do than one can. They get work when their models are open. */
+  /** Starts the other threads. They get work when all of them have opened the models; piscina would give it to them before. */
   grow(): void {
-    for (let thread = 0; thread < this.workers; thread += 1) this.#give("opened", undefined).catch(() => {}); // what it failed for, the next text will say
+    if (this.workers === 1) return;
+    const others = this.#crewOf(this.workers - 1);
+    this.#starting = others.piscina;
+    const opened = Promise.all(Array.from({ length: others.threads }, () => this.#give("open", this.#models, others)));
+    // What they could not open, the texts will say that come to the first thread.
+    opened.then(() => this.#crews.push(others)).catch(() => {});
   }
 
   /** Runs `work` on one text. Throws `ClassifiersBusyError` when too many are there already. */
@@ -111,24 +132,29 @@ export class Pool implements AsyncDisposable {
   }
 
   /** @param name what a worker exports. */
-  async #give<Result>(name: keyof typeof import("./worker.ts"), task: unknown): Promise<Result> {
+  async #give<Result>(name: keyof typeof import("./worker.ts"), task: unknown, crew = this.#idlest()): Promise<Result> {
     if (this.#closed) throw new Error("The classifiers are closed.");
-    const result: Promise<Result> = this.#piscina.run(task, { name });
+    const result: Promise<Result> = crew.piscina.run(task, { name });
     this.#given.add(result);
+    crew.tasks += 1;
     try {
       return await result;
     } finally {
+      crew.tasks -= 1;
       this.#given.delete(result);
     }
+  }
+
+  #idlest(): Crew {
+    return this.#crews.reduce((best, one) => (one.tasks / one.threads < best.tasks / best.threads ? one : best));
   }
 
   /** What the workers were given is finished first, since ending a thread inside the runtime ends the process; no more is given to them. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
-    Atomics.store(this.#opening, 1, 1);
     await Promise.allSettled(this.#given);
-    while (Atomics.load(this.#opening, 0) > 0) await pause(10);
-    await this.#piscina.destroy();
+    const all = new Set([...this.#crews.map(({ piscina }) => piscina), ...(this.#starting === undefined ? [] : [this.#starting])]);
+    await Promise.all([...all].map((one) => one.destroy()));
   }
 }
 

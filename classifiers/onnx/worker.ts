@@ -9,10 +9,6 @@ export interface WorkerSettings {
   readonly device: "cpu" | "cuda" | "webgpu";
   /** Threads one computation uses. */
   readonly threads: number;
-  /** Paths of the models. */
-  readonly models: readonly string[];
-  /** Two numbers that all threads share: how many open models, and whether none may begin to. */
-  readonly opening: Int32Array<SharedArrayBuffer>;
 }
 
 /** One window of a text, special tokens and all. */
@@ -24,14 +20,9 @@ export interface Input {
   readonly cases?: Uint8Array;
 }
 
-const { tokenizer, device, threads, models, opening } = workerData as WorkerSettings; // what the pool hands to its workers
+const { tokenizer, device, threads } = workerData as WorkerSettings; // what the pool hands to its workers
 const tokeniser = new Tokeniser(new URL(tokenizer));
 const sessions = new Map<string, Promise<InferenceSession>>();
-
-// No text waits for it. To end a thread meanwhile ends the process: whoever wants to waits for the count.
-Atomics.add(opening, 0, 1);
-if (Atomics.load(opening, 1) === 0) await Promise.allSettled(models.map(sessionOf));
-Atomics.sub(opening, 0, 1);
 
 export function tokenise(text: string): Tokens {
   return tokeniser.tokensOf(text);
@@ -57,8 +48,8 @@ export async function compute({ file, ids, cases }: Input): Promise<Float32Array
   return logits.data;
 }
 
-/** Throws what a model could not be opened for. */
-export async function opened(): Promise<void> {
+/** Opens models, by their paths, so that the first text does not wait for it. */
+export async function open(models: readonly string[]): Promise<void> {
   await Promise.all(models.map(sessionOf));
 }
 
