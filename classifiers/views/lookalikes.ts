@@ -13,10 +13,13 @@ const phonetic = /[\u0250-\u02af\u1d00-\u1d7f\ua730-\ua731]/u;
 /** One ligature of Arabic alone becomes eighteen letters: more than this is no disguise of a word. */
 const expansionMax = 4;
 
+/** Two marks on a letter are writing, more are a stack. */
+const stackMin = 3;
+
 /** Full-width, mathematical, circled and other forms of letters and digits as plain ones; stacks of marks taken off. */
 export function plainEdits(text: string): Edit[] {
   return editsOf(text, /\P{ASCII}+/gu, ([run]) => {
-    const plain = run.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1").normalize("NFKC");
+    const plain = (run.length < stackMin ? run : run.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1")).normalize("NFKC");
     return plain.length <= run.length * expansionMax ? plain : undefined;
   });
 }
