@@ -45,7 +45,7 @@ describe("a killed service", () => {
         }
       });
       const ended = Promise.allSettled(callers);
-      await pause(200 + kill * 15); // in the first moments one thread judges
+      await pause(40 + kill * 25); // in the first moments one thread judges, and little is answered
       await service.end("SIGKILL");
       stop.abort();
       await ended;
