@@ -33,13 +33,13 @@ export class Pool implements AsyncDisposable {
   readonly device: WorkerSettings["device"];
   readonly #workerData: WorkerSettings;
   readonly #models: readonly string[];
-  /** One thread, and after `grow` the others. */
+  /** Also those that may not have opened the models yet. */
+  readonly #piscinas: Piscina[] = [];
+  /** What gets work: one thread, and after `grow` the others. */
   readonly #crews: Crew[] = [];
   readonly #queueMax: number;
   readonly #tokenising = new Map<string, Promise<Tokens>>();
   readonly #unveiling = new Map<string, Promise<View>>();
-  /** The others, which may not have opened the models yet. */
-  #starting: Piscina | undefined;
   #texts = 0;
   readonly #given = new Set<Promise<unknown>>();
   #closed = false;
@@ -64,6 +64,7 @@ export class Pool implements AsyncDisposable {
       idleTimeout: Number.POSITIVE_INFINITY,
       workerData: this.#workerData,
     });
+    this.#piscinas.push(piscina);
     return { piscina, threads, tasks: 0 };
   }
 
@@ -83,7 +84,6 @@ export class Pool implements AsyncDisposable {
   grow(): void {
     if (this.workers === 1) return;
     const others = this.#crewOf(this.workers - 1);
-    this.#starting = others.piscina;
     const opened = Promise.all(Array.from({ length: others.threads }, () => this.#give("open", this.#models, others)));
     // What they could not open, the texts will say that come to the first thread.
     opened.then(() => this.#crews.push(others)).catch(() => {});
@@ -153,8 +153,7 @@ export class Pool implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     await Promise.allSettled(this.#given);
-    const all = new Set([...this.#crews.map(({ piscina }) => piscina), ...(this.#starting === undefined ? [] : [this.#starting])]);
-    await Promise.all([...all].map((one) => one.destroy()));
+    await Promise.all(this.#piscinas.map((one) => one.destroy()));
   }
 }
 
