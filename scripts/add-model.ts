@@ -6,7 +6,6 @@ import { addEntry, checkNames, readCatalogue } from "../models/catalogue.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import type { GgufFacts } from "../models/llama-protocol.ts";
 import { type PinnedFile, sha256Of } from "../models/verify-file.ts";
-import { CommandError } from "./command.ts";
 import { unlessStopped } from "./engines.ts";
 import { step } from "./progress.ts";
 
@@ -18,8 +17,8 @@ interface Given {
 /** Takes a GGUF file up: checks it, loads it once, copies it to the models directory and writes its entry. Leaves nothing when it fails. */
 export async function addModel(file: string, modelsDir: string, given: Given, signal: AbortSignal): Promise<void> {
   const found = statSync(file, { throwIfNoEntry: false });
-  if (found === undefined) throw new CommandError(`${file} does not exist.`);
-  if (!found.isFile()) throw new CommandError(`${file} is not a file. Name the GGUF file itself.`);
+  if (found === undefined) throw new Error(`${file} does not exist.`);
+  if (!found.isFile()) throw new Error(`${file} is not a file. Name the GGUF file itself.`);
   accessSync(file, constants.R_OK);
   const name = basename(file);
   const id = given.id ?? name.replace(/\.gguf$/iu, "").toLowerCase();
@@ -27,14 +26,14 @@ export async function addModel(file: string, modelsDir: string, given: Given, si
   const catalogue = readCatalogue(modelsDir);
   checkNames({ id, file: name, bytes: found.size, licence: given.licence });
   if (catalogue.some((entry) => entry.id === id))
-    throw new CommandError(`The catalogue has a model ${id} already. Give another name with --id.`);
-  if (catalogue.some((entry) => entry.file === name)) throw new CommandError(`The catalogue has a model with the file ${name} already.`);
+    throw new Error(`The catalogue has a model ${id} already. Give another name with --id.`);
+  if (catalogue.some((entry) => entry.file === name)) throw new Error(`The catalogue has a model with the file ${name} already.`);
   const copies = file !== target;
-  if (copies && existsSync(target)) throw new CommandError(`${target} exists, and is another file. Remove or rename one of them.`);
+  if (copies && existsSync(target)) throw new Error(`${target} exists, and is another file. Remove or rename one of them.`);
   const pinned = { id, bytes: found.size, sha256: await step("Reading the file", () => sha256Of(file, signal)) };
   const facts = await step("Loading it once", () => factsOf(file, pinned, signal));
   const licence = given.licence ?? facts.licence;
-  if (!licence) throw new CommandError("The file does not say its licence. Give it with --licence.");
+  if (!licence) throw new Error("The file does not say its licence. Give it with --licence.");
   try {
     if (copies) await step("Copying it", () => copyWhole(file, target, signal));
     addEntry(modelsDir, { ...pinned, file: name, licence, context_tokens: facts.contextTokens, template: facts.template });

@@ -3,11 +3,10 @@ import * as https from "node:https";
 import { join } from "node:path";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { brokenOff, type Connection, issueAgain, unanswered } from "./broken-connection.ts";
-import { CommandError } from "./command.ts";
 import { readKeyPair, readPem } from "./key-pair.ts";
 
 /** The service said no, and its code. */
-export class Refused extends CommandError {
+export class Refused extends Error {
   readonly code: string;
 
   constructor(message: string, code: string) {
@@ -16,7 +15,7 @@ export class Refused extends CommandError {
   }
 }
 
-/** A client of an OpenAI-compatible server, over https or http as its URL says. What goes wrong is a `CommandError`, or the signal's reason. */
+/** A client of an OpenAI-compatible server, over https or http as its URL says. What goes wrong is an error with a sentence, or the signal's reason. */
 export class ApiClient {
   readonly #connection: Connection;
   readonly #agent: http.Agent;
@@ -96,7 +95,7 @@ export class ApiClient {
     try {
       return JSON.parse(text);
     } catch {
-      throw new CommandError(`What answers at ${this.#connection.url} is not Sallyport (status ${response.statusCode}): correct --url.`);
+      throw new Error(`What answers at ${this.#connection.url} is not Sallyport (status ${response.statusCode}): correct --url.`);
     }
   }
 }

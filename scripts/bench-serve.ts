@@ -8,7 +8,7 @@ import { measureUnderLoad, type UnderLoad } from "../bench/under-load.ts";
 import { readConfig } from "../server/config.ts";
 import { ApiClient } from "./api-client.ts";
 import { benchConfig, openBenchAppliance } from "./bench-appliance.ts";
-import { CommandError, UsageError } from "./command.ts";
+import { UsageError } from "./command.ts";
 import { setUp } from "./commands/setup.ts";
 import { openConfiguredClassifiers, openEngines } from "./engines.ts";
 import { host } from "./host.ts";
@@ -114,7 +114,7 @@ function otherClient({ against, ca, cert, key }: Options): ApiClient {
 async function firstModelOf(client: ApiClient, signal: AbortSignal): Promise<string> {
   const { body } = await client.json("GET", "/v1/models", undefined, signal);
   const id = (body as { data?: { id?: string }[] }).data?.[0]?.id; // OpenAI's shape
-  if (id === undefined) throw new CommandError("The other server lists no model at /v1/models: name one with --model.");
+  if (id === undefined) throw new Error("The other server lists no model at /v1/models: name one with --model.");
   return id;
 }
 

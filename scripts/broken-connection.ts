@@ -1,4 +1,3 @@
-import { CommandError } from "./command.ts";
 import { shellWord } from "./shell-word.ts";
 
 /** What a connection was meant for: the service's address, and whose certificate was shown. */
@@ -30,14 +29,14 @@ const endings: readonly (readonly [RegExp, (connection: Connection) => string])[
 ];
 
 /** The error for a call that got no answer. */
-export function unanswered(error: NodeJS.ErrnoException, connection: Connection): CommandError {
+export function unanswered(error: NodeJS.ErrnoException, connection: Connection): Error {
   const [, advice] = endings.find(([code]) => code.test(error.code ?? "")) ?? [];
-  return new CommandError(`${connection.url} does not answer (${error.message.trim()}). ${advice?.(connection) ?? "Correct --url."}`);
+  return new Error(`${connection.url} does not answer (${error.message.trim()}). ${advice?.(connection) ?? "Correct --url."}`);
 }
 
 /** The error for an answer that broke off. */
-export function brokenOff({ url, name }: Connection): CommandError {
-  return new CommandError(
+export function brokenOff({ url, name }: Connection): Error {
+  return new Error(
     `The connection to ${url} broke in the middle of the answer. The service ended, or the certificate of ${name} was revoked.`,
   );
 }

@@ -11,9 +11,6 @@ export interface Command {
 /** The command was called wrongly; the message says what is expected. */
 export class UsageError extends Error {}
 
-/** The command could not do its work; the message says what happened and what to do. */
-export class CommandError extends Error {}
-
 /** Throws `UsageError` when `given` has an option that `action` does not take. */
 export function refuseOthers(action: string, given: object, taken: readonly string[]): void {
   const other = Object.keys(given).find((option) => !taken.includes(option));

@@ -2,7 +2,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { CommandError } from "./command.ts";
 
 const program = fileURLToPath(new URL("./sallyport.ts", import.meta.url));
 
@@ -23,7 +22,7 @@ export async function startOwnService(
   });
   const stop = (): void => reject(signal.reason);
   signal.addEventListener("abort", stop, { once: true });
-  void exited.then(() => reject(new CommandError(`The service ended before it answered:\n${said}`)));
+  void exited.then(() => reject(new Error(`The service ended before it answered:\n${said}`)));
   const end = async (): Promise<void> => {
     child.kill("SIGTERM");
     await exited;

@@ -2,25 +2,22 @@ import { readFileSync, statSync } from "node:fs";
 import { parse } from "yaml";
 import type { z } from "zod";
 
-/** What an operator wrote is wrong; the message names the file and every wrong key. */
-export class ConfigError extends Error {}
-
 /** The text of a file that an operator names. */
 export function readText(path: string): string {
-  if (statSync(path).isDirectory()) throw new ConfigError(`${path} is a directory. Name a file.`);
+  if (statSync(path).isDirectory()) throw new Error(`${path} is a directory. Name a file.`);
   return readFileSync(path, "utf8");
 }
 
-/** What the YAML in `text`, the content of `path`, says; an empty file says nothing. Throws a `ConfigError`. */
+/** What the YAML in `text`, the content of `path`, says; an empty file says nothing. Throws when it is wrong, naming the file and every wrong key. */
 export function checkedYaml<T extends z.ZodType>(path: string, text: string, schema: T): z.output<T> {
   let raw: unknown;
   try {
     raw = parse(text) ?? {};
   } catch (error) {
-    throw new ConfigError(`${path} is not valid YAML: ${(error as Error).message}`);
+    throw new Error(`${path} is not valid YAML: ${(error as Error).message}`);
   }
   const result = schema.safeParse(raw);
-  if (!result.success) throw new ConfigError(`${path} is not valid:\n${sentences(result.error)}`);
+  if (!result.success) throw new Error(`${path} is not valid:\n${sentences(result.error)}`);
   return result.data;
 }
 

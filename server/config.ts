@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { roles } from "../certs/identity.ts";
 import { gpuChoices } from "../models/engine.ts";
-import { ConfigError, checkedYaml, readText } from "./checked-yaml.ts";
+import { checkedYaml, readText } from "./checked-yaml.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 
@@ -123,7 +123,7 @@ export interface Config extends Omit<z.infer<typeof configSchema>, "data"> {
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const named = env.SALLYPORT_CONFIG;
   const path = named ? resolve(named) : resolve(root, "sallyport.yaml");
-  if (named && !existsSync(path)) throw new ConfigError(`SALLYPORT_CONFIG names ${path}, and there is no such file.`);
+  if (named && !existsSync(path)) throw new Error(`SALLYPORT_CONFIG names ${path}, and there is no such file.`);
   const source = existsSync(path) ? path : undefined;
   const { data, ...values } = checked(source);
   const from = dirname(source ?? resolve("sallyport.yaml"));
@@ -142,7 +142,7 @@ function checked(source: string | undefined): z.infer<typeof configSchema> {
   const config = checkedYaml(source, readText(source), configSchema);
   const ids = config.models.map((model) => model.id);
   const twice = ids.find((one, index) => ids.indexOf(one) !== index);
-  if (twice !== undefined) throw new ConfigError(`${source} names the model ${twice} twice.`);
+  if (twice !== undefined) throw new Error(`${source} names the model ${twice} twice.`);
   return config;
 }
 
@@ -150,13 +150,13 @@ function portOf(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   const port = Number(text);
   if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new ConfigError(`PORT is ${text}; it must be a whole number from 0 to 65535.`);
+    throw new Error(`PORT is ${text}; it must be a whole number from 0 to 65535.`);
   return port;
 }
 
 function policyPath(policy: string, from: string): string {
   const candidates = [resolve(from, policy), resolve(root, "policies", policy)];
   const found = candidates.find((path) => existsSync(path));
-  if (found === undefined) throw new ConfigError(`The policy ${policy} is neither at ${candidates.join(" nor at ")}.`);
+  if (found === undefined) throw new Error(`The policy ${policy} is neither at ${candidates.join(" nor at ")}.`);
   return found;
 }

@@ -35,6 +35,14 @@ describe("invisible text", () => {
     expect(actions(detect, `😀${"\ufe01\u{e0150}".repeat(6)}`)).to.deep.equal(["block INVISIBLE_TEXT"]);
     expect(actions(detect, `a${"\u200b\u200c".repeat(8)}b`)).to.deep.equal(["block INVISIBLE_TEXT"]);
   });
+  it("knows every character that Unicode says is not seen", () => {
+    const unseen = Array.from({ length: 0x110000 }, (_, point) => point)
+      .filter((point) => point < 0xd800 || point > 0xdfff)
+      .map((point) => String.fromCodePoint(point))
+      .filter((char) => /\p{Default_Ignorable_Code_Point}/u.test(char));
+    expect(unseen).to.include("\u{1bca0}");
+    for (const char of unseen) expect(cleaned(detect, `a${char}b`), char).to.equal("ab");
+  });
   it("removes zero-width spaces between letters, and bidirectional overrides", () => {
     expect(cleaned(detect, "i\u200bg\u200bn\u200bore \u202eabc\u202c")).to.equal("ignore abc");
   });

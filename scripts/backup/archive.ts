@@ -9,7 +9,6 @@ import { Decrypter, Encrypter } from "age-encryption";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
 import { sha256Of } from "../../models/verify-file.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
-import { CommandError } from "../command.ts";
 
 /** `MANIFEST.json` of a backup. */
 export interface Manifest {
@@ -64,7 +63,7 @@ export async function unpack(file: string, identity: string, dir: string, signal
     decrypter.addIdentity(identity);
     plain = await decrypter.decrypt(Readable.toWeb(createReadStream(file)) as ReadableStream<Uint8Array<ArrayBuffer>>); // as above
   } catch (cause) {
-    throw new CommandError(`${file} is no backup for this key, or its beginning is damaged (${(cause as Error).message}).`);
+    throw new Error(`${file} is no backup for this key, or its beginning is damaged (${(cause as Error).message}).`);
   }
   const tar = spawn("tar", ["--extract", "--no-same-owner", "--directory", dir], { stdio: ["pipe", "ignore", "ignore"], signal });
   const ended = endOf(tar);
@@ -72,7 +71,7 @@ export async function unpack(file: string, identity: string, dir: string, signal
   const [unsealed, untarred] = await Promise.allSettled([piped, ended]);
   signal.throwIfAborted();
   if (unsealed.status === "rejected" || untarred.status === "rejected")
-    throw new CommandError(`${file} is damaged: it can't be decrypted to its end. Take another one.`);
+    throw new Error(`${file} is damaged: it can't be decrypted to its end. Take another one.`);
   return await prove(dir, file);
 }
 
@@ -81,14 +80,14 @@ async function prove(dir: string, file: string): Promise<Manifest> {
   const manifest = JSON.parse(text.toString("utf8")) as Manifest; // its signature is checked
   const key = createPublicKey({ key: Buffer.from(manifest.key, "base64"), type: "spki", format: "der" });
   if (!verify(null, text, key, Buffer.from(readFileSync(join(dir, signatureFile), "utf8"), "base64")))
-    throw new CommandError(`The manifest in ${file} was altered. Take another backup.`);
+    throw new Error(`The manifest in ${file} was altered. Take another backup.`);
   const found = filesIn(dir).filter((path) => !ownFiles.includes(path));
   const wrong = found.length !== Object.keys(manifest.files).length;
   const sums = await Promise.all(found.map(async (path) => (await sha256Of(join(dir, path))) === manifest.files[path]));
-  if (wrong || sums.includes(false)) throw new CommandError(`${file} does not hold what its manifest says. Take another one.`);
+  if (wrong || sums.includes(false)) throw new Error(`${file} does not hold what its manifest says. Take another one.`);
   const { problems, entries, head } = verifyAuditLog(dir);
   if (problems.length > 0 || entries !== manifest.head.seq || head !== manifest.head.hash)
-    throw new CommandError(`The audit log in ${file} is not whole: ${problems.join(" ") || "it ends elsewhere than the manifest says."}`);
+    throw new Error(`The audit log in ${file} is not whole: ${problems.join(" ") || "it ends elsewhere than the manifest says."}`);
   readTlsMaterial(join(dir, "certs"));
   return manifest;
 }
@@ -102,5 +101,5 @@ export function filesIn(dir: string): string[] {
 
 async function endOf(tar: ReturnType<typeof spawn>): Promise<void> {
   const [status] = await once(tar, "close");
-  if (status !== 0) throw new CommandError(`tar ended with status ${status}.`);
+  if (status !== 0) throw new Error(`tar ended with status ${status}.`);
 }

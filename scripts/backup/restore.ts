@@ -4,7 +4,6 @@ import { AuditLog } from "../../server/audit/audit-log.ts";
 import type { Head } from "../../server/audit/head.ts";
 import { lockData } from "../../server/audit/lock.ts";
 import { hashAt, headOf } from "../../server/audit/snapshot.ts";
-import { CommandError } from "../command.ts";
 import { type Manifest, ownFiles, unpack } from "./archive.ts";
 
 interface Restored {
@@ -41,7 +40,7 @@ export async function restoreBackup(
       using _lock = lockData(dataDir);
       manifest = await unpack(file, identity, scratch, signal);
       if (signedBy !== undefined && signedBy !== manifest.key)
-        throw new CommandError(`${file} is signed with another key: ${manifest.key}.`);
+        throw new Error(`${file} is signed with another key: ${manifest.key}.`);
       over = whatIsThere(dataDir);
       if (!backInTime && over !== undefined) refuseOlder(dataDir, over, scratch, manifest);
       const here = readdirSync(dataDir).filter((name) => !/^(?:\.restore-|replaced-|service\.lock)/u.test(name));
@@ -73,11 +72,11 @@ function whatIsThere(dataDir: string): Head | "unreadable" | undefined {
 
 function refuseOlder(dataDir: string, over: Head | "unreadable", scratch: string, { head }: Manifest): void {
   const how = "To restore all the same, say --back-in-time; the log will say so too.";
-  if (over === "unreadable") throw new CommandError(`What the log in ${dataDir} holds can't be read, so entries may be lost. ${how}`);
+  if (over === "unreadable") throw new Error(`What the log in ${dataDir} holds can't be read, so entries may be lost. ${how}`);
   if (over.seq > head.seq)
-    throw new CommandError(
+    throw new Error(
       `The log in ${dataDir} goes to entry ${over.seq}, and the backup ends at entry ${head.seq}: ${over.seq - head.seq} entries would be lost. ${how}`,
     );
   if (hashAt(scratch, over.seq) !== over.hash)
-    throw new CommandError(`The backup is not of the log in ${dataDir}: entry ${over.seq} is another one there. ${how}`);
+    throw new Error(`The backup is not of the log in ${dataDir}: entry ${over.seq} is another one there. ${how}`);
 }

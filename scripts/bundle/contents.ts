@@ -4,7 +4,6 @@ import { join } from "node:path";
 import { entryOf, pinOf, readCatalogue } from "../../models/catalogue.ts";
 import { verifyFile } from "../../models/verify-file.ts";
 import type { Config } from "../../server/config.ts";
-import { CommandError } from "../command.ts";
 import { filesOf, type Package } from "./packages.ts";
 
 /** Tracked, and of no use where the service runs. */
@@ -53,6 +52,6 @@ function git(root: string, ...args: string[]): string {
     return execFileSync("git", ["-C", root, ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], maxBuffer: 1 << 26 });
   } catch (error) {
     const { stderr, code } = error as { stderr?: string; code?: string }; // what `execFileSync` throws
-    throw new CommandError(`A bundle is made of a git repository, and git says: ${(stderr ?? code ?? "nothing").trim()}`);
+    throw new Error(`A bundle is made of a git repository, and git says: ${(stderr ?? code ?? "nothing").trim()}`);
   }
 }

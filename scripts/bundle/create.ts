@@ -8,7 +8,6 @@ import { dirname, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { sha256Of } from "../../models/verify-file.ts";
 import type { Config } from "../../server/config.ts";
-import { CommandError } from "../command.ts";
 import { commitOf, contentsOf } from "./contents.ts";
 import { type BundleFacts, factsText, readMember, sumsIn, sumsText } from "./members.ts";
 import { productionPackages } from "./packages.ts";
@@ -100,6 +99,6 @@ async function write(stage: string, out: string, at: number, { key, rotations }:
   const hash = createHash("sha256");
   tar.stdout.on("data", (data) => hash.update(data));
   await Promise.all([pipeline(tar.stdout, createWriteStream(out), { signal }), ended]);
-  if (tar.exitCode !== 0) throw new CommandError(`tar ended with ${tar.exitCode}: ${said.trim()}`);
+  if (tar.exitCode !== 0) throw new Error(`tar ended with ${tar.exitCode}: ${said.trim()}`);
   await appendFile(out, makeSeal(hash.digest("hex"), key, rotations), { flush: true });
 }

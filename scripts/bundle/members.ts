@@ -1,6 +1,5 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { CommandError } from "../command.ts";
 
 /** `BUNDLE`, the first thing that an installer reads: `NAME VALUE` lines, which a shell can read too. */
 export interface BundleFacts {
@@ -52,6 +51,6 @@ export async function readMember(bundle: string, path: string): Promise<string> 
     });
   const [status] = await once(tar, "close");
   if (status !== 0)
-    throw new CommandError(`${bundle} has no ${path}: it is no bundle, or damaged (tar: ${said.stderr.trim().split("\n")[0]}).`);
+    throw new Error(`${bundle} has no ${path}: it is no bundle, or damaged (tar: ${said.stderr.trim().split("\n")[0]}).`);
   return said.stdout;
 }

@@ -2,7 +2,6 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { z } from "zod";
 import type { GpuChoice } from "../../models/gpu.ts";
-import { CommandError } from "../command.ts";
 
 const names = z.union([z.string().transform((one) => [one]), z.array(z.string())]).optional();
 const ranges = z.record(z.string(), z.string()).prefault({});
@@ -63,7 +62,7 @@ export function productionPackages(root: string, gpu: GpuChoice): Package[] {
     for (const wanted of Object.keys({ ...locked.dependencies, ...locked.optionalDependencies })) {
       const at = resolved(packages, path, wanted);
       if (at !== undefined) take(at);
-      else if (!(wanted in locked.optionalDependencies)) throw new CommandError(`package-lock.json has no ${wanted}, which ${name} needs.`);
+      else if (!(wanted in locked.optionalDependencies)) throw new Error(`package-lock.json has no ${wanted}, which ${name} needs.`);
     }
   };
   take("");
@@ -89,8 +88,8 @@ function installed(root: string, path: string, name: string, { version, integrit
   const file = join(root, path, "package.json");
   const has = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")).version : "nothing";
   if (has !== version)
-    throw new CommandError(`${path} holds ${has} instead of the lockfile's ${name} ${version}: run \`npm ci\`, then this again.`);
-  if (license === undefined) throw new CommandError(`package-lock.json names no licence for ${name} ${version}: it can't be handed on.`);
+    throw new Error(`${path} holds ${has} instead of the lockfile's ${name} ${version}: run \`npm ci\`, then this again.`);
+  if (license === undefined) throw new Error(`package-lock.json names no licence for ${name} ${version}: it can't be handed on.`);
   return { path, name, version, integrity, licence: license };
 }
 

@@ -2,7 +2,6 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { type CatalogueEntry, entryOf, readCatalogue } from "../../models/catalogue.ts";
-import { CommandError } from "../command.ts";
 import type { Package } from "./packages.ts";
 
 interface Described {
@@ -68,7 +67,7 @@ function nativeLibraries(root: string, packages: readonly Package[]): object[] {
   const read = (path: string): string => readFileSync(join(root, "node_modules", path), "utf8");
   const found = (text: string, pattern: RegExp): string => {
     const version = pattern.exec(text)?.[1];
-    if (version === undefined) throw new CommandError(`No version matches ${pattern}: the bill of materials would be wrong.`);
+    if (version === undefined) throw new Error(`No version matches ${pattern}: the bill of materials would be wrong.`);
     return version;
   };
   const node = join(root, "node_modules", `node-linux-${process.arch}`, "bin", "node");

@@ -7,7 +7,7 @@ import { readAuditKeys } from "../../server/audit/keys.ts";
 import { readConfig } from "../../server/config.ts";
 import { gather } from "../attest/facts.ts";
 import { readReport, writeReport } from "../attest/report.ts";
-import { type Command, CommandError, UsageError } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { examine } from "../doctor/examine.ts";
 import { step } from "../progress.ts";
 
@@ -33,7 +33,7 @@ checkpoints of the log. Exit status 1 when a check failed.
     if (values.verify !== undefined) return check(values.verify, values.key, values.json);
     if (values.key !== undefined || values.json) throw new UsageError("--key and --json go with --verify.");
     const out = resolve(values.out ?? "attestation.html");
-    if (existsSync(out)) throw new CommandError(`${out} exists already. Name another file with --out.`);
+    if (existsSync(out)) throw new Error(`${out} exists already. Name another file with --out.`);
     const config = readConfig();
     const { signing } = readAuditKeys(config.dataDir);
     const checks = await step("Checking", () => examine());
@@ -50,7 +50,7 @@ checkpoints of the log. Exit status 1 when a check failed.
 
 function check(file: string, wanted: string | undefined, asJson: boolean): number {
   const { facts, key } = readReport(readFileSync(file, "utf8"));
-  if (wanted !== undefined && wanted !== key) throw new CommandError(`${file} is signed with another key: ${key}.`);
+  if (wanted !== undefined && wanted !== key) throw new Error(`${file} is signed with another key: ${key}.`);
   if (asJson) console.log(JSON.stringify(facts));
   else
     console.log(

@@ -11,7 +11,7 @@ import { AuditReader } from "../../server/audit/read.ts";
 import { rotateAuditKey } from "../../server/audit/rotate-key.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { readConfig } from "../../server/config.ts";
-import { type Command, CommandError, refuseOthers, UsageError } from "../command.ts";
+import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { type Found, oneLine, search } from "../search-log.ts";
 import { version } from "../version.ts";
 
@@ -106,7 +106,7 @@ function readCheckpoint(file: string): Checkpoint {
   try {
     return JSON.parse(readFileSync(file, "utf8")) as Checkpoint; // its signature is checked
   } catch {
-    throw new CommandError(`${file} is no checkpoint, or damaged.`);
+    throw new Error(`${file} is no checkpoint, or damaged.`);
   }
 }
 
@@ -114,7 +114,7 @@ function checkpoint(dataDir: string, out: string | undefined): number {
   const made = `${JSON.stringify(makeCheckpoint(dataDir), null, 2)}\n`;
   if (out === undefined) process.stdout.write(made);
   else {
-    if (existsSync(out)) throw new CommandError(`${out} exists already. Name another file.`);
+    if (existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
     writeFileWhole(resolve(out), made, 0o644);
   }
   return 0;
@@ -124,7 +124,7 @@ async function exportAll(dataDir: string, { format, out, "from-seq": from = "1" 
   const wanted = exportFormats.find((one): one is ExportFormat => one === format);
   if (wanted === undefined) throw new UsageError(`Say how: --format ${exportFormats.join(", ")}.`);
   const fromSeq = whole("--from-seq", from);
-  if (out !== undefined && existsSync(out)) throw new CommandError(`${out} exists already. Name another file.`);
+  if (out !== undefined && existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
   using reader = new AuditReader(dataDir);
   const sender = { host: hostname(), version: version() };
   const lines = reader.entries({ fromSeq });

@@ -5,7 +5,7 @@ import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { writeFileWhole } from "../../certs/write-file.ts";
 import { readConfig } from "../../server/config.ts";
 import { createBackup } from "../backup/create.ts";
-import { type Command, CommandError, UsageError } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
@@ -36,7 +36,7 @@ The format is age (X25519) with tar inside: without Sallyport, \`age --decrypt -
     if (!/^age1[0-9a-z]{58}$/u.test(to))
       throw new UsageError(`"${to}" is no public key: it begins with age1. Make a pair with \`backup --new-key FILE\`.`);
     const target = resolve(file ?? "");
-    if (existsSync(target)) throw new CommandError(`${target} exists already. Name another file.`);
+    if (existsSync(target)) throw new Error(`${target} exists already. Name another file.`);
     const signal = stopSignal();
     const { head, files } = await step("Writing and proving the backup", () => createBackup(readConfig(), target, to, signal));
     console.log(
@@ -47,7 +47,7 @@ The format is age (X25519) with tar inside: without Sallyport, \`age --decrypt -
 };
 
 async function newKey(file: string): Promise<number> {
-  if (existsSync(file)) throw new CommandError(`${file} exists already. Name another file.`);
+  if (existsSync(file)) throw new Error(`${file} exists already. Name another file.`);
   const identity = await generateX25519Identity();
   writeFileWhole(resolve(file), `${identity}\n`, 0o600);
   console.log(

@@ -7,7 +7,7 @@ import { createBundle } from "../bundle/create.ts";
 import { type BundleFacts, factsIn, readMember } from "../bundle/members.ts";
 import { defaultKeyFile, makeReleaseKey, type ReleaseKey, readReleaseKey } from "../bundle/release-key.ts";
 import { checkSeal, fingerprint, publicText, readSeal, sha256OfSealed } from "../bundle/seal.ts";
-import { type Command, CommandError, refuseOthers, UsageError } from "../command.ts";
+import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
@@ -69,7 +69,7 @@ async function verifyBundle(file: string, { trust, json }: Values): Promise<numb
   const sum = await step("Verifying", () => sha256OfSealed(file, statSync(file).size, signal));
   checkSeal(seal, sum);
   const signer = fingerprint(seal.key);
-  if (trust !== undefined && trust !== signer) throw new CommandError(`${file} is signed by ${signer}, and not by ${trust}.`);
+  if (trust !== undefined && trust !== signer) throw new Error(`${file} is signed by ${signer}, and not by ${trust}.`);
   const how =
     trust === undefined
       ? "Whole, and signed by this key. Compare the key with what the release's sheet says."

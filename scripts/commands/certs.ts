@@ -12,7 +12,7 @@ import { notRenewed, renewClients, retire, rotateIssuing, rotateRoot } from "../
 import { writeFileWhole } from "../../certs/write-file.ts";
 import { readConfig } from "../../server/config.ts";
 import { issueAgain } from "../broken-connection.ts";
-import { type Command, CommandError, refuseOthers, UsageError } from "../command.ts";
+import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { readKeyPair } from "../key-pair.ts";
 
 const options = {
@@ -88,7 +88,7 @@ export const certs: Command = {
     const { dataDir, tls } = readConfig();
     const dir = values.dir ?? join(dataDir, "certs");
     if (action !== "init" && !existsSync(dir))
-      throw new CommandError(`There are no certificates in ${dir}. Make them with \`npx sallyport certs init\`.`);
+      throw new Error(`There are no certificates in ${dir}. Make them with \`npx sallyport certs init\`.`);
     if (action === "init") init(dir, tls.names);
     else if (action === "issue") issue(dir, name ?? "", values);
     else if (action === "renew") renew(dir, tls.names, name);
@@ -149,8 +149,8 @@ function exportTo(dir: string, name: string, out: string | undefined, passwordFi
     throw new UsageError("Say where to, and where the password is: --out FILE --password-file FILE.");
   const [password = ""] = readFileSync(passwordFile, "utf8").split(/\r?\n/u);
   if (password.length < 12)
-    throw new CommandError(`The first line of ${passwordFile} is shorter than 12 characters. Take a longer password.`);
-  if (existsSync(out)) throw new CommandError(`${out} exists already. Name another file.`);
+    throw new Error(`The first line of ${passwordFile} is shorter than 12 characters. Take a longer password.`);
+  if (existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
   const { cert, key } = readKeyPair(join(dir, "clients", name), issueAgain(name));
   writeFileWhole(out, buildPkcs12(name, createPrivateKey(key), cert, password), 0o600);
   console.log(`${out} holds key and certificate of ${name}. What clients trust is ${join(dir, "ca.pem")}.`);
@@ -172,7 +172,7 @@ function rotate(dir: string, names: readonly string[], { days, issuing, ca }: { 
 function retireOld(dir: string, force: boolean): void {
   const waiting = notRenewed(dir);
   if (waiting.length > 0 && !force)
-    throw new CommandError(
+    throw new Error(
       `${waiting.length} clients still have a certificate of an older CA: ${waiting
         .slice(0, 10)
         .map((one) => one.name)
@@ -187,7 +187,7 @@ function retireOld(dir: string, force: boolean): void {
 }
 
 function request(dir: string, out: string): void {
-  if (existsSync(out)) throw new CommandError(`${out} exists already. Name another file with --out.`);
+  if (existsSync(out)) throw new Error(`${out} exists already. Name another file with --out.`);
   const { file, csr } = requestIssuing(dir);
   writeFileWhole(out, csr, 0o644);
   console.log(

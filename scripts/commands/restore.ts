@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { readConfig } from "../../server/config.ts";
 import { restoreBackup } from "../backup/restore.ts";
-import { type Command, CommandError, UsageError } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
@@ -32,7 +32,7 @@ Configuration and policies are put into DATA/configuration, for you to compare; 
       .split("\n")
       .find((line) => line.startsWith("AGE-SECRET-KEY-1"))
       ?.trim();
-    if (identity === undefined) throw new CommandError(`${values.key} holds no secret key (AGE-SECRET-KEY-1…).`);
+    if (identity === undefined) throw new Error(`${values.key} holds no secret key (AGE-SECRET-KEY-1…).`);
     const signal = stopSignal();
     const { dataDir } = readConfig();
     const { manifest, replaced } = await step("Restoring", () =>

@@ -5,7 +5,6 @@ import { batchesPath, readAuditKeys, secretPath } from "../../server/audit/keys.
 import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { countStored } from "../../server/batches/batch-store.ts";
-import { CommandError } from "../command.ts";
 import { shellWord } from "../shell-word.ts";
 import type { Check } from "./check.ts";
 
@@ -20,7 +19,7 @@ export function keys(dataDir: string): Check {
 /** Throws when a private key can be read by others than its owner. */
 export function refuseOpenKey(file: string): void {
   if (existsSync(file) && (statSync(file).mode & 0o077) !== 0)
-    throw new CommandError(`${file} can be read by other users: chmod 600 ${shellWord(file)}`);
+    throw new Error(`${file} can be read by other users: chmod 600 ${shellWord(file)}`);
 }
 
 /** What others than its owner may see or change of a data directory. */
@@ -30,14 +29,14 @@ export function modes(dataDir: string): Check {
   const own = statSync(dataDir);
   const user = process.getuid?.();
   if (user !== undefined && user !== 0 && own.uid !== user)
-    throw new CommandError(`${dataDir} belongs to another user: chown -R ${user} ${shellWord(dataDir)}`);
+    throw new Error(`${dataDir} belongs to another user: chown -R ${user} ${shellWord(dataDir)}`);
   const open = readdirSync(dataDir, { withFileTypes: true })
     .filter((entry) => !entry.isSymbolicLink() && entry.name !== "certs")
     .map((entry) => join(dataDir, entry.name))
     .filter((path) => (statSync(path).mode & 0o022) !== 0);
   const first = open[0];
   if (first !== undefined)
-    throw new CommandError(`${open.join(", ")} can be changed by other users: chmod go-w ${open.map(shellWord).join(" ")}`);
+    throw new Error(`${open.join(", ")} can be changed by other users: chmod go-w ${open.map(shellWord).join(" ")}`);
   if ((own.mode & 0o077) !== 0)
     return { name, state: "warn", detail: `${dataDir} can be looked into by other users: chmod 700 ${shellWord(dataDir)}` };
   return { name, state: "ok", detail: `${dataDir}, for its owner only` };
@@ -50,7 +49,7 @@ export function clock(dataDir: string): Check {
   const detail = now.toISOString();
   const last = existsSync(join(dataDir, "audit.db")) ? lastAt(dataDir) : undefined;
   if (last !== undefined && new Date(last).getTime() > now.getTime() + 60_000)
-    throw new CommandError(`${detail} is before the last entry of the audit log (${last}): set the clock`);
+    throw new Error(`${detail} is before the last entry of the audit log (${last}): set the clock`);
   const synchronised = existsSync("/run/systemd/timesync/synchronized") || existsSync("/run/chrony") || existsSync("/var/run/ntpd.pid");
   if (synchronised) return { name, state: "ok", detail: `${detail}, kept by a time service` };
   return {
@@ -65,10 +64,10 @@ export function auditLog(dataDir: string): Check {
   const [database, head] = [join(dataDir, "audit.db"), join(dataDir, "audit.head")];
   if (!existsSync(database)) {
     if (!existsSync(head)) return { name, state: "ok", detail: "none yet" };
-    throw new CommandError(`${database} is gone, and ${head} says that there was one: restore both from one backup`);
+    throw new Error(`${database} is gone, and ${head} says that there was one: restore both from one backup`);
   }
   const { problems, entries } = verifyAuditLog(dataDir);
-  if (problems.length > 0) throw new CommandError(`${problems.length} problems; see \`npx sallyport audit verify\``);
+  if (problems.length > 0) throw new Error(`${problems.length} problems; see \`npx sallyport audit verify\``);
   return { name, state: "ok", detail: `whole, ${entries} entries` };
 }
 

@@ -3,7 +3,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sha256Of } from "../../models/verify-file.ts";
 import { factsIn, sumsIn } from "../bundle/members.ts";
-import { CommandError } from "../command.ts";
 import type { Check } from "./check.ts";
 
 /** Whether every file that a bundle brought is still as it was signed. */
@@ -19,7 +18,7 @@ export async function files(root: string = fileURLToPath(new URL("../..", import
     if (!existsSync(file) || (await sha256Of(file)) !== sum) wrong.push(path);
   }
   if (wrong.length > 0)
-    throw new CommandError(
+    throw new Error(
       `${wrong.length} of ${sums.size} files are not as the bundle brought them (${wrong.slice(0, 5).join(", ")}): install the bundle again`,
     );
   return { name, state: "ok", detail: `${sums.size} files, SHA-256 as in the bundle of ${version}, commit ${commit}` };

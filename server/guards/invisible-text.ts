@@ -1,9 +1,8 @@
 import type { Wait } from "../pipeline/segment.ts";
 import type { Detection, Detector } from "./detector.ts";
 
-/** Default-ignorable and formatting characters (Unicode UAX #44 `Default_Ignorable_Code_Point` and `Cf`), tags and variation selectors among them. */
-const invisible =
-  "[\\u00ad\\u034f\\u061c\\u115f\\u1160\\u17b4\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb\\u{1d173}-\\u{1d17a}\\u{e0000}-\\u{e0fff}]";
+/** What is not seen (Unicode UAX #44 `Default_Ignorable_Code_Point`), tags and variation selectors among it, and the marks of interlinear notes. */
+const invisible = "[\\p{Default_Ignorable_Code_Point}\\ufff9-\\ufffb]";
 const runs = new RegExp(`${invisible}+`, "gu");
 const tags = /[\u{e0020}-\u{e007f}]/gu;
 

@@ -24,7 +24,7 @@ export class Policies implements Disposable {
   #set: PolicySet;
   #refusedFor = "";
 
-  /** Throws a `ConfigError` when a file is wrong. */
+  /** Throws when a file is wrong. */
   constructor(path: string, classifiers: Classifiers, events: Events) {
     this.#path = path;
     this.#classifiers = classifiers;

@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from "node:path";
 import { z } from "zod";
 import { labels, patternLabels } from "../../classifiers/classifier.ts";
 import type { JsonSchema } from "../../models/engine.ts";
-import { ConfigError, checkedYaml, readText } from "../checked-yaml.ts";
+import { checkedYaml, readText } from "../checked-yaml.ts";
 import { wrongWith } from "../guards/patterns.ts";
 import { misfitOf, SchemaError } from "../json-schema.ts";
 import { refusalCodes } from "../pipeline/refusal.ts";
@@ -152,7 +152,7 @@ export interface Policy extends PolicyRules {
   readonly sha256: string;
 }
 
-/** Throws a `ConfigError` that names every wrong key. */
+/** Throws when a key is wrong, naming every one. */
 export function readPolicy(path: string): Policy {
   const text = readText(path);
   return {
@@ -169,14 +169,14 @@ export interface NamedPolicy {
   readonly policy: Policy;
 }
 
-/** A policy and all that it names. Throws a `ConfigError` when one of them is missing or wrong. `read` gets each file once. */
+/** A policy and all that it names. Throws when one of them is missing or wrong. `read` gets each file once. */
 export function readPolicies(path: string, read = readPolicy): { readonly main: Policy; readonly named: readonly NamedPolicy[] } {
   const main = read(path);
   const named = main.identities.map(({ names, policy: name }): NamedPolicy => {
     const file = resolve(dirname(path), name);
-    if (!existsSync(file)) throw new ConfigError(`${path} names the policy ${name}, and there is no ${file}.`);
+    if (!existsSync(file)) throw new Error(`${path} names the policy ${name}, and there is no ${file}.`);
     const policy = read(file);
-    if (policy.identities.length > 0) throw new ConfigError(`${file}: only the policy that sallyport.yaml names has \`identities\`.`);
+    if (policy.identities.length > 0) throw new Error(`${file}: only the policy that sallyport.yaml names has \`identities\`.`);
     return { names, file, policy };
   });
   return { main, named };

@@ -1,6 +1,7 @@
 /** The shapes of what this service answers: `/openapi.json` is made from them, and its test holds every answer against them. */
 import { z } from "zod";
 import { faults } from "../fault.ts";
+import { findingsMax } from "../pipeline/finding.ts";
 import { refusals } from "../pipeline/refusal.ts";
 
 const findingSchema = z.object({
@@ -8,7 +9,9 @@ const findingSchema = z.object({
   label: z.string(),
   score: z.number(),
   threshold: z.number(),
-  span: z.object({ start: z.int(), end: z.int() }).describe("UTF-16 code units of the text as sent"),
+  span: z
+    .object({ start: z.int(), end: z.int(), part: z.string().optional().describe("What of the message the offsets count in, where not its text") })
+    .describe("UTF-16 code units of the text as sent"),
   message: z.int().optional(),
   origin: z.enum(["operator", "user", "model", "document", "tool"]).optional(),
   view: z.string().optional(),
@@ -16,7 +19,7 @@ const findingSchema = z.object({
   action: z.enum(["shadow", "rewrite", "quarantine", "block"]),
 });
 
-const toldSchema = z.object({ findings: z.array(findingSchema).max(1_000), findings_total: z.int() });
+const toldSchema = z.object({ findings: z.array(findingSchema).max(findingsMax), findings_total: z.int() });
 
 export const errorSchema = z.object({
   error: z.object({
