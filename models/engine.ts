@@ -5,7 +5,7 @@ export interface Turn {
   readonly role: "system" | "user" | "assistant";
   readonly text: string;
   /** Of an assistant's turn: what it called after it had said `text`. */
-  readonly calls?: readonly ToolCall[];
+  readonly calls?: readonly string[];
 }
 
 export type JsonSchema = { readonly [keyword: string]: unknown };
@@ -66,6 +66,8 @@ export interface Generation extends Sampling {
   readonly text?: string;
   /** Most tokens to generate; absent means as many as the context leaves. */
   readonly tokensMax?: number;
+  /** The answer may end where the context does, before `tokensMax`. */
+  readonly contextMayEnd?: boolean;
   /** It takes a place that nobody waits for, and ends with `gave_way` when somebody does. */
   readonly background?: boolean;
 }

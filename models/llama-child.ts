@@ -134,7 +134,8 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
   const { model, chat, sequences, contextTokens } = loaded;
   checkBiases(generation.logitBias, model);
   const { prompt, begun } = promptOf(generation, { model, chat });
-  const tokensMax = generation.tokensMax ?? Math.max(1, contextTokens - prompt.length);
+  const left = Math.max(1, contextTokens - prompt.length);
+  const tokensMax = generation.contextMayEnd ? Math.min(left, generation.tokensMax ?? left) : (generation.tokensMax ?? left);
   if (prompt.length + tokensMax > contextTokens) {
     throw new EngineFault(
       "context_length_exceeded",

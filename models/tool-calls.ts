@@ -10,17 +10,16 @@ const callCharsMax = 200_000;
 /** Turns in which tools are described and calls written out, for a model that knows only text. */
 export function withTools(turns: readonly Turn[], tools: Tools | undefined): Turn[] {
   const written = turns.map(
-    ({ role, text, calls = [] }): Turn => ({ role, text: [text, ...calls.map(callText)].filter((one) => one !== "").join("\n") }),
+    ({ role, text, calls = [] }): Turn => ({
+      role,
+      text: [text, ...calls.map((call) => `${callOpens}\n${call}\n${callCloses}`)].filter((one) => one !== "").join("\n"),
+    }),
   );
   if (tools === undefined) return written;
   const [first] = written;
   const note = noteOn(tools);
   if (first?.role !== "system") return [{ role: "system", text: note }, ...written];
   return [{ role: "system", text: `${first.text}\n\n${note}` }, ...written.slice(1)];
-}
-
-function callText({ name, arguments: given }: ToolCall): string {
-  return `${callOpens}\n{"name": ${JSON.stringify(name)}, "arguments": ${given}}\n${callCloses}`;
 }
 
 function noteOn({ offered, required, parallel }: Tools): string {

@@ -25,8 +25,7 @@ export async function addModel(file: string, modelsDir: string, given: Given, si
   const target = join(modelsDir, name);
   const catalogue = readCatalogue(modelsDir);
   checkNames({ id, file: name, bytes: found.size, licence: given.licence });
-  if (catalogue.some((entry) => entry.id === id))
-    throw new Error(`The catalogue has a model ${id} already. Give another name with --id.`);
+  if (catalogue.some((entry) => entry.id === id)) throw new Error(`The catalogue has a model ${id} already. Give another name with --id.`);
   if (catalogue.some((entry) => entry.file === name)) throw new Error(`The catalogue has a model with the file ${name} already.`);
   const copies = file !== target;
   if (copies && existsSync(target)) throw new Error(`${target} exists, and is another file. Remove or rename one of them.`);

@@ -149,8 +149,7 @@ function checked(source: string | undefined): z.infer<typeof configSchema> {
 function portOf(text: string | undefined): number | undefined {
   if (text === undefined || text === "") return undefined;
   const port = Number(text);
-  if (!Number.isInteger(port) || port < 0 || port > 65_535)
-    throw new Error(`PORT is ${text}; it must be a whole number from 0 to 65535.`);
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new Error(`PORT is ${text}; it must be a whole number from 0 to 65535.`);
   return port;
 }
 

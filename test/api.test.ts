@@ -122,6 +122,27 @@ describe("the API", () => {
     );
   });
 
+  it("takes names of who speaks, which are judged and which the model reads, and nothing for null", async () => {
+    const spoken = await appliance.call("POST", "/v1/chat/completions", {
+      messages: [
+        { role: "assistant", content: "Hi", name: "ann", audio: null, function_call: null, refusal: null },
+        { role: "tool", tool_call_id: "c", name: "stock", content: "17" },
+        { role: "user", name: "alice", content: "Hello" },
+      ],
+      user: null,
+      store: null,
+      service_tier: null,
+      metadata: null,
+      top_p: 0,
+      modalities: ["text"],
+      stream_options: { include_obfuscation: false },
+    });
+    expect(spoken.body.choices?.[0].message.content, spoken.text).to.equal("alice: Hello");
+    const input = [{ role: "user", name: "4111-1111-1111-1111", content: "Hello" }];
+    const { body } = await appliance.call("POST", "/v1/guard/check", { input });
+    expect(body.findings[0].span).to.deep.equal({ start: 0, end: 19, part: "name" });
+  });
+
   it("looks for stop texts in the answer as its caller reads it, not in placeholders", async () => {
     const ending = async (stop: string, stream: boolean): Promise<string> => {
       const { body, text } = await appliance.call("POST", chat, { ...userSays("mail bob@example.org or_so, now"), stop, stream });

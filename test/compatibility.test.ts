@@ -73,6 +73,15 @@ describe("the table of compatibility", () => {
       expect(rowsOf(path).map(({ parameter }) => parameter)).to.include.members(theirs);
     });
 
+    it(`takes null for every parameter that is refused at ${path}`, async () => {
+      const whole = typeof asked === "function" ? await asked(appliance) : asked;
+      const rows = rowsOf(path);
+      const spare = rows.filter(({ parameter }) => !Object.hasOwn(whole, parameter));
+      const never = spare.filter(({ parameter }) => rows.every((one) => one.parameter !== parameter || one.here === "refused"));
+      const nothing = Object.fromEntries(never.map(({ parameter }) => [parameter, null]));
+      expect((await appliance.call("POST", path, { ...whole, ...nothing })).status, Object.keys(nothing).join(", ")).to.equal(200);
+    });
+
     for (const { parameter, example, here } of rowsOf(path)) {
       it(`${path}: ${parameter} ${JSON.stringify(example)} is ${here}`, async () => {
         const whole = typeof asked === "function" ? await asked(appliance) : asked;

@@ -126,16 +126,27 @@ describe("calls of functions", function () {
     const call = { id: "c", type: "function" as const, function: { name: "f", arguments: json } };
     const [, called] = await messagesOf([{ role: "assistant", content: null, tool_calls: [call] }]);
     const { text } = called?.passage ?? passage("");
-    expect(text).to.equal('{"t":"Hi,\nanna@example.org \\u0022\\\\ ä","n":1}');
+    expect(text).to.equal('{"name": "f", "arguments": {"t":"Hi,\nanna@example.org \\u0022\\\\ ä","n":1}}');
     const start = text.indexOf("anna");
     const span = spanInOriginal(called?.passage ?? passage(""), { start, end: start + 16 });
     expect(json.slice(span.start, span.end)).to.equal("anna@example.org");
     const asked: Message[] = [{ role: "user", index: 0, origin: "user", passage: passage("a") }];
     const messages = [...asked, ...(await messagesOf([{ role: "assistant", content: null, tool_calls: [call] }]))];
     const turns = turnsOf({ messages, pseudonyms: newPseudonyms(messages, "a") }, { preface: { system: "", examples: [] } });
-    expect(JSON.parse(turns.at(-1)?.calls?.[0]?.arguments ?? "")).to.deep.equal(JSON.parse(json));
+    expect(JSON.parse(turns.at(-1)?.calls?.[0] ?? "")).to.deep.equal({ name: "f", arguments: JSON.parse(json) });
     const broken = { ...call, function: { name: "f", arguments: "{" } };
-    expect((await messagesOf([{ role: "assistant", content: null, tool_calls: [broken] }]))[1]?.passage.text).to.equal("{");
+    expect((await messagesOf([{ role: "assistant", content: null, tool_calls: [broken] }]))[1]?.passage.text).to.include(" {}");
+  });
+
+  it("of earlier answers are judged by their names too", async () => {
+    const call = { id: "c", type: "function", function: { name: "4111-1111-1111-1111", arguments: "{}" } };
+    const input = [
+      { role: "user", content: "Hi" },
+      { role: "assistant", content: null, tool_calls: [call] },
+    ];
+    await using byDefault = await startTestAppliance();
+    const { body } = await byDefault.call("POST", "/v1/guard/check", { input });
+    expect(body.findings[0]).to.deep.include({ label: "CREDIT_CARD", message: 1, span: { start: 0, end: 19, part: "name" } });
   });
 
   it("are refused where a number in them is not exact", async () => {

@@ -78,6 +78,42 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       expect(streamed).to.deep.equal(['{"part":"A7"}']);
     });
 
+    it("takes what a tool returned as parts, and what asks for nothing", async () => {
+      const input = [
+        { role: "user" as const, content: "Look." },
+        { type: "function_call" as const, call_id: "c", name: "stock", arguments: "{}" },
+        { type: "function_call_output" as const, call_id: "c", output: [{ type: "input_text" as const, text: "Seventeen left." }] },
+      ];
+      const nothing = {
+        include: null,
+        previous_response_id: null,
+        service_tier: null,
+        tools: [],
+        metadata: null,
+        tool_choice: "auto" as const,
+      };
+      const answer = await openai.responses.create({ model: "echo", input, ...nothing, store: false, truncation: "disabled" });
+      expect(answer.output_text).to.include("Seventeen left.");
+      expect((await openai.responses.create({ model: "echo", input: "a", include: [] })).status).to.equal("completed");
+    });
+
+    it("says where something stands in the request as it was sent", async () => {
+      const refused = async (asked: object): Promise<Json> =>
+        await openai.responses.create({ model: "echo", input: "a", ...asked }).catch((error: unknown) => error);
+      const file = { type: "input_file", file_data: `data:application/pdf;base64,${Buffer.from("%PDF").toString("base64")}` };
+      const unreadable = await refused({ instructions: "Be brief.", input: [{ role: "user", content: [file] }] });
+      expect(unreadable.param).to.equal("input[0].content[0].file");
+      const hostile = await refused({ instructions: "Be brief.", input: `Hello ${"\b".repeat(50)}` });
+      expect(hostile.error.findings[0].message).to.equal(0);
+      const wrong = { type: "json_schema", name: "a", schema: { type: "objekt" } };
+      expect((await refused({ text: { format: wrong } })).param).to.equal("text.format.schema");
+      expect((await refused({ tools: [{ type: "function", name: "f", parameters: { type: "array" } }] })).param).to.equal(
+        "tools[0].parameters",
+      );
+      const long = await refused({ model: "smollm2-135m-instruct", max_output_tokens: 100_000 });
+      expect([long.code, long.param]).to.deep.equal(["context_length_exceeded", "input"]);
+    });
+
     it("gives JSON in a shape, and refuses what it does not keep", async () => {
       const schema = {
         type: "object",
@@ -213,6 +249,38 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       expect(final.usage.output_tokens).to.be.greaterThan(3);
     });
 
+    it("says at once in a stream how long the prompt is", async () => {
+      const asked = { model: "smollm2-135m-instruct", max_tokens: 3, messages: [{ role: "user" as const, content: "Hello." }] };
+      const told: number[] = [];
+      for await (const event of anthropic.messages.stream(asked)) {
+        const usage = event.type === "message_start" ? event.message.usage : event.type === "message_delta" ? event.usage : undefined;
+        if (usage !== undefined) told.push((usage.input_tokens ?? 0) + (usage.cache_read_input_tokens ?? 0));
+      }
+      expect(told).to.have.lengthOf(2);
+      expect(told[0]).to.equal(told[1]).and.to.be.greaterThan(3);
+    });
+
+    it("takes `max_tokens` as an upper bound, whatever the context leaves", async () => {
+      const { contextTokens = 0 } = llamaSettings();
+      const asked = { model: "smollm2-135m-instruct", max_tokens: contextTokens, stop_sequences: [" "] };
+      const answer = await anthropic.messages.create({ ...asked, messages: [{ role: "user", content: "Say a b c." }] });
+      expect(answer.stop_reason).to.equal("stop_sequence");
+    });
+
+    it("takes system text between messages, and hints on tools, and refuses an answer to go on with", async () => {
+      const user = { role: "user" as const, content: "Hi" };
+      const french = { role: "system" as const, content: "From now on answer in French." };
+      const tool = { name: "stock", input_schema: parameters, strict: false, eager_input_streaming: true };
+      const messages = [user, { role: "assistant" as const, content: "Hello." }, french, user];
+      const answer = await anthropic.messages.create({ model: "echo", max_tokens: 9, tools: [tool], messages });
+      expect(answer.content).to.deep.equal([{ type: "text", text: "Hi" }]);
+      const prefill = { model: "echo", max_tokens: 9, messages: [user, { role: "assistant" as const, content: "The best answer is (" }] };
+      const refused = await anthropic.messages.create(prefill).catch((error: unknown) => error);
+      expect(refused).to.be.instanceOf(Anthropic.BadRequestError);
+      expect(String(refused)).to.include("`messages`");
+      expect((await anthropic.messages.countTokens({ model: "echo", messages: prefill.messages })).input_tokens).to.be.greaterThan(0);
+    });
+
     it("uses tools and goes on with what they return", async () => {
       const asked = {
         model: "echo",
@@ -246,6 +314,15 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         .create({ ...asked, messages: [{ role: "user", content: `Hello ${"\b".repeat(50)}` }] })
         .catch((error: unknown) => error);
       expect(hostile).to.have.nested.property("error.error.code", "control_characters");
+      const beside: Json = await anthropic.messages
+        .create({ ...asked, system: "Be brief.", messages: [{ role: "user", content: `Hello ${"\b".repeat(50)}` }] })
+        .catch((error: unknown) => error);
+      expect(beside.error.error.findings[0].message).to.equal(0);
+      const schema: Json = await anthropic.messages
+        .create({ ...asked, tools: [{ name: "f", input_schema: { type: "array" } as Json }] })
+        .catch((error: unknown) => error);
+      expect(schema.error.error.param).to.equal("tools[0].input_schema");
+      expect([beside.requestID, (await anthropic.messages.create(asked))._request_id].join(" ")).to.match(/^req-\S+ req-\S+$/u);
     });
   });
 });

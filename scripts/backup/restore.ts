@@ -39,8 +39,7 @@ export async function restoreBackup(
     {
       using _lock = lockData(dataDir);
       manifest = await unpack(file, identity, scratch, signal);
-      if (signedBy !== undefined && signedBy !== manifest.key)
-        throw new Error(`${file} is signed with another key: ${manifest.key}.`);
+      if (signedBy !== undefined && signedBy !== manifest.key) throw new Error(`${file} is signed with another key: ${manifest.key}.`);
       over = whatIsThere(dataDir);
       if (!backInTime && over !== undefined) refuseOlder(dataDir, over, scratch, manifest);
       const here = readdirSync(dataDir).filter((name) => !/^(?:\.restore-|replaced-|service\.lock)/u.test(name));

@@ -50,7 +50,6 @@ export async function readMember(bundle: string, path: string): Promise<string> 
       said[name] += String(data);
     });
   const [status] = await once(tar, "close");
-  if (status !== 0)
-    throw new Error(`${bundle} has no ${path}: it is no bundle, or damaged (tar: ${said.stderr.trim().split("\n")[0]}).`);
+  if (status !== 0) throw new Error(`${bundle} has no ${path}: it is no bundle, or damaged (tar: ${said.stderr.trim().split("\n")[0]}).`);
   return said.stdout;
 }

@@ -148,8 +148,7 @@ function exportTo(dir: string, name: string, out: string | undefined, passwordFi
   if (out === undefined || passwordFile === undefined)
     throw new UsageError("Say where to, and where the password is: --out FILE --password-file FILE.");
   const [password = ""] = readFileSync(passwordFile, "utf8").split(/\r?\n/u);
-  if (password.length < 12)
-    throw new Error(`The first line of ${passwordFile} is shorter than 12 characters. Take a longer password.`);
+  if (password.length < 12) throw new Error(`The first line of ${passwordFile} is shorter than 12 characters. Take a longer password.`);
   if (existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
   const { cert, key } = readKeyPair(join(dir, "clients", name), issueAgain(name));
   writeFileWhole(out, buildPkcs12(name, createPrivateKey(key), cert, password), 0o600);

@@ -35,8 +35,7 @@ export function modes(dataDir: string): Check {
     .map((entry) => join(dataDir, entry.name))
     .filter((path) => (statSync(path).mode & 0o022) !== 0);
   const first = open[0];
-  if (first !== undefined)
-    throw new Error(`${open.join(", ")} can be changed by other users: chmod go-w ${open.map(shellWord).join(" ")}`);
+  if (first !== undefined) throw new Error(`${open.join(", ")} can be changed by other users: chmod go-w ${open.map(shellWord).join(" ")}`);
   if ((own.mode & 0o077) !== 0)
     return { name, state: "warn", detail: `${dataDir} can be looked into by other users: chmod 700 ${shellWord(dataDir)}` };
   return { name, state: "ok", detail: `${dataDir}, for its owner only` };

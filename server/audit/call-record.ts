@@ -77,7 +77,7 @@ export class CallRecord {
       // Tokens spell texts, so they are counted as stop texts are.
       sampling: { ...sampling, logitBias: logitBias && Object.keys(logitBias).length, tokensMax, stops: stops.length },
       endUser: endUser === undefined ? undefined : this.#log.digest(endUser),
-      messages: messages.map(({ role, origin, called, passage }) => ({ role, origin, called, ...this.#keep(passage.text, texts) })),
+      messages: messages.map(({ role, origin, isCall, passage }) => ({ role, origin, isCall, ...this.#keep(passage.text, texts) })),
       tools: tools && this.#keep(JSON.stringify(tools.offered), texts),
       schema: schema && this.#keep(JSON.stringify(schema), texts),
       decision: asked.action,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Fault } from "../fault.ts";
-import { faultOf } from "../wire/fault-of.ts";
+import { checked } from "../wire/checked.ts";
 import { parseJson } from "../wire/parse-json.ts";
 
 const lineSchema = z.strictObject({
@@ -18,9 +18,7 @@ export interface BatchLine {
 
 /** Throws a `Fault` that says what is wrong with it. */
 export function readLine(text: Buffer, endpoint: string, depthMax: number): BatchLine {
-  const parsed = lineSchema.safeParse(parseJson(text, depthMax));
-  if (!parsed.success) throw faultOf(parsed.error);
-  const { custom_id: customId, url, body } = parsed.data;
+  const { custom_id: customId, url, body } = checked(lineSchema, parseJson(text, depthMax));
   if (url !== endpoint) throw new Fault("invalid_value", "`url` is not the endpoint of the batch.", { param: "url" });
   if (body.stream === true) throw new Fault("invalid_value", "`body.stream`: a batch is not streamed.", { param: "body.stream" });
   return { customId, body };

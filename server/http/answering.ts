@@ -4,7 +4,7 @@ import type { Engine } from "../../models/engine.ts";
 import { CallRecord } from "../audit/call-record.ts";
 import { answer } from "../pipeline/answer.ts";
 import type { AnswerEvent, Call } from "../pipeline/call.ts";
-import { type ChatRequest, callOf } from "../wire/chat-request.ts";
+import { type ChatRequest, callOf, type Names } from "../wire/chat-request.ts";
 import { checkCount } from "../wire/messages.ts";
 import type { Service } from "./app.ts";
 import { callerOf } from "./caller.ts";
@@ -16,15 +16,15 @@ export interface Head {
   readonly model: string;
 }
 
-/** An answer to a conversation, or `n` of them one after the other, whatever the shape in which it was asked. `idPrefix`: of the call; `param`: what the request calls its messages. */
+/** An answer to a conversation, or `n` of them one after the other, whatever the shape in which it was asked. `idPrefix`: of the call; `names`: what the request calls its parts. */
 export async function answeringChat(
   service: Service,
   response: Response,
   request: ChatRequest,
-  { idPrefix, param = "messages" }: { idPrefix: string; param?: string },
+  named: { idPrefix: string; names: Names },
   write: (events: AsyncIterable<AnswerEvent>, signal: AbortSignal, head: Head) => Promise<void>,
 ): Promise<void> {
-  const { call, engine } = await chatCall(service, response, request, { idPrefix, param });
+  const { call, engine } = await chatCall(service, response, request, named);
   const head = { id: call.id, model: engine.model.id };
   await answering(service, response, timesOf(call, request.n ?? 1), engine, (events, signal) => write(events, signal, head));
 }
@@ -34,13 +34,13 @@ export async function chatCall(
   service: Service,
   response: Response,
   request: ChatRequest,
-  { idPrefix, param }: { idPrefix: string; param: string },
+  { idPrefix, names }: { idPrefix: string; names: Names },
 ): Promise<{ call: Call; engine: Engine }> {
-  checkCount(request.messages, service.limits.messages_max, param);
+  checkCount(request.messages, service.limits.messages_max, names.messages);
   const engine = engineFor(service, request.model);
   const caller = callerOf(response);
   const { tools } = service.policies.for(caller.name).gates;
-  const call = await callOf(request, { id: `${idPrefix}${randomUUID().replaceAll("-", "")}`, caller }, (tool) => tools.offers(tool));
+  const call = await callOf(request, { id: `${idPrefix}${randomUUID().replaceAll("-", "")}`, caller, names }, (tool) => tools.offers(tool));
   return { call, engine };
 }
 

@@ -72,6 +72,7 @@ function observe(events: Events): RequestHandler {
     const startedMs = performance.now();
     const requestId = `req-${randomUUID()}`;
     response.setHeader("x-request-id", requestId);
+    if (request.path.startsWith(anthropicPath)) response.setHeader("request-id", requestId);
     response.once("close", () => {
       const { caller, callId, error } = response.locals;
       const code = error === undefined ? undefined : error instanceof ClientGone ? "client_gone" : replyTo(error).body.error.code;

@@ -27,11 +27,6 @@ export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "st
   return { type: "error", error: { ...error, type: anthropicTypes[status] ?? "invalid_request_error" } };
 }
 
-const paramOf: Partial<Record<EngineFault["code"], string>> = {
-  context_length_exceeded: "messages",
-  logit_bias_unsupported: "logit_bias",
-};
-
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */
 export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } {
   if (error instanceof Refusal) {
@@ -45,7 +40,7 @@ export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } 
   if (error instanceof EngineFault) {
     const { queue } = error;
     const headers = queue && { "Retry-After": String(Math.ceil(queue.retryAfterMs / 1000)), "X-Queue-Position": String(queue.position) };
-    return fault(error.code, error.message, paramOf[error.code], headers);
+    return fault(error.code, error.message, undefined, headers);
   }
   if (isRefusedByExpress(error)) return fault("not_found", faults.not_found[2]);
   return { ...fault("internal_error", faults.internal_error[2]), bug: true };

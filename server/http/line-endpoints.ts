@@ -7,7 +7,7 @@ import type { Events } from "../events.ts";
 import { Fault, type FaultCode } from "../fault.ts";
 import type { Caller } from "../pipeline/call.ts";
 import { batchEndpoints } from "../wire/batch-request.ts";
-import { faultOf } from "../wire/fault-of.ts";
+import { checked } from "../wire/checked.ts";
 import type { Service } from "./app.ts";
 import { replyTo } from "./error-body.ts";
 import type { Operation } from "./operation.ts";
@@ -49,8 +49,7 @@ class OperationEndpoint implements LineEndpoint {
   }
 
   check(body: unknown): void {
-    const parsed = this.#operation.body?.safeParse(body);
-    if (parsed?.success === false) throw faultOf(parsed.error);
+    if (this.#operation.body !== undefined) checked(this.#operation.body, body);
   }
 
   async ask(body: unknown, caller: Caller, signal: AbortSignal): Promise<LineReply | undefined> {

@@ -1,14 +1,12 @@
 import type { Request } from "express";
 import type { z } from "zod";
 import { Fault } from "../fault.ts";
-import { faultOf } from "../wire/fault-of.ts";
+import { checked } from "../wire/checked.ts";
 
 /** What stands behind the question mark. Throws a `Fault` that names what is not known, given twice, or wrong. */
 export function queryOf<Shape extends z.ZodType>(request: Request, schema: Shape): z.infer<Shape> {
   const pairs = [...new URL(request.url, "https://localhost").searchParams];
   const given = Object.fromEntries(pairs);
   if (Object.keys(given).length < pairs.length) throw new Fault("invalid_value", "A parameter stands twice behind the question mark.");
-  const parsed = schema.safeParse(given);
-  if (!parsed.success) throw faultOf(parsed.error);
-  return parsed.data;
+  return checked(schema, given);
 }

@@ -1,7 +1,7 @@
 import { type Engine, EngineFault } from "../../models/engine.ts";
 import type { CallRecord } from "../audit/call-record.ts";
 import { Fault } from "../fault.ts";
-import type { AnswerEvent, Call, Ending } from "./call.ts";
+import type { AnswerEvent, Call, Ending, Usage } from "./call.ts";
 import { confirmedCall } from "./confirmations.ts";
 import { generatedAnswer, Meter } from "./generated-answer.ts";
 import { type Asking, type Exposure, type Guard, isUntrusted, type Prompt, type SegmentGuard, type ToolGate } from "./guard.ts";
@@ -46,14 +46,16 @@ export async function* answer(
     if (call.tools?.offered.length === 0) throw new Refusal("tool_call", []);
     const judging: Judging = { call, gates, prompt: asked.subject, exposure: exposureOf(asked), asking, record };
     const { confirmations } = call;
-    const ending = confirmations ? yield* confirmedAnswer(judging, confirmations) : yield* generatedAnswer(judging, engine, meter, signal);
+    const ending = confirmations
+      ? yield* confirmedAnswer(judging, confirmations, meter.usage)
+      : yield* generatedAnswer(judging, engine, meter, signal);
     record.settled({ outcome: "answered", reason: ending.reason, usage: meter.usage });
     const refusal = ending.refusal?.in(gates.sentences);
     yield { type: "end", usage: meter.usage, ...ending, ...(refusal === undefined ? {} : { refusal }) };
   } catch (error) {
     record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage: meter.usage });
-    if (error instanceof EngineFault && error.code === "schema_unsupported")
-      throw new Fault(error.code, error.message, { param: call.tools === undefined ? "response_format" : "tools", cause: error });
+    const param = paramOf(error, call);
+    if (error instanceof EngineFault && param !== undefined) throw new Fault(error.code, error.message, { param, cause: error });
     throw error instanceof Refusal ? error.in(gates.sentences) : error;
   } finally {
     // The reader left, or could not be written to: a generator that is closed early runs no other line.
@@ -61,15 +63,23 @@ export async function* answer(
   }
 }
 
+/** The parameter of the request that an engine can't honour. */
+function paramOf(error: unknown, { params, tools }: Call): string | undefined {
+  if (!(error instanceof EngineFault)) return undefined;
+  if (error.code === "context_length_exceeded") return params?.messages;
+  if (error.code === "schema_unsupported") return tools === undefined ? params?.schema : "tools";
+  return error.code === "logit_bias_unsupported" ? "logit_bias" : undefined;
+}
+
 /** What the application confirmed leaves as it was held; nothing is generated for it. */
-async function* confirmedAnswer(judging: Judging, confirmations: readonly string[]): AsyncGenerator<AnswerEvent, Ending> {
+async function* confirmedAnswer(judging: Judging, confirmations: readonly string[], usage: Usage): AsyncGenerator<AnswerEvent, Ending> {
   const confirmed = [...new Set(confirmations)].map((confirmation) => {
     const called = confirmedCall(confirmation, judging.call);
     if (called === undefined) throw new Fault("confirmation_refused");
     return called;
   });
   const { calls, ending } = await judgeCalls(confirmed, judging, { confirmed: true, whole: true });
-  for (const one of calls) yield { type: "call", call: one };
+  for (const one of calls) yield { type: "call", call: one, usage };
   return ending ?? { reason: "tool_calls" };
 }
 

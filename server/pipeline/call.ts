@@ -24,6 +24,10 @@ export interface Call {
   /** Calls that were held for the application to confirm, and were. */
   readonly confirmations?: readonly string[];
   readonly tokensMax?: number;
+  /** The answer may end where the model's context does, before `tokensMax`. */
+  readonly contextMayEnd?: boolean;
+  /** What the request calls the parameters that an engine can refuse. Absent where it generates nothing. */
+  readonly params?: { readonly messages: string; readonly schema: string };
   /** Absent where nothing is drawn. */
   readonly sampling?: Sampling;
   /** What the application calls its own user; kept as a keyed hash only. */
@@ -37,11 +41,12 @@ export interface Usage {
   readonly completionTokens: number;
 }
 
-/** Text any number of times, then calls, then `end` once, after which nothing follows. */
-export type AnswerEvent =
+/** Text any number of times, then calls, then `end` once, after which nothing follows. `usage`: so far. */
+export type AnswerEvent = { readonly usage: Usage } & (
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "call"; readonly call: ToolCall }
-  | ({ readonly type: "end"; readonly usage: Usage } & Ending);
+  | ({ readonly type: "end" } & Ending)
+);
 
 /** `refusal`: why the answer ends before its end. */
 export interface Ending {

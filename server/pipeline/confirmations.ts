@@ -25,7 +25,7 @@ export function confirmedCall(confirmation: string, conversation: Call): ToolCal
 }
 
 function sealOf(text: string, { caller, messages }: Call): Buffer {
-  const said = messages.map(({ role, called, passage }) => [role, called, passage.text]);
+  const said = messages.map(({ role, isCall, passage }) => [role, isCall, passage.text]);
   return createHmac("sha256", key)
     .update(JSON.stringify([caller.name, said, text]))
     .digest();

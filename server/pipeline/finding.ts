@@ -10,8 +10,8 @@ export interface Finding {
   readonly threshold: number;
   /** In the original text of the message, or of the answer. */
   readonly span: OriginalSpan;
-  /** Index of the message; absent for an answer. */
-  readonly message?: number;
+  /** Index of the message; absent for an answer, and for what stands beside the messages. */
+  readonly message?: number | undefined;
   /** Where the message comes from; absent for an answer. */
   readonly origin?: Origin;
   /** How the text was read when this was seen, where that is not as it stands. */

@@ -29,7 +29,7 @@ export async function* generatedAnswer(
     refusal = ending?.refusal;
     const isRetried = refusal !== undefined && refusal.code !== "tool_confirmation" && released === "" && attempt < gates.attemptsMax;
     if (isRetried) continue;
-    for (const one of calls) yield { type: "call", call: one };
+    for (const one of calls) yield { type: "call", call: one, usage: meter.usage };
     return ending ?? { reason: calls.length > 0 ? "tool_calls" : meter.reason };
   }
 }
@@ -64,7 +64,7 @@ async function* releasedText(
     if (text !== "") {
       released += text;
       record.released(text);
-      yield { type: "text", text };
+      yield { type: "text", text, usage: meter.usage };
     }
     if (stops.reached !== undefined) return { released, ending: { reason: "stop", stop: stops.reached } };
   }
@@ -114,7 +114,11 @@ export class Meter {
 
 /** What the engine needs, and nothing else of the call: no text from before the gate. */
 export function generationOf(
-  { call: { endpoint, caller, tokensMax, sampling = {}, tools, schema }, gates, prompt }: Pick<Judging, "call" | "gates" | "prompt">,
+  {
+    call: { endpoint, caller, tokensMax, contextMayEnd, sampling = {}, tools, schema },
+    gates,
+    prompt,
+  }: Pick<Judging, "call" | "gates" | "prompt">,
   { attempt, refusal }: { attempt: number; refusal?: Refusal | undefined } = { attempt: 1 },
 ): Generation {
   const { seed } = sampling;
@@ -126,6 +130,7 @@ export function generationOf(
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(tokensMax === undefined ? {} : { tokensMax }),
+    ...(contextMayEnd === true ? { contextMayEnd } : {}),
     ...sampling,
     ...(seed === undefined ? {} : { seed: seed + attempt - 1 }),
   };

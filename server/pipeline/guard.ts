@@ -10,12 +10,12 @@ export type Origin = "operator" | "user" | "model" | "document" | "tool";
 
 export interface Message {
   readonly role: "system" | "developer" | "user" | "assistant" | "tool";
-  /** Of the message in the request that it is, or is a part of. */
-  readonly index: number;
+  /** Of the message in the request that it is, or is a part of; undefined for what stands beside them. */
+  readonly index: number | undefined;
   readonly origin: Origin;
   readonly passage: Passage;
-  /** Name of the function whose arguments the text is. */
-  readonly called?: string;
+  /** The text is a call, as JSON: `name` and `arguments`. It belongs to the message before it. */
+  readonly isCall?: true;
   /** Parts of a file that are no text, and are neither judged nor read by the model. */
   readonly unread?: readonly string[];
 }

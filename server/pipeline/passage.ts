@@ -35,6 +35,11 @@ export function passage(text: string, offset = 0): Passage {
   return { text, runs: [{ start: 0, length: text.length, originalStart: offset, originalLength: text.length }] };
 }
 
+/** A text that stands in no original. */
+export function added(text: string): Passage {
+  return { text, runs: [{ start: 0, length: text.length, originalStart: 0, originalLength: 0 }] };
+}
+
 /** One text of several, with `separator` between them. */
 export function joined(passages: readonly Passage[], separator: string): Passage {
   let text = "";

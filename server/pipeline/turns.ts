@@ -19,12 +19,9 @@ export function turnsOf(
 ): Turn[] {
   const turns: Turn[] = [];
   for (const message of messages) {
-    const before = message.called === undefined ? undefined : turns.pop();
-    if (message.called === undefined) turns.push(turnOf(message, nonce));
-    // A call belongs to the message it stands in, which comes before it.
-    else if (before !== undefined) {
-      turns.push({ ...before, calls: [...(before.calls ?? []), { name: message.called, arguments: escaped(message.passage.text) }] });
-    }
+    const before = message.isCall ? turns.pop() : undefined;
+    if (before === undefined) turns.push(turnOf(message, nonce));
+    else turns.push({ ...before, calls: [...(before.calls ?? []), escaped(message.passage.text)] });
   }
   const at = turns.findIndex(({ role }) => role === "system");
   const [own] = turns.splice(at, at >= 0 ? 1 : 0);
@@ -54,7 +51,7 @@ function turnOf(message: Message, nonce: string): Turn {
   return { role: "user", text: `<data ${nonce}>\n${passage.text}\n</data ${nonce}>` };
 }
 
-/** Arguments as JSON: a guard reads control characters as they are, and they stand in strings alone. */
+/** A call as JSON: a guard reads control characters as they are, and they stand in strings alone. */
 function escaped(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it looks for
   return text.replaceAll(/[\u0000-\u001f]/gu, (char) => JSON.stringify(char).slice(1, -1));

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { type ChatRequest, jsonSchema } from "./chat-request.ts";
-import { functionName, type userPart, type WireMessage } from "./messages.ts";
+import { type ChatRequest, jsonSchema, type Names } from "./chat-request.ts";
+import { functionName, type PlacedMessage, type userPart } from "./messages.ts";
 import { topK } from "./sampling.ts";
 
 /** What it asks for happens by itself: the beginning of a conversation is read once. */
@@ -30,6 +30,12 @@ const toolResultBlock = z.strictObject({
   content: z.union([z.string(), z.array(textBlock)]).optional(),
   is_error: z.boolean().optional(),
 });
+/** What a tool may say of itself that asks for nothing: its arguments are judged whole before any of them leaves, and every tool is told of from the start. */
+const hints = {
+  eager_input_streaming: z.boolean().nullish(),
+  strict: z.literal(false, "is not supported").optional(),
+  defer_loading: z.literal(false, "is not supported").optional(),
+};
 const message = z.union([
   z.strictObject({
     role: z.literal("user"),
@@ -46,6 +52,7 @@ const message = z.union([
         .min(1),
     ]),
   }),
+  z.strictObject({ role: z.literal("system"), content: z.union([z.string(), z.array(textBlock).min(1)]) }),
   z.strictObject({
     role: z.literal("assistant"),
     content: z.union([
@@ -59,17 +66,24 @@ const message = z.union([
 export const anthropicRequestSchema = z.strictObject({
   model: z.string().optional(),
   max_tokens: z.int().min(1),
-  messages: z.array(message).min(1),
+  messages: z
+    .array(message)
+    .min(1)
+    .refine(
+      (all) => all.at(-1)?.role !== "assistant",
+      "end with an answer to go on with, which is not supported: the last one must be the user's",
+    ),
   system: z.union([z.string(), z.array(textBlock)]).nullish(),
   stop_sequences: z.array(z.string().min(1).max(200)).max(4).nullish(),
   stream: z.boolean().nullish(),
   temperature: z.number().min(0).max(1).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
   top_k: topK,
   tools: z
     .array(
       z.strictObject({
         ...cached,
+        ...hints,
         type: z.literal("custom", "only tools of your own are supported").nullish(),
         name: functionName,
         description: z.string().optional(),
@@ -91,13 +105,11 @@ export const anthropicRequestSchema = z.strictObject({
 });
 
 /** Anthropic's `POST /v1/messages/count_tokens`. */
-export const anthropicCountSchema = anthropicRequestSchema.pick({
-  model: true,
-  messages: true,
-  system: true,
-  tools: true,
-  tool_choice: true,
-});
+export const anthropicCountSchema = anthropicRequestSchema
+  .pick({ model: true, system: true, tools: true, tool_choice: true })
+  .extend({ messages: z.array(message).min(1) });
+
+export const anthropicNames: Names = { messages: "messages", schema: "output_config", parameters: "input_schema" };
 
 export type AnthropicRequest = z.infer<typeof anthropicRequestSchema>;
 
@@ -108,9 +120,14 @@ export function chatRequestOf(request: Omit<AnthropicRequest, "max_tokens"> & Pa
   const { system, tools, tool_choice: choice } = request;
   return {
     model: request.model,
-    messages: [...(system == null ? [] : [{ role: "system" as const, content: textOf(system) }]), ...request.messages.flatMap(messagesOf)],
+    messages: [
+      ...(system == null ? [] : [{ role: "system" as const, content: textOf(system), at: null }]),
+      ...request.messages.flatMap((one, at) => messagesOf(one).map((told) => ({ ...told, at }))),
+    ],
     stream: request.stream,
     max_completion_tokens: request.max_tokens,
+    // It is mandatory here, so that nobody knows how much the context leaves: an upper bound, as the vendor has it.
+    contextMayEnd: true,
     stop: request.stop_sequences == null || request.stop_sequences.length === 0 ? undefined : request.stop_sequences,
     temperature: request.temperature,
     top_p: request.top_p,
@@ -131,8 +148,9 @@ export function chatRequestOf(request: Omit<AnthropicRequest, "max_tokens"> & Pa
 }
 
 /** Results of tools are messages of their own; documents are files. */
-function messagesOf({ role, content }: AnthropicRequest["messages"][number]): WireMessage[] {
+function messagesOf({ role, content }: AnthropicRequest["messages"][number]): PlacedMessage[] {
   if (typeof content === "string") return [{ role, content }];
+  if (role === "system") return [{ role, content: textOf(content) }];
   if (role === "assistant") {
     const texts = content.flatMap((block) => (block.type === "text" ? [block.text] : []));
     const calls = content.flatMap((block) =>
@@ -142,8 +160,10 @@ function messagesOf({ role, content }: AnthropicRequest["messages"][number]): Wi
     );
     return [{ role, content: texts.length === 0 ? null : texts.join(""), ...(calls.length === 0 ? {} : { tool_calls: calls }) }];
   }
-  const results = content.flatMap((block): WireMessage[] =>
-    block.type === "tool_result" ? [{ role: "tool", tool_call_id: block.tool_use_id, content: resultOf(block) }] : [],
+  const results = content.flatMap((block): PlacedMessage[] =>
+    block.type === "tool_result"
+      ? [{ role: "tool", tool_call_id: block.tool_use_id, content: textOf(block.content ?? ""), failed: block.is_error === true }]
+      : [],
   );
   const parts = content.flatMap((block): z.infer<typeof userPart>[] => {
     if (block.type === "text") return [{ type: "text" as const, text: block.text }];
@@ -152,11 +172,6 @@ function messagesOf({ role, content }: AnthropicRequest["messages"][number]): Wi
     return [{ type: "file" as const, file: { ...(block.title == null ? {} : { filename: block.title.slice(0, 255) }), file_data } }];
   });
   return [...results, ...(parts.length === 0 ? [] : [{ role, content: parts }])];
-}
-
-/** Nowhere else is the model told that a tool failed. */
-function resultOf({ content = "", is_error: failed = false }: z.infer<typeof toolResultBlock>): string {
-  return failed ? `Error: ${textOf(content)}` : textOf(content);
 }
 
 function textOf(content: string | readonly { readonly text: string }[]): string {

@@ -4,7 +4,7 @@ import { checkSchema } from "../caller-schema.ts";
 import { Fault } from "../fault.ts";
 import { SchemaError } from "../json-schema.ts";
 import type { Call } from "../pipeline/call.ts";
-import { documentsSchema, functionName, messageSchema, messagesOf } from "./messages.ts";
+import { documentsSchema, functionName, messageSchema, messagesOf, type PlacedMessage } from "./messages.ts";
 import { samplingOf, samplingShape, streamShape } from "./sampling.ts";
 
 export const jsonSchema = z.record(z.string(), z.unknown());
@@ -30,7 +30,7 @@ export const chatRequestSchema = z.strictObject({
   n: z.int().min(1).max(4).nullish(),
   max_tokens: z.int().min(1).nullish(),
   max_completion_tokens: z.int().min(1).nullish(),
-  user: z.string().max(512).optional(),
+  user: z.string().max(512).nullish(),
   tools: z.array(toolSchema).min(1).max(128).nullish(),
   tool_choice: z
     .union(
@@ -61,22 +61,40 @@ export const chatRequestSchema = z.strictObject({
     .nullish(),
   // Honoured in the one way that asks for nothing.
   logprobs: z.literal(false, "log probabilities are not supported").nullish(),
+  store: z.literal(false, "the policy says what is kept").nullish(),
+  modalities: z.array(z.literal("text", "only text is supported")).nullish(),
 });
 
-export type ChatRequest = z.infer<typeof chatRequestSchema>;
+/** Also what another vendor's request is told as. */
+export type ChatRequest = Omit<z.infer<typeof chatRequestSchema>, "messages"> & {
+  readonly messages: readonly PlacedMessage[];
+  /** The answer may end where the context does, before `max_completion_tokens`. */
+  readonly contextMayEnd?: boolean;
+};
+
+/** What the request, in whichever vendor's shape, calls its parts. */
+export interface Names {
+  readonly messages: string;
+  /** Of the answer. */
+  readonly schema: string;
+  /** Of a function's arguments, in an element of `tools`. */
+  readonly parameters: string;
+}
+
+export const chatNames: Names = { messages: "messages", schema: "response_format.json_schema.schema", parameters: "function.parameters" };
 
 /** `offers`: whether the caller's policy lets the model hear of a function. */
 export async function callOf(
   request: ChatRequest,
-  { id, caller }: Pick<Call, "id" | "caller">,
+  { id, caller, names }: Pick<Call, "id" | "caller"> & { readonly names: Names },
   offers: (tool: string) => boolean,
 ): Promise<Call> {
   const { user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
-  const tools = await toolsOf(request, offers);
-  const schema = await schemaOf(request);
+  const tools = await toolsOf(request, names, offers);
+  const schema = await schemaOf(request, names);
   if (tools !== undefined && schema !== undefined)
     throw new Fault("unsupported_parameter", "`response_format` in JSON can't be honoured together with `tools`. Give one of them.", {
       param: "response_format",
@@ -89,19 +107,22 @@ export async function callOf(
     id,
     caller,
     endpoint: "chat.completions",
-    messages: await messagesOf(request.messages, request.documents),
+    messages: await messagesOf(request.messages, request.documents, { param: names.messages }),
+    params: { messages: names.messages, schema: names.schema.split(".")[0] ?? "" },
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(request.tool_confirmations === undefined ? {} : { confirmations: request.tool_confirmations }),
     ...samplingOf(request),
     ...(tokensMax == null ? {} : { tokensMax }),
-    ...(endUser === undefined ? {} : { endUser }),
+    ...(request.contextMayEnd === true ? { contextMayEnd: true } : {}),
+    ...(endUser == null ? {} : { endUser }),
   };
 }
 
 /** What the model may call; undefined for nothing. None where it must call what the policy denies. */
 async function toolsOf(
   { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
+  names: Names,
   offers: (tool: string) => boolean,
 ): Promise<Tools | undefined> {
   if (tools == null) {
@@ -116,10 +137,10 @@ async function toolsOf(
     strict: strict === true,
   }));
   for (const [index, { parameters }] of all.entries()) {
-    const param = `tools[${index}].function.parameters`;
+    const param = `tools[${index}].${names.parameters}`;
     if (parameters.type !== undefined && ![parameters.type].flat().includes("object"))
       throw new Fault("invalid_value", `\`${param}\` must be a schema of an object: \`"type": "object"\`.`, { param });
-    await checked(parameters, param);
+    await checkedSchema(parameters, param);
   }
   const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
   if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
@@ -131,19 +152,16 @@ async function toolsOf(
   return choice === "none" || (offered.length === 0 && !required) ? undefined : { offered, required, parallel: parallel ?? true };
 }
 
-async function schemaOf({ response_format: format }: ChatRequest): Promise<JsonSchema | undefined> {
+async function schemaOf({ response_format: format }: ChatRequest, names: Names): Promise<JsonSchema | undefined> {
   if (format == null || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "object" };
   const { schema } = format.json_schema;
-  if (schema === undefined)
-    throw new Fault("missing_parameter", "`response_format.json_schema.schema` is missing.", {
-      param: "response_format.json_schema.schema",
-    });
-  await checked(schema, "response_format.json_schema.schema");
+  if (schema === undefined) throw new Fault("missing_parameter", `\`${names.schema}\` is missing.`, { param: names.schema });
+  await checkedSchema(schema, names.schema);
   return schema;
 }
 
-async function checked(schema: JsonSchema, param: string): Promise<void> {
+async function checkedSchema(schema: JsonSchema, param: string): Promise<void> {
   try {
     await checkSchema(schema);
   } catch (error) {

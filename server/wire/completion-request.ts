@@ -15,7 +15,7 @@ export const completionRequestSchema = z.strictObject({
   ...streamShape,
   ...samplingShape,
   max_tokens: z.int().min(1).nullish(),
-  user: z.string().max(512).optional(),
+  user: z.string().max(512).nullish(),
   // Honoured in the one way that asks for nothing.
   n: z.literal(1, "only one answer a call is supported").nullish(),
   best_of: z.literal(1, "only one answer a call is supported").nullish(),
@@ -34,8 +34,9 @@ export function completionCallOf(request: CompletionRequest, { id, caller }: Pic
     caller,
     endpoint: "completions",
     messages: [{ role: "user", index: 0, origin: "user", passage: passage(typeof prompt === "string" ? prompt : (prompt[0] ?? "")) }],
+    params: { messages: "prompt", schema: "" },
     tokensMax: tokensMax ?? tokensMaxDefault,
     ...samplingOf(request),
-    ...(endUser === undefined ? {} : { endUser }),
+    ...(endUser == null ? {} : { endUser }),
   };
 }

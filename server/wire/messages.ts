@@ -3,7 +3,7 @@ import { UnreadableDocument } from "../documents/document.ts";
 import { readApart } from "../documents/read-apart.ts";
 import { Fault } from "../fault.ts";
 import type { Message, Origin } from "../pipeline/guard.ts";
-import { joined, passage, within } from "../pipeline/passage.ts";
+import { added, joined, type Passage, passage, within } from "../pipeline/passage.ts";
 import { argumentsPassage } from "./arguments-passage.ts";
 
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
@@ -28,17 +28,29 @@ const toolCall = z.strictObject({
   function: z.strictObject({ name: functionName, arguments: z.string() }),
 });
 
+/** Whose of several in a role. */
+const named = {
+  name: z
+    .string()
+    .regex(/^[^\s<|\\/>]{1,64}$/u, "is not a name: 64 characters at most, no spaces and none of <|\\/>")
+    .nullish(),
+};
+
 export const messageSchema = z.union([
-  z.strictObject({ role: z.enum(["system", "developer"]), content: text }),
-  z.strictObject({ role: z.literal("user"), content: z.union([z.string(), parts]) }),
+  z.strictObject({ ...named, role: z.enum(["system", "developer"]), content: text }),
+  z.strictObject({ ...named, role: z.literal("user"), content: z.union([z.string(), parts]) }),
   // An answer of this service can be sent back as it came.
   z.strictObject({
+    ...named,
     role: z.literal("assistant"),
     content: text.nullish(),
     refusal: z.null().optional(),
+    audio: z.null().optional(),
+    function_call: z.null().optional(),
     tool_calls: z.array(toolCall).min(1).max(128).optional(),
   }),
-  z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100) }),
+  // What was called says `tool_call_id` already.
+  z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.nullish() }),
 ]);
 
 /** Texts from outside that go with a call. */
@@ -50,6 +62,8 @@ export const documentsSchema = z
 const filesMax = 100;
 
 export type WireMessage = z.infer<typeof messageSchema>;
+/** One that another vendor's request was told as. `at`: where it stood there; null for what was no message. `failed`: the result of a tool that failed. */
+export type PlacedMessage = WireMessage & { readonly at?: number | null; readonly failed?: boolean };
 export type WireDocuments = z.infer<typeof documentsSchema>;
 
 /** Throws when there are more messages than the configuration allows. */
@@ -60,16 +74,17 @@ export function checkCount(messages: readonly WireMessage[], messagesMax: number
 
 /** Messages of a request; documents and files become messages of their own, before the one that they go with. `userOrigin`: what the text of a user message is taken for. */
 export async function messagesOf(
-  wire: readonly WireMessage[],
+  wire: readonly PlacedMessage[],
   documents: WireDocuments = [],
   { userOrigin = "user", param = "messages" }: { userOrigin?: Origin; param?: string } = {},
 ): Promise<Message[]> {
   const asking = wire.findLastIndex(({ role }) => role === "user");
   const messages: Message[] = [];
   let filesRead = 0;
-  for (const [index, message] of wire.entries()) {
+  for (const [position, message] of wire.entries()) {
+    const index = message.at === undefined ? position : (message.at ?? undefined);
     const outside: Pick<Message, "passage" | "unread">[] = [];
-    if (index === Math.max(0, asking)) {
+    if (position === Math.max(0, asking)) {
       outside.push(...documents.map((one, count) => ({ passage: within(`document ${count + 1}`, passage(documentText(one))) })));
     }
     const parts = message.role === "user" && Array.isArray(message.content) ? [...message.content.entries()] : [];
@@ -104,21 +119,36 @@ async function fileOf(
   }
 }
 
-function messageOf(message: WireMessage, index: number, userOrigin: Origin): Message {
+function messageOf(message: PlacedMessage, index: number | undefined, userOrigin: Origin): Message {
   const { role } = message;
   const origin = role === "user" ? userOrigin : role === "assistant" ? "model" : role === "tool" ? "tool" : "operator";
-  return { role, index, origin, passage: passage(textOf(message.content)) };
+  return { role, index, origin, passage: saidBy(message, passage(textOf(message.content))) };
 }
 
-/** What an earlier answer called: its arguments are judged as texts of their own. */
-function callsOf(message: WireMessage, index: number): Message[] {
+/** The model is told who speaks, and that a tool failed, nowhere else. */
+function saidBy({ role, name, failed = false }: PlacedMessage, said: Passage): Passage {
+  if (failed) return joined([added("Error: "), said], "");
+  return name == null || role === "tool" ? said : joined([within("name", passage(name)), said], ": ");
+}
+
+/** What an earlier answer called, name and arguments: a caller can write both. */
+function callsOf(message: WireMessage, index: number | undefined): Message[] {
   if (message.role !== "assistant") return [];
   return (message.tool_calls ?? []).map((call) => ({
     role: "assistant",
     index,
     origin: "model",
-    passage: argumentsPassage(call.function.arguments),
-    called: call.function.name,
+    passage: joined(
+      [
+        added('{"name": "'),
+        within("name", passage(call.function.name)),
+        added('", "arguments": '),
+        argumentsPassage(call.function.arguments),
+        added("}"),
+      ],
+      "",
+    ),
+    isCall: true,
   }));
 }
 

@@ -10,7 +10,11 @@ const findingSchema = z.object({
   score: z.number(),
   threshold: z.number(),
   span: z
-    .object({ start: z.int(), end: z.int(), part: z.string().optional().describe("What of the message the offsets count in, where not its text") })
+    .object({
+      start: z.int(),
+      end: z.int(),
+      part: z.string().optional().describe("What of the message the offsets count in, where not its text"),
+    })
     .describe("UTF-16 code units of the text as sent"),
   message: z.int().optional(),
   origin: z.enum(["operator", "user", "model", "document", "tool"]).optional(),

@@ -1,14 +1,13 @@
 import { z } from "zod";
 import { Fault } from "../fault.ts";
-import { type ChatRequest, jsonSchema } from "./chat-request.ts";
-import { filePart, functionName, type WireMessage } from "./messages.ts";
+import { type ChatRequest, jsonSchema, type Names } from "./chat-request.ts";
+import { filePart, functionName, type PlacedMessage } from "./messages.ts";
+import { notObfuscated } from "./sampling.ts";
 
+const inputText = z.strictObject({ type: z.literal("input_text", "only parts of type `input_text` are supported"), text: z.string() });
 const inputPart = z.discriminatedUnion(
   "type",
-  [
-    z.strictObject({ type: z.literal("input_text"), text: z.string() }),
-    z.strictObject({ type: z.literal("input_file"), ...filePart.shape.file.shape }),
-  ],
+  [inputText, z.strictObject({ type: z.literal("input_file"), ...filePart.shape.file.shape })],
   "only parts of type `input_text` and `input_file` are supported",
 );
 /** What an answer of this service held can be sent back as it came. */
@@ -39,7 +38,12 @@ const item = z.union([
     name: functionName,
     arguments: z.string(),
   }),
-  z.strictObject({ ...itemShape, type: z.literal("function_call_output"), call_id: z.string().max(100), output: z.string() }),
+  z.strictObject({
+    ...itemShape,
+    type: z.literal("function_call_output"),
+    call_id: z.string().max(100),
+    output: z.union([z.string(), z.array(inputText).min(1)]),
+  }),
 ]);
 const format = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("text") }),
@@ -61,7 +65,7 @@ export const responsesRequestSchema = z.strictObject({
   stream: z.boolean().nullish(),
   max_output_tokens: z.int().min(1).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
   tools: z
     .array(
       z.strictObject({
@@ -85,11 +89,13 @@ export const responsesRequestSchema = z.strictObject({
   tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
   text: z.strictObject({ format: format.optional() }).nullish(),
   metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
-  user: z.string().max(512).optional(),
+  user: z.string().max(512).nullish(),
   // Honoured in the one way that asks for nothing.
   store: z.literal(false, "answers are not stored; conversations are sent whole").nullish(),
   background: z.literal(false, "answers are not given in the background").nullish(),
   truncation: z.literal("disabled", "a conversation is never cut short").nullish(),
+  include: z.array(z.never("nothing more can be included")).nullish(),
+  stream_options: z.strictObject({ include_obfuscation: notObfuscated }).nullish(),
 });
 
 /** OpenAI's `POST /v1/responses/input_tokens`. */
@@ -104,6 +110,8 @@ export const responsesCountSchema = responsesRequestSchema.pick({
   truncation: true,
 });
 
+export const responsesNames: Names = { messages: "input", schema: "text.format.schema", parameters: "parameters" };
+
 export type ResponsesRequest = z.infer<typeof responsesRequestSchema>;
 type Item = z.infer<typeof item>;
 
@@ -111,21 +119,27 @@ type Item = z.infer<typeof item>;
 export function chatRequestOf(request: ResponsesRequest): ChatRequest {
   const { input, instructions, max_output_tokens: tokensMax, tools, tool_choice: choice, text } = request;
   const wanted = text?.format;
+  const noTools = tools == null || tools.length === 0;
   return {
     model: request.model,
     messages: [
-      ...(instructions == null ? [] : [{ role: "system" as const, content: instructions }]),
-      ...(typeof input === "string" ? [{ role: "user" as const, content: input }] : messagesOf(input)),
+      ...(instructions == null ? [] : [{ role: "system" as const, content: instructions, at: null }]),
+      ...(typeof input === "string" ? [{ role: "user" as const, content: input, at: 0 }] : messagesOf(input)),
     ],
     stream: request.stream,
     max_completion_tokens: tokensMax,
     temperature: request.temperature,
     top_p: request.top_p,
-    tools:
-      tools == null || tools.length === 0
+    tools: noTools
+      ? undefined
+      : tools.map(({ type, description, ...one }) => ({ type, function: { ...one, description: description ?? undefined } })),
+    // The vendor's own default, which this service says back too.
+    tool_choice:
+      noTools && choice === "auto"
         ? undefined
-        : tools.map(({ type, description, ...one }) => ({ type, function: { ...one, description: description ?? undefined } })),
-    tool_choice: typeof choice === "object" && choice !== null ? { type: "function", function: { name: choice.name } } : choice,
+        : typeof choice === "object" && choice !== null
+          ? { type: "function", function: { name: choice.name } }
+          : choice,
     parallel_tool_calls: request.parallel_tool_calls,
     tool_confirmations: request.tool_confirmations,
     response_format:
@@ -135,27 +149,32 @@ export function chatRequestOf(request: ResponsesRequest): ChatRequest {
 }
 
 /** Calls in a row, and the words before them, are one message of the assistant. */
-function messagesOf(items: readonly Item[]): WireMessage[] {
-  const messages: WireMessage[] = [];
-  for (const one of items) {
+function messagesOf(items: readonly Item[]): PlacedMessage[] {
+  const messages: PlacedMessage[] = [];
+  for (const [at, one] of items.entries()) {
     if (one.type === "function_call") {
       const call = { id: one.call_id, type: "function" as const, function: { name: one.name, arguments: one.arguments } };
       const last = messages.at(-1);
       if (last?.role === "assistant") messages.splice(-1, 1, { ...last, tool_calls: [...(last.tool_calls ?? []), call] });
-      else messages.push({ role: "assistant", content: null, tool_calls: [call] });
+      else messages.push({ role: "assistant", content: null, tool_calls: [call], at });
     } else if (one.type === "function_call_output") {
-      messages.push({ role: "tool", tool_call_id: one.call_id, content: one.output });
+      messages.push({ role: "tool", tool_call_id: one.call_id, content: textOf(one.output), at });
     } else if (one.role === "assistant") {
       messages.push({
         role: "assistant",
-        content: typeof one.content === "string" ? one.content : one.content.map((part) => part.text).join(""),
+        content: textOf(one.content),
+        at,
       });
-    } else messages.push(messageOf(one));
+    } else messages.push({ ...messageOf(one), at });
   }
   return messages;
 }
 
-function messageOf({ role, content }: Extract<Item, { role: "system" | "developer" | "user" }>): WireMessage {
+function textOf(content: string | readonly { readonly text: string }[]): string {
+  return typeof content === "string" ? content : content.map(({ text }) => text).join("");
+}
+
+function messageOf({ role, content }: Extract<Item, { role: "system" | "developer" | "user" }>): PlacedMessage {
   if (role === "user") {
     if (typeof content === "string") return { role, content };
     return {

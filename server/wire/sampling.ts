@@ -11,7 +11,7 @@ export const samplingShape = {
   stop: z.union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)]).nullish(),
   seed: z.int().nullish(),
   temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().gt(0).max(1).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
   presence_penalty: penalty,
   frequency_penalty: penalty,
   logit_bias: z
@@ -40,8 +40,11 @@ export function samplingOf({ stop, ...asked }: Asked): Pick<Call, "stops" | "sam
   return { stops: typeof stop === "string" ? [stop] : (stop ?? []), sampling };
 }
 
+/** Nothing is added to hide how long the pieces are. */
+export const notObfuscated = z.literal(false, "pieces of an answer are not obfuscated").optional();
+
 /** Whether the answer is streamed. */
 export const streamShape = {
   stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().optional() }).nullish(),
+  stream_options: z.strictObject({ include_usage: z.boolean().optional(), include_obfuscation: notObfuscated }).nullish(),
 };

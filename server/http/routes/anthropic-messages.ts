@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
-import type { AnswerEvent } from "../../pipeline/call.ts";
-import { anthropicRequestSchema, chatRequestOf } from "../../wire/anthropic-request.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import type { AnswerEvent, Usage } from "../../pipeline/call.ts";
+import { anthropicNames, anthropicRequestSchema, chatRequestOf } from "../../wire/anthropic-request.ts";
+import { checked } from "../../wire/checked.ts";
 import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { anthropicError } from "../error-body.ts";
@@ -13,13 +13,18 @@ import { refusalOf } from "./chat-completions.ts";
 /** Anthropic's `POST /v1/messages`. */
 export function anthropicMessages(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = anthropicRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    await answeringChat(service, response, chatRequestOf(parsed.data), { idPrefix: "msg_" }, async (events, signal, { id, model }) => {
-      const head = { id, type: "message", role: "assistant", model };
-      if (parsed.data.stream) await eventStream(events, framesOf(head), response, signal);
-      else response.json(await whole(events, head));
-    });
+    const asked = checked(anthropicRequestSchema, request.body);
+    await answeringChat(
+      service,
+      response,
+      chatRequestOf(asked),
+      { idPrefix: "msg_", names: anthropicNames },
+      async (events, signal, { id, model }) => {
+        const head = { id, type: "message", role: "assistant", model };
+        if (asked.stream) await eventStream(events, framesOf(head), response, signal);
+        else response.json(await whole(events, head));
+      },
+    );
   };
 }
 
@@ -32,7 +37,7 @@ async function whole(events: AsyncIterable<AnswerEvent>, head: Head): Promise<ob
   for await (const event of events) {
     if (event.type === "text") text += event.text;
     else if (event.type === "call") content.push(toolUseOf(event.call));
-    else ending = { ...endOf(event), usage: usageOf(event), ...refusalOf(event) };
+    else ending = { ...endOf(event), usage: usageOf(event.usage), ...refusalOf(event) };
   }
   return { ...head, content: [...(text === "" ? [] : [{ type: "text", text }]), ...content], ...ending };
 }
@@ -54,10 +59,8 @@ function framesOf(head: Head): Frames {
     return closed;
   };
   return {
-    begin: () =>
-      event("message_start", {
-        message: { ...head, content: [], stop_reason: null, stop_sequence: null, usage: { input_tokens: 0, output_tokens: 0 } },
-      }),
+    begin: (usage) =>
+      event("message_start", { message: { ...head, content: [], stop_reason: null, stop_sequence: null, usage: usageOf(usage) } }),
     text: (text) => {
       const opened = isText ? "" : start({ type: "text", text: "" });
       isText = true;
@@ -70,8 +73,9 @@ function framesOf(head: Head): Frames {
       );
     },
     end: (end) =>
-      closeText() + event("message_delta", { delta: endOf(end), usage: usageOf(end), ...refusalOf(end) }) + event("message_stop", {}),
-    failed: (_body, reply) => namedEvent("error", anthropicError(reply)),
+      closeText() + event("message_delta", { delta: endOf(end), usage: usageOf(end.usage), ...refusalOf(end) }) + event("message_stop", {}),
+    failed: (reply) => namedEvent("error", anthropicError(reply)),
+    pause: event("ping", {}),
   };
 }
 
@@ -86,7 +90,7 @@ function toolUseOf({ name, arguments: given }: ToolCall): { type: string; id: st
 }
 
 /** What was cached was not read again, and is counted apart. */
-function usageOf({ usage: { promptTokens, completionTokens, cachedTokens } }: End): object {
+function usageOf({ promptTokens, completionTokens, cachedTokens }: Usage): object {
   return {
     input_tokens: promptTokens - cachedTokens,
     cache_read_input_tokens: cachedTokens,

@@ -2,7 +2,7 @@ import type { TLSSocket } from "node:tls";
 import type { RequestHandler } from "express";
 import { Fault } from "../../fault.ts";
 import { batchListQuery, batchRequestSchema } from "../../wire/batch-request.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import { checked } from "../../wire/checked.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 import { listOf } from "../list-of.ts";
@@ -12,9 +12,7 @@ import { idOf } from "./files.ts";
 /** OpenAI's `POST /v1/batches`. */
 export function createBatch({ batches }: Service): RequestHandler {
   return (request, response) => {
-    const parsed = batchRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const { metadata = null, endpoint, input_file_id } = parsed.data;
+    const { metadata = null, endpoint, input_file_id } = checked(batchRequestSchema, request.body);
     const certificate = (request.socket as TLSSocket).getPeerX509Certificate(); // an https server has no other sockets
     if (certificate === undefined) throw new Fault("identity_refused");
     response.json(batches.create(callerOf(response).name, certificate.raw, { endpoint, input_file_id, metadata }));

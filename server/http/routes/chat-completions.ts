@@ -3,8 +3,8 @@ import type { Request, RequestHandler, Response } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
 import type { AnswerEvent, Ending, Usage } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
-import { type ChatRequest, chatRequestSchema } from "../../wire/chat-request.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import { type ChatRequest, chatNames, chatRequestSchema } from "../../wire/chat-request.ts";
+import { checked } from "../../wire/checked.ts";
 import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { data, eventStream, type Frames } from "../event-stream.ts";
@@ -12,12 +12,11 @@ import { data, eventStream, type Frames } from "../event-stream.ts";
 /** OpenAI's `POST /v1/chat/completions`. Streaming and not are the same answer, written differently. */
 export function chatCompletions(service: Service): RequestHandler {
   return async (request: Request, response: Response) => {
-    const parsed = chatRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    await answeringChat(service, response, parsed.data, { idPrefix: "chatcmpl-" }, (events, signal, { id, model }) => {
+    const asked = checked(chatRequestSchema, request.body);
+    await answeringChat(service, response, asked, { idPrefix: "chatcmpl-", names: chatNames }, (events, signal, { id, model }) => {
       const head = { id, created: Math.floor(Date.now() / 1000), model };
-      const isOne = (parsed.data.n ?? 1) === 1;
-      return parsed.data.stream ? eventStream(events, framesOf(head, parsed.data), response, signal) : whole(events, head, response, isOne);
+      const isOne = (asked.n ?? 1) === 1;
+      return asked.stream ? eventStream(events, framesOf(head, asked), response, signal) : whole(events, head, response, isOne);
     });
   };
 }
@@ -74,7 +73,7 @@ function framesOf(head: Head, { stream_options, n }: ChatRequest): Frames {
       calls = 0;
       return ending + begin();
     },
-    failed: data,
+    failed: ({ body }) => data(body),
   };
 }
 

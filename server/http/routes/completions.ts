@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { AnswerEvent } from "../../pipeline/call.ts";
+import { checked } from "../../wire/checked.ts";
 import { type CompletionRequest, completionCallOf, completionRequestSchema } from "../../wire/completion-request.ts";
-import { faultOf } from "../../wire/fault-of.ts";
 import { answering } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -13,13 +13,12 @@ import { refusalOf, usageOf } from "./chat-completions.ts";
 /** OpenAI's older `POST /v1/completions`: a text goes on, without roles and without the model's template. */
 export function completions(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = completionRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const engine = engineFor(service, parsed.data.model);
-    const call = completionCallOf(parsed.data, { id: `cmpl-${randomUUID()}`, caller: callerOf(response) });
+    const asked = checked(completionRequestSchema, request.body);
+    const engine = engineFor(service, asked.model);
+    const call = completionCallOf(asked, { id: `cmpl-${randomUUID()}`, caller: callerOf(response) });
     const head: Head = { id: call.id, object: "text_completion", created: Math.floor(Date.now() / 1000), model: engine.model.id };
     await answering(service, response, [call], engine, async (events, signal) => {
-      if (parsed.data.stream) await eventStream(events, framesOf(head, parsed.data), response, signal);
+      if (asked.stream) await eventStream(events, framesOf(head, asked), response, signal);
       else response.json(await whole(events, head));
     });
   };
@@ -54,7 +53,7 @@ function framesOf(head: Head, { stream_options }: CompletionRequest): Frames {
         ...(usageAsked ? [chunk([], { usage: usageOf(usage) })] : []),
         "data: [DONE]\n\n",
       ].join(""),
-    failed: data,
+    failed: ({ body }) => data(body),
   };
 }
 

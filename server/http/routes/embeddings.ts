@@ -8,7 +8,7 @@ import type { Call } from "../../pipeline/call.ts";
 import type { Message } from "../../pipeline/guard.ts";
 import { passage } from "../../pipeline/passage.ts";
 import { reading } from "../../pipeline/reading.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import { checked } from "../../wire/checked.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
@@ -21,7 +21,7 @@ export const embeddingRequestSchema = z.strictObject({
   model: z.string().optional(),
   encoding_format: z.enum(["float", "base64"]).optional(),
   dimensions: z.literal(384, "the vectors have 384 numbers, and are not cut").optional(),
-  user: z.string().max(512).optional(),
+  user: z.string().max(512).nullish(),
 });
 
 /**
@@ -31,9 +31,7 @@ export const embeddingRequestSchema = z.strictObject({
 export function embeddings(service: Service): RequestHandler {
   const { embedding: embedder } = service.classifiers;
   return async (request, response) => {
-    const parsed = embeddingRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const { input, model = embedder.model.id, encoding_format: format = "float", user } = parsed.data;
+    const { input, model = embedder.model.id, encoding_format: format = "float", user } = checked(embeddingRequestSchema, request.body);
     if (model !== embedder.model.id)
       throw new Fault("model_not_found", `Embeddings are made by ${embedder.model.id}, and no other model.`, { param: "model" });
     const texts = typeof input === "string" ? [input] : input;
@@ -61,9 +59,9 @@ export function embeddings(service: Service): RequestHandler {
   };
 }
 
-function callOf(texts: readonly string[], caller: Call["caller"], endUser: string | undefined): Call {
+function callOf(texts: readonly string[], caller: Call["caller"], endUser: string | null | undefined): Call {
   const messages = texts.map((one, index): Message => ({ role: "user", index, origin: "document", passage: passage(one) }));
-  return { id: `embd-${randomUUID()}`, caller, endpoint: "embeddings", messages, stops: [], ...(endUser === undefined ? {} : { endUser }) };
+  return { id: `embd-${randomUUID()}`, caller, endpoint: "embeddings", messages, stops: [], ...(endUser == null ? {} : { endUser }) };
 }
 
 function tokensOf(embedded: readonly Embedding[]): number {

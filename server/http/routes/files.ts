@@ -3,7 +3,7 @@ import { pipeline } from "node:stream/promises";
 import type { Request, RequestHandler } from "express";
 import type { Upload } from "../../batches/upload.ts";
 import { fileFieldsSchema, fileListQuery } from "../../wire/batch-request.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import { checked } from "../../wire/checked.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 import { readForm } from "../form.ts";
@@ -25,8 +25,7 @@ export function uploadFile(service: Service): RequestHandler {
           return (piece) => begun.take(piece);
         },
       });
-      const parsed = fileFieldsSchema.safeParse(fields);
-      if (!parsed.success) throw faultOf(parsed.error);
+      checked(fileFieldsSchema, fields);
       upload?.end();
     } catch (error) {
       if (upload !== undefined) batches.store.dropFile(upload.id);

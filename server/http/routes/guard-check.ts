@@ -6,7 +6,7 @@ import type { Call } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
 import { failureOf, inspect } from "../../pipeline/inspect.ts";
 import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import { checked } from "../../wire/checked.ts";
 import { checkCount, messageSchema, messagesOf } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -20,9 +20,7 @@ export const checkRequestSchema = z.strictObject({
 /** `POST /v1/guard/check`: what the input gate says about texts and files, without generating. Recorded like any call. Shadow findings are told, and flag nothing. */
 export function guardCheck(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = checkRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const { input, origin } = parsed.data;
+    const { input, origin } = checked(checkRequestSchema, request.body);
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
     checkCount(wire, service.limits.messages_max, "input");
     const messages = await messagesOf(wire, [], { userOrigin: origin, param: "input" });

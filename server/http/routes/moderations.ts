@@ -4,7 +4,7 @@ import { z } from "zod";
 import { type Classifiers, ClassifiersBusyError, type TextVerdict } from "../../../classifiers/classifier.ts";
 import { Fault } from "../../fault.ts";
 import { each } from "../../guards/ask.ts";
-import { faultOf } from "../../wire/fault-of.ts";
+import { checked } from "../../wire/checked.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
@@ -19,9 +19,8 @@ export const moderationRequestSchema = z.strictObject({
 /** OpenAI's `POST /v1/moderations`, answered by the classifier of delicate text; categories that OpenAI has carry its names. Not recorded: nothing is generated and no text is kept. */
 export function moderations({ classifiers, running }: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = moderationRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const texts = typeof parsed.data.input === "string" ? [parsed.data.input] : parsed.data.input;
+    const asked = checked(moderationRequestSchema, request.body);
+    const texts = typeof asked.input === "string" ? [asked.input] : asked.input;
     if (texts.reduce((sum, text) => sum + text.length, 0) > charsMax)
       throw new Fault("invalid_value", `\`input\` is longer than the ${charsMax} characters that are judged in one call.`, {
         param: "input",

@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
 import type { AnswerEvent } from "../../pipeline/call.ts";
-import { faultOf } from "../../wire/fault-of.ts";
-import { chatRequestOf, type ResponsesRequest, responsesRequestSchema } from "../../wire/responses-request.ts";
+import { checked } from "../../wire/checked.ts";
+import { chatRequestOf, type ResponsesRequest, responsesNames, responsesRequestSchema } from "../../wire/responses-request.ts";
 import { answeringChat } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { type End, eventStream, type Frames, namedEvent } from "../event-stream.ts";
@@ -12,12 +12,11 @@ import { refusalOf } from "./chat-completions.ts";
 /** OpenAI's `POST /v1/responses`, without a memory: nothing is stored, and conversations are sent whole. */
 export function responses(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = responsesRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const named = { idPrefix: "resp_", param: "input" };
-    await answeringChat(service, response, chatRequestOf(parsed.data), named, async (events, signal, head) => {
-      const made = new Made(head, parsed.data);
-      if (parsed.data.stream) return await eventStream(events, made.frames, response, signal);
+    const asked = checked(responsesRequestSchema, request.body);
+    const named = { idPrefix: "resp_", names: responsesNames };
+    await answeringChat(service, response, chatRequestOf(asked), named, async (events, signal, head) => {
+      const made = new Made(head, asked);
+      if (asked.stream) return await eventStream(events, made.frames, response, signal);
       for await (const event of events) made.take(event);
       response.json(made.response);
     });
@@ -74,25 +73,25 @@ class Made {
   take(event: AnswerEvent): string {
     if (event.type === "text") return this.#takeText(event.text);
     if (event.type === "call") return this.#closeText() + this.#takeCall(event.call);
-    const closed = this.#closeText();
-    this.#end = event;
-    return (
-      closed +
-      this.#event(event.reason === "length" || event.reason === "content_filter" ? "response.incomplete" : "response.completed", {
-        response: this.response,
-      })
-    );
+    return this.#takeEnd(event);
   }
 
   get frames(): Frames {
     return {
       begin: () =>
         this.#event("response.created", { response: this.response }) + this.#event("response.in_progress", { response: this.response }),
-      text: (text) => this.take({ type: "text", text }),
-      call: (call) => this.take({ type: "call", call }),
-      end: (end) => this.take(end),
-      failed: ({ error }) => this.#event("error", { code: error.code, message: error.message, param: error.param }),
+      text: (text) => this.#takeText(text),
+      call: (call) => this.#closeText() + this.#takeCall(call),
+      end: (end) => this.#takeEnd(end),
+      failed: ({ body: { error } }) => this.#event("error", { code: error.code, message: error.message, param: error.param }),
     };
+  }
+
+  #takeEnd(end: End): string {
+    const closed = this.#closeText();
+    this.#end = end;
+    const isCut = end.reason === "length" || end.reason === "content_filter";
+    return closed + this.#event(isCut ? "response.incomplete" : "response.completed", { response: this.response });
   }
 
   #takeText(text: string): string {

@@ -8,10 +8,10 @@ import { generationOf } from "../../pipeline/generated-answer.ts";
 import type { Prompt } from "../../pipeline/guard.ts";
 import { passage } from "../../pipeline/passage.ts";
 import { reading } from "../../pipeline/reading.ts";
-import { anthropicCountSchema, chatRequestOf as fromAnthropic } from "../../wire/anthropic-request.ts";
-import type { ChatRequest } from "../../wire/chat-request.ts";
-import { faultOf } from "../../wire/fault-of.ts";
-import { chatRequestOf as fromResponses, responsesCountSchema } from "../../wire/responses-request.ts";
+import { anthropicCountSchema, anthropicNames, chatRequestOf as fromAnthropic } from "../../wire/anthropic-request.ts";
+import type { ChatRequest, Names } from "../../wire/chat-request.ts";
+import { checked } from "../../wire/checked.ts";
+import { chatRequestOf as fromResponses, responsesCountSchema, responsesNames } from "../../wire/responses-request.ts";
 import { chatCall } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
@@ -22,18 +22,16 @@ export const tokenizeRequestSchema = z.strictObject({ model: z.string().optional
 /** Anthropic's `POST /v1/messages/count_tokens`. */
 export function countForMessages(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = anthropicCountSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    response.json({ input_tokens: await counted(service, response, fromAnthropic(parsed.data), "messages") });
+    response.json({
+      input_tokens: await counted(service, response, fromAnthropic(checked(anthropicCountSchema, request.body)), anthropicNames),
+    });
   };
 }
 
 /** OpenAI's `POST /v1/responses/input_tokens`. */
 export function countForResponses(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = responsesCountSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const input_tokens = await counted(service, response, fromResponses(parsed.data), "input");
+    const input_tokens = await counted(service, response, fromResponses(checked(responsesCountSchema, request.body)), responsesNames);
     response.json({ object: "response.input_tokens", input_tokens });
   };
 }
@@ -41,9 +39,7 @@ export function countForResponses(service: Service): RequestHandler {
 /** `POST /v1/tokenize`, as vLLM has it: a text as `/v1/completions` reads it. It comes back to nobody but its sender, so nothing in it is masked. */
 export function tokenize(service: Service): RequestHandler {
   return async (request, response) => {
-    const parsed = tokenizeRequestSchema.safeParse(request.body);
-    if (!parsed.success) throw faultOf(parsed.error);
-    const { model, prompt: text } = parsed.data;
+    const { model, prompt: text } = checked(tokenizeRequestSchema, request.body);
     const engine = engineFor(service, model);
     const caller = callerOf(response);
     const messages: Call["messages"] = [{ role: "user", index: 0, origin: "user", passage: passage(text) }];
@@ -54,8 +50,8 @@ export function tokenize(service: Service): RequestHandler {
 }
 
 /** As many as the answer's usage would say, masked and with what the policy adds: marks are drawn anew for each call, so it may be a few more or less. */
-async function counted(service: Service, response: Response, request: ChatRequest, param: string): Promise<number> {
-  const { call, engine } = await chatCall(service, response, request, { idPrefix: "count-", param });
+async function counted(service: Service, response: Response, request: ChatRequest, names: Names): Promise<number> {
+  const { call, engine } = await chatCall(service, response, request, { idPrefix: "count-", names });
   const { gates } = service.policies.for(call.caller.name);
   const counting: Call = { ...call, endpoint: "tokens" };
   return (await tokensOf(service, response, counting, engine, (prompt) => generationOf({ call, gates, prompt }))).length;

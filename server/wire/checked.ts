@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { Fault } from "../fault.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -14,8 +14,22 @@ const knownParameters = new Set(
   ),
 );
 
+/** What a caller sent, as `schema` reads it. A parameter that is null asks for nothing, so one that is not honoured may be. Throws the fault of what is wrong with it. */
+export function checked<Schema extends z.ZodType>(schema: Schema, sent: unknown): z.output<Schema> {
+  const parsed = schema.safeParse(schema instanceof z.ZodObject ? withoutNulls(sent, schema.shape) : sent);
+  if (!parsed.success) throw faultOf(parsed.error);
+  return parsed.data;
+}
+
+function withoutNulls(sent: unknown, honoured: object): unknown {
+  if (typeof sent !== "object" || sent === null || Array.isArray(sent)) return sent;
+  return Object.fromEntries(
+    Object.entries(sent).filter(([key, value]) => value !== null || Object.hasOwn(honoured, key) || !knownParameters.has(key)),
+  );
+}
+
 /** The first thing that is wrong with a body, named by its parameter; never quotes a value. */
-export function faultOf(error: z.ZodError): Fault {
+function faultOf(error: z.ZodError): Fault {
   const issue = error.issues.map(innermost).toSorted((a, b) => weight(a) - weight(b))[0];
   if (issue === undefined) return new Fault("invalid_value");
   const param = pathOf(issue.path);
