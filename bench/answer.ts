@@ -98,7 +98,7 @@ async function pollHealth(client: ApiClient, ended: AbortSignal, signal: AbortSi
     const askedMs = performance.now();
     await client.json("GET", "/healthz", undefined, signal);
     times.push(performance.now() - askedMs);
-    await pause(20);
+    await pause(100); // often enough to see a stall, too seldom to be load
   }
   return times;
 }

@@ -14,6 +14,7 @@ import {
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation } from "./engine.ts";
 import { readGgufHead } from "./gguf-head.ts";
+import { unwritten } from "./grammar-characters.ts";
 import { deviceOf, factsOf, load, openLlama } from "./llama-load.ts";
 import type { FromChild, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
@@ -150,6 +151,7 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
     await prefill(prompt, place, signal);
     steps.join();
     try {
+      await steps.wait(); // with the others, not before them
       await decode(call, generation, loaded, { prompt, tokensMax, place, begun, answerGrammar, callGrammar }, signal);
     } finally {
       steps.leave();
@@ -161,9 +163,13 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
 
 /** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */
 async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaContextSequence>, signal: AbortSignal): Promise<void> {
+  const left = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   while (sequence.nextTokenIndex < prompt.length - 1 && !signal.aborted) {
-    lastPiece = lastPiece.then(async () => {
+    let begun = false;
+    let restMs = 0;
+    const turn = lastPiece.then(async () => {
       if (signal.aborted) return;
+      begun = true;
       const at = sequence.nextTokenIndex;
       const piece = prompt.slice(at, at + pieceSize.next(prompt.length - 1 - at, steps.isBusy));
       const begunMs = performance.now();
@@ -178,12 +184,14 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
       } finally {
         steps.leave();
       }
-      const restMs = (performance.now() - begunMs) * (1 / settings.prefillShare - 1);
-      if (steps.isBusy) await pause(restMs, undefined, { signal }).catch(() => {}); // a cancel ends the loop above
+      restMs = (performance.now() - begunMs) * (1 / settings.prefillShare - 1);
     });
-    const turn = lastPiece;
-    lastPiece = turn.catch(() => {}); // it is its own call that fails
-    await turn;
+    lastPiece = turn.then(
+      async () => (steps.isBusy ? await pause(restMs, undefined, { signal }).catch(() => {}) : undefined),
+      () => {}, // it is its own call that fails
+    );
+    await Promise.race([turn, left]);
+    if (begun) await turn;
   }
 }
 
@@ -282,6 +290,11 @@ async function grammarFor(model: LlamaModel, text: string | undefined): Promise<
       new LlamaGrammarEvaluationState({ model, grammar });
     } catch {
       throw new EngineFault("schema_unsupported", "The engine can't follow this schema: it refers to itself without end, or is too large.");
+    }
+    const char = unwritten(text, (one) => model.detokenize(model.tokenize(one)).includes(one));
+    if (char !== undefined) {
+      const point = char.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+      throw new EngineFault("schema_unsupported", `The schema asks for a character that this model can't write: U+${point}.`);
     }
     for (const oldest of [...grammarsRead.keys()].slice(0, Math.max(0, grammarsRead.size - grammarsKept + 1))) grammarsRead.delete(oldest);
     grammarsRead.set(text, grammar);

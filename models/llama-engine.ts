@@ -156,8 +156,13 @@ export class LlamaEngine implements Engine, Tenant {
       throw aborted.aborted ? aborted.reason : error;
     } finally {
       // The slot of a call that reached the child is given back when the child says that its sequence is free.
-      if (!sent) give();
-      else if (this.#calls.has(call)) this.#send({ type: "cancel", call });
+      if (!sent) {
+        this.#calls.delete(call);
+        give();
+      } else if (this.#calls.has(call)) {
+        place.leaving();
+        this.#send({ type: "cancel", call });
+      }
     }
   }
 
@@ -244,7 +249,6 @@ export class LlamaEngine implements Engine, Tenant {
     const isOnCpu = this.#settings.gpu === "off" || hostGpus().length === 0;
     const child = fork(childFile, [JSON.stringify(this.#settings)], {
       execArgv: [...process.execArgv, ...(isOnCpu ? ["--import", untestedUrl] : [])],
-      serialization: "advanced",
       stdio: ["ignore", "ignore", "inherit", "ipc"],
       // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.
       env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
@@ -296,6 +300,8 @@ export class LlamaEngine implements Engine, Tenant {
   #died(child: ChildProcess, how: string): void {
     if (this.#child !== child) return;
     this.#child = undefined;
+    this.#plan(how);
+    // After that: a place or memory that is given back can go to another at once, which may unload this one.
     for (const [call, { give }] of [...this.#calls]) {
       this.#fail(
         call,
@@ -304,6 +310,10 @@ export class LlamaEngine implements Engine, Tenant {
       this.#calls.delete(call);
       give();
     }
+  }
+
+  /** When to start it again. */
+  #plan(how: string): void {
     if (this.#state.is === "closed") return;
     if (this.#state.is === "starting" && this.#state.because === undefined) this.#change({ is: "unfit", because: this.#deadly(how) });
     if (this.#state.is === "unfit") {

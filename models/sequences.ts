@@ -67,14 +67,20 @@ export class Sequences<Token, S extends Sequence<Token>> {
     await Promise.all(emptied.map((one) => one.sequence.clearHistory()));
   }
 
-  /** The one that saves most, if it saves a quarter of the prompt; otherwise an empty one, or the one that was left first. Low numbers first: neighbours share a batch. */
+  /** The one that saves most, if it saves a quarter of the prompt; otherwise an empty one, or the one that was left first. Beside one that computes, if there is a choice: llama.cpp takes what stands apart in batches of its own. */
   #best(identity: string, prompt: Token[]): Place<Token, S> | undefined {
     const idle = this.#places.filter((one) => !one.taken);
     const saving = ({ owner, sequence }: Place<Token, S>): number => {
       const saved = owner === identity ? sequence.compareContextTokens(prompt).firstDifferentIndex : 0;
       return saved * 4 >= prompt.length ? saved : 0;
     };
-    const ranked = idle.map((place) => ({ place, saved: saving(place), leftAt: place.owner === undefined ? 0 : place.leftAt }));
-    return ranked.toSorted((a, b) => b.saved - a.saved || a.leftAt - b.leftAt)[0]?.place;
+    const ranked = idle.map((place) => {
+      const near = this.#places.filter(({ taken, index }) => taken && Math.abs(index - place.index) === 1).length;
+      const isEmpty = place.owner === undefined;
+      return { place, near, saved: saving(place), isEmpty };
+    });
+    const order = (a: (typeof ranked)[number], b: (typeof ranked)[number]): number =>
+      b.saved - a.saved || Number(b.isEmpty) - Number(a.isEmpty) || b.near - a.near || a.place.leftAt - b.place.leftAt;
+    return ranked.toSorted(order)[0]?.place;
   }
 }

@@ -10,6 +10,8 @@ interface Waiting {
 /** A place that is held until `give` is called. */
 export interface Place {
   readonly give: () => void;
+  /** It is given back soon. */
+  readonly leaving: () => void;
   /** Of one in the background: aborted when a call waits for it. */
   readonly wanted: AbortSignal;
 }
@@ -23,6 +25,8 @@ export class Slots {
   readonly #waiting: Waiting[] = [];
   readonly #taken = new Map<string, number>();
   readonly #background = new Set<AbortController>();
+  /** Places of calls that have ended, and are being put in order. */
+  readonly #leaving = new Set<AbortController>();
   readonly #places: number;
   readonly #queueMax: number;
   #free: number;
@@ -61,15 +65,16 @@ export class Slots {
     const sinceMs = performance.now();
     const give = (): void => {
       this.#background.delete(wanted);
+      this.#leaving.delete(wanted);
       if (!background) this.#heldMs += (performance.now() - sinceMs - this.#heldMs) / 8;
       this.#give(identity);
     };
-    return { give, wanted: wanted.signal };
+    return { give, leaving: () => this.#leaving.add(wanted), wanted: wanted.signal };
   }
 
   async #wait(identity: string, background: boolean, signal: AbortSignal): Promise<void> {
     // Whoever waits for what is given back soon is in nobody's way.
-    const inQueue = this.#queue.length - this.#background.size;
+    const inQueue = this.#queue.length - this.#background.union(this.#leaving).size;
     if (!background && inQueue >= this.#queueMax) this.#makeRoom(identity);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const own: Waiting = { identity, background, go: resolve, refuse: reject };

@@ -10,6 +10,9 @@ export class TokenText<Token> {
   readonly #model: Detokenizer<Token>;
   #previous: Token[];
   #open: Token[] = [];
+  /** Tokens since the last whole character. */
+  #broken = 0;
+  #wholeChars = 0;
 
   constructor(model: Detokenizer<Token>, prompt: Token[]) {
     this.#model = model;
@@ -18,16 +21,25 @@ export class TokenText<Token> {
 
   add(token: Token, emit: Emit): void {
     this.#open.push(token);
+    const text = this.#text();
+    const { length } = text.replace(/\uFFFD{1,4}$/u, "");
+    this.#broken = length > this.#wholeChars ? 0 : this.#broken + 1;
+    this.#wholeChars = length;
     // No character has more than four bytes; more tokens than that are broken for good.
-    if (this.#text().endsWith("\uFFFD") && this.#open.length < 5) return;
-    this.flush(emit);
+    if (text.endsWith("\uFFFD") && this.#broken < 5) return;
+    this.#release(text, emit);
   }
 
   flush(emit: Emit): void {
-    if (this.#open.length === 0) return;
-    emit(this.#text(), this.#open.length);
+    if (this.#open.length > 0) this.#release(this.#text(), emit);
+  }
+
+  #release(text: string, emit: Emit): void {
+    emit(text, this.#open.length);
     this.#previous = [...this.#previous, ...this.#open].slice(-8);
     this.#open = [];
+    this.#broken = 0;
+    this.#wholeChars = 0;
   }
 
   #text(): string {

@@ -47,7 +47,7 @@ export class CallReader {
 
   /** A call has been opened and nothing of it written. */
   get isAtCall(): boolean {
-    return this.#held === callOpens;
+    return this.#held === callOpens || this.#held === `${callOpens}\n`; // one token can hold the end of the mark and a line break
   }
 
   /** Inside a call: from the mark that opens it to the end of its object. */
@@ -84,6 +84,8 @@ export class CallReader {
   end(reason: "stop" | "length"): EngineEvent[] {
     const events: EngineEvent[] = [];
     if (!this.#closing && (reason === "stop" || !this.isInCall)) this.#release(events, this.#held.length);
+    const tokens = this.#takeTokens();
+    if (tokens > 0) events.push({ type: "text", text: "", tokens }); // they were computed
     return events;
   }
 

@@ -14,6 +14,8 @@ import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import type { Engine, EngineEvent, EngineFault, Generation } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
+import { TokenText } from "../models/token-text.ts";
+import { CallReader } from "../models/tool-calls.ts";
 import { sha256Of } from "../models/verify-file.ts";
 import { defaultModelFile, llamaSettings } from "./support/model.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -65,6 +67,33 @@ describe("the echo engine", () => {
   });
 });
 
+describe("what turns tokens into text", () => {
+  it("keeps characters whole, however their bytes are spread over tokens", () => {
+    const tokens = ["f09f98", "80f09f", "9880f0", "9f98", "80f09f98", "80"].map((hex) => Buffer.from(hex, "hex"));
+    const model = { detokenize: (open: readonly Buffer[]) => Buffer.concat(open).toString() };
+    const text = new TokenText<Buffer>(model, []);
+    let out = "";
+    for (const token of tokens)
+      text.add(token, (piece) => {
+        out += piece;
+      });
+    expect(out).to.equal("\u{1f600}".repeat(4));
+    for (const token of ["ff", "fe", "ff", "fe", "ff", "fe", "61"])
+      text.add(Buffer.from(token, "hex"), (piece) => {
+        out += piece;
+      });
+    expect(out.at(-1)).to.equal("a");
+  });
+
+  it("knows a call whose mark ends in a token with a line break", () => {
+    const reader = new CallReader({ offered: [{ name: "f", parameters: {}, strict: true }], required: false, parallel: true });
+    reader.add("<tool_call>\n", 1);
+    expect(reader.isAtCall).to.equal(true);
+    reader.add("{", 1);
+    expect([reader.isAtCall, reader.isInCall]).to.deep.equal([false, true]);
+  });
+});
+
 describe("the llama.cpp engine", () => {
   let engine: LlamaEngine;
   before(async () => {
@@ -82,6 +111,20 @@ describe("the llama.cpp engine", () => {
   it("ends with `length` after exactly as many tokens as allowed", async () => {
     const { tokens, last } = await answerOf(engine, says("Count to one hundred.", { tokensMax: 10 }));
     expect({ tokens, last }).to.deep.equal({ tokens: 10, last: { type: "end", reason: "length" } });
+  });
+
+  it("refuses a schema that asks for a character which the model can't write, and nobody else notices", async () => {
+    const { pid } = engine;
+    const other = answerOf(engine, says("Count to ten.", { tokensMax: 24 }));
+    for (const schema of [{ const: "\u{40000}" }, { type: "string", pattern: "^[\u{40000}-\u{50000}]{2}$" }]) {
+      const fault = await faultOf(answerOf(engine, says("a", { schema, temperature: 0.2, tokensMax: 40 })));
+      expect(fault).to.include({ code: "schema_unsupported" });
+      expect(fault.message).to.include("U+40000");
+    }
+    const { text } = await answerOf(engine, says("a", { schema: { const: "Zürich, 東京, \u{1f600}\\" }, tokensMax: 80 }));
+    expect(JSON.parse(text)).to.equal("Zürich, 東京, \u{1f600}\\");
+    expect((await other).last?.type).to.equal("end");
+    expect(engine.pid).to.equal(pid);
   });
 
   it("takes a control token in a message for text", async () => {

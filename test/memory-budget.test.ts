@@ -150,6 +150,22 @@ describe("models within a memory budget", function () {
       expect(a.notReady).to.equal(undefined);
     }));
 
+  it("do not come back beside another that waited for the memory of one that was killed", () =>
+    using(sharing(1, ["a", "b"], { parallel: 1 }), async (a, b) => {
+      if (!a || !b) throw new Error("two");
+      const running = faultOf(answerOf(a, 900, never, "Tell a long story."));
+      await until(() => a.model.isLoaded === true && a.load.busy === 1);
+      const waiting = answerOf(b);
+      await pause(100);
+      process.kill(a.pid ?? 0, "SIGKILL");
+      expect((await running).code).to.equal("engine_died");
+      await waiting;
+      await pause(1_500);
+      expect([loaded([a, b]), a.pid]).to.deep.equal([["b"], undefined]);
+      await answerOf(a);
+      expect(loaded([a, b])).to.deep.equal(["a"]);
+    }));
+
   it("take about what was predicted", async () => {
     for (const [parallel, contextTokens] of [
       [1, 256],

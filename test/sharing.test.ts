@@ -2,6 +2,7 @@ import { expect } from "chai";
 import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { Lockstep } from "../models/lockstep.ts";
+import { type Sequence, Sequences } from "../models/sequences.ts";
 import { Slots } from "../models/slots.ts";
 import { whenDisplaced, whenIdle } from "../models/spare-cores.ts";
 import { type Reply, startTestAppliance, userSays } from "./support/appliance.ts";
@@ -167,6 +168,52 @@ describe("places in an engine", () => {
     expect(await Promise.race([modest.then(() => "served"), pause(20).then(() => "waits")])).to.equal("waits");
   });
 
+  it("that are given back soon are in nobody's way", async () => {
+    const slots = new Slots(1, 0);
+    const place = await slots.take("a", never);
+    expect(await faultOf(slots.take("a", never))).to.include({ code: "queue_full" });
+    place.leaving();
+    const next = slots.take("a", never);
+    place.give();
+    (await next).give();
+    expect(slots.isIdle).to.equal(true);
+  });
+
+  it("are given back, once, by what has time and is not wanted from the beginning", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ parallel: 1, stallMs: 1_000 }), 1);
+    const { pid } = engine;
+    const aside = faultOf(engine.generate(asks("a", "Say yes.", { background: true, tokensMax: 2 }), never).next());
+    const call = answerOf(engine, asks("b", "Say yes.", { tokensMax: 2 }));
+    expect(await aside).to.include({ code: "gave_way" });
+    await call;
+    await pause(1_600);
+    expect([engine.pid, engine.load.busy]).to.deep.equal([pid, 0]);
+  });
+
+  it("are free soon after a cancel, also while other prompts are read", async () => {
+    await using engine = await LlamaEngine.start(llamaSettings({ parallel: 8, contextTokens: 1024, prefillStepMs: 600 }), 8);
+    await answerOf(engine, asks("a", "Warm up.", { tokensMax: 8 }));
+    const stop = new AbortController();
+    const reading = Array.from({ length: 7 }, (_, index) =>
+      faultOf(Array.fromAsync(engine.generate(asks("a", `${index} ${"word ".repeat(900)}`, { tokensMax: 1 }), stop.signal))),
+    );
+    await pause(300);
+    const left = new AbortController();
+    const leaving = faultOf(
+      (async () => {
+        for await (const event of engine.generate(asks("b", `8 ${"word ".repeat(900)}`, { tokensMax: 1 }), left.signal))
+          if (event.type === "prompt") setImmediate(() => left.abort(new Error("enough")));
+      })(),
+    );
+    expect(await leaving).to.have.property("message", "enough");
+    const stoppedMs = performance.now();
+    await firstEvent(engine, asks("c", "Say yes.", { tokensMax: 1 }));
+    const tookMs = performance.now() - stoppedMs;
+    stop.abort(new Error("over"));
+    await Promise.all(reading);
+    expect(tookMs).to.be.below(2_000);
+  });
+
   it("are refused with 429, when to come again, and the place in the queue that it would have been", async () => {
     const engine = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 0);
     await using appliance = await startTestAppliance({ engines: [engine] });
@@ -205,6 +252,26 @@ describe("places in an engine", () => {
       expect(took.toSorted((a, b) => a - b)[2]).to.be.below(150);
     });
   }
+});
+
+describe("sequences", () => {
+  const sequence = (): Sequence<number> => ({
+    nextTokenIndex: 4,
+    compareContextTokens: () => ({ firstDifferentIndex: 0 }),
+    adaptStateToTokens: async () => {},
+    clearHistory: async () => {},
+  });
+
+  it("are taken beside one that computes, once all were used", async () => {
+    const sequences = new Sequences<number, Sequence<number>>(Array.from({ length: 4 }, sequence), 100);
+    const places = [];
+    for (const identity of ["a", "b", "c", "d"]) places.push(await sequences.take(identity, [1, 2]));
+    expect(places.map(({ index }) => index)).to.deep.equal([0, 1, 2, 3]);
+    for (const at of [2, 0, 3, 1]) await sequences.give(places[at] as (typeof places)[number]);
+    const first = await sequences.take("e", [1, 2]);
+    const second = await sequences.take("f", [1, 2]);
+    expect([first.index, second.index]).to.deep.equal([2, 3]);
+  });
 });
 
 describe("a long prompt", function () {

@@ -149,6 +149,15 @@ describe("calls of functions", function () {
     expect(body.findings[0]).to.deep.include({ label: "CREDIT_CARD", message: 1, span: { start: 0, end: 19, part: "name" } });
   });
 
+  it("count what was computed for one that was cut off", async () => {
+    const { body } = await ask({
+      ...userSays('<tool_call>{"name": "read_page", "arguments": {"url": "a b c'),
+      tools: [tool("read_page")],
+      max_tokens: 3,
+    });
+    expect([body.choices[0].finish_reason, body.usage.completion_tokens]).to.deep.equal(["length", 3]);
+  });
+
   it("are refused where a number in them is not exact", async () => {
     for (const number of ["12345678901234567890", "1e999", "-1e999"]) {
       const said = `<tool_call>{"name":"read_page","arguments":{"n":${number}}}</tool_call>`;

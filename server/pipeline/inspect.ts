@@ -14,6 +14,7 @@ export type Inspection<Subject> =
  * and look again at what one before them rewrote. Those whose answer no longer counts are told to stop.
  */
 export async function inspect<Subject>(guards: readonly Guard<Subject>[], subject: Subject, asking: Asking): Promise<Inspection<Subject>> {
+  if (guards.length === 0) return { action: "pass", subject, findings: [] };
   let current = subject;
   let findings: Finding[] = [];
   let stale = new AbortController();
