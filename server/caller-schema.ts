@@ -7,22 +7,22 @@ import { SchemaError } from "./json-schema.ts";
 const thread = new DeadlineThread<SchemaTask, SchemaAnswer>(new URL("caller-schema-worker.ts", import.meta.url));
 
 /** Throws `SchemaError` for what is not a schema, or can't be read in time. */
-export async function checkSchema(schema: JsonSchema): Promise<void> {
-  await answerTo({ schema });
+export async function checkSchema(schema: JsonSchema, caller: string): Promise<void> {
+  await answerTo({ schema }, caller);
 }
 
 /** What is wrong with a value (JSON text); undefined when it fits. What can't be said in time does not fit. */
-export async function misfitIn(json: string, schema: JsonSchema): Promise<string | undefined> {
+export async function misfitIn(json: string, schema: JsonSchema, caller: string): Promise<string | undefined> {
   try {
-    return await answerTo({ schema, json });
+    return await answerTo({ schema, json }, caller);
   } catch (error) {
     if (error instanceof SchemaError) return error.message;
     throw error;
   }
 }
 
-async function answerTo(task: SchemaTask): Promise<string | undefined> {
-  const answer = await thread.answer(task);
+async function answerTo(task: SchemaTask, caller: string): Promise<string | undefined> {
+  const answer = await thread.answer(task, caller);
   if (answer === undefined) throw new SchemaError("takes too long to check. Simplify it");
   if ("refused" in answer) throw new SchemaError(answer.refused);
   return answer.misfit;

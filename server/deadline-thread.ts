@@ -5,35 +5,54 @@ import { Fault } from "./fault.ts";
 const deadlineMs = 2_000;
 const startMs = 30_000;
 const heapMaxMb = 256;
-/** Tasks that wait; each may take the whole deadline. */
+/** Tasks of one caller that wait. */
 const waitingMax = 32;
 
 /**
  * A thread for work that whoever sends a short text can make long. One task at a time, so that a deadline is the task's own: one that takes too long, or too
- * much memory, ends the thread, and the next one begins in a new one. Started with the first task; keeps no process alive.
+ * much memory, ends the thread, and the next one begins in a new one. Callers have their turns one after the other, however much one of them asks. Started with
+ * the first task; keeps no process alive.
  */
 export class DeadlineThread<Task, Answer> {
   readonly #file: URL;
   #worker: Promise<Worker> | undefined;
-  #last: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  /** What waits, by caller; whose turn is next comes first. */
+  readonly #waiting = new Map<string, Array<() => void>>();
+  #busy = false;
 
   /** @param file a module that posts one message when it is ready, and one answer a task. */
   constructor(file: URL) {
     this.#file = file;
   }
 
-  /** Undefined when the task takes too long. Throws the fault `guards_busy` when too many wait. */
-  async answer(task: Task): Promise<Answer | undefined> {
-    if (this.#waiting >= waitingMax) throw new Fault("guards_busy");
-    this.#waiting += 1;
-    const turn = this.#last.then(() => this.#answer(task));
-    this.#last = turn.catch(() => {});
+  /** Undefined when the task takes too long. Throws the fault `guards_busy` when too many of this caller wait. */
+  async answer(task: Task, caller: string): Promise<Answer | undefined> {
+    if (this.#busy) await this.#turn(caller);
+    this.#busy = true;
     try {
-      return await turn;
+      return await this.#answer(task);
     } finally {
-      this.#waiting -= 1;
+      this.#next();
     }
+  }
+
+  async #turn(caller: string): Promise<void> {
+    const own = this.#waiting.get(caller) ?? [];
+    if (own.length >= waitingMax) throw new Fault("guards_busy");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    own.push(resolve);
+    this.#waiting.set(caller, own);
+    await promise;
+  }
+
+  #next(): void {
+    const [first] = this.#waiting;
+    this.#busy = first !== undefined;
+    if (first === undefined) return;
+    const [caller, [go, ...others]] = first;
+    this.#waiting.delete(caller);
+    if (others.length > 0) this.#waiting.set(caller, others);
+    go?.();
   }
 
   async #answer(task: Task): Promise<Answer | undefined> {

@@ -6,7 +6,7 @@ describe("a schema that a caller sends", function () {
   this.timeout(60_000);
   const refused = async (schema: object): Promise<string> => {
     try {
-      await checkSchema({ ...schema });
+      await checkSchema({ ...schema }, "a");
     } catch (error) {
       expect(error).to.be.instanceOf(SchemaError);
       return String(error);
@@ -17,21 +17,21 @@ describe("a schema that a caller sends", function () {
   it("is judged at once, whatever `$async` says", async () => {
     for (const $async of [true, false]) {
       expect(misfitOf({ $async, type: "object", required: ["x"] })({})).to.include("required");
-      expect(await misfitIn("{}", { $async, type: "object", required: ["x"] })).to.include("required");
+      expect(await misfitIn("{}", { $async, type: "object", required: ["x"] }, "a")).to.include("required");
     }
   });
 
   it("may refer to itself, and never to a part of another one", async () => {
     const itself = { type: "object", properties: { child: { $ref: "#" }, value: { type: "number" } } };
-    expect(await misfitIn('{"child":{"value":1}}', itself)).to.equal(undefined);
-    expect(await misfitIn('{"child":{"value":"1"}}', itself)).to.include("number");
+    expect(await misfitIn('{"child":{"value":1}}', itself, "a")).to.equal(undefined);
+    expect(await misfitIn('{"child":{"value":"1"}}', itself, "a")).to.include("number");
     const owner = { $defs: { z: { $id: "https://bank/iban", type: "string" } } };
     expect(await refused(owner)).to.equal("");
     expect(await refused({ properties: { x: { $ref: "https://bank/iban" } } })).to.include("can't resolve reference");
     for (const $id of ["https://json-schema.org/draft/2020-12/schema", "https://json-schema.org/draft/2020-12/meta/applicator"]) {
       await refused({ $defs: { a: { $id } } });
       expect(await refused({ type: "objekt" })).to.include("is not a JSON Schema");
-      expect(await misfitIn('{"a":1}', { properties: { a: { type: "string" } } })).to.include("string");
+      expect(await misfitIn('{"a":1}', { properties: { a: { type: "string" } } }, "a")).to.include("string");
     }
   });
 
@@ -50,10 +50,10 @@ describe("a schema that a caller sends", function () {
     const either = { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] };
     const toFit = { $ref: "#/$defs/a", $defs: { a: { type: "object", properties: { c: either, z: { type: "null" } } } } };
     const value = `${'{"c":'.repeat(40)}{"z":1}${"}".repeat(40)}`;
-    const slow = (await refused(toRead)) + ((await misfitIn("{}", toRead)) ?? "");
+    const slow = (await refused(toRead)) + ((await misfitIn("{}", toRead, "a")) ?? "");
     expect(slow).to.include("takes too long");
-    expect(await misfitIn(value, toFit)).to.include("takes too long");
-    expect(await misfitIn("{}", toFit)).to.equal(undefined);
+    expect(await misfitIn(value, toFit, "a")).to.include("takes too long");
+    expect(await misfitIn("{}", toFit, "a")).to.equal(undefined);
     clearInterval(clock);
     expect(turns).to.be.greaterThan(50);
     expect(longestMs).to.be.lessThan(1_500);

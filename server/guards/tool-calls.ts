@@ -36,11 +36,11 @@ export function toolGate(settings: ToolSettings): ToolGate {
     name,
     offers: (tool) => (ruleOf(tool)?.action ?? settings.default) === "allow",
     restores: (tool) => ruleOf(tool)?.restore ?? false,
-    async inspect({ tool, arguments: text, exposure, confirmed }: ProposedCall): Promise<Verdict<ProposedCall>> {
+    async inspect({ tool, arguments: text, exposure, confirmed }: ProposedCall, { caller }): Promise<Verdict<ProposedCall>> {
       const rule = ruleOf(tool.name);
       if ((rule?.action ?? settings.default) === "deny") return no("tool_call", "NOT_ALLOWED");
       const given = parsed(text);
-      if (given === undefined || rule?.misfit?.(given) !== undefined || (await misfitIn(text, tool.parameters)) !== undefined) {
+      if (given === undefined || rule?.misfit?.(given) !== undefined || (await misfitIn(text, tool.parameters, caller)) !== undefined) {
         return no("tool_call", "ARGUMENTS");
       }
       const confirm = rule?.confirm ?? "never";

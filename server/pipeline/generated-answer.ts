@@ -69,7 +69,7 @@ async function* releasedText(
     if (stops.reached !== undefined) return { released, ending: { reason: "stop", stop: stops.reached } };
   }
   const isWhole = meter.reason !== "length";
-  if (call.schema !== undefined && isWhole && (await misfitIn(released, call.schema)) !== undefined)
+  if (call.schema !== undefined && isWhole && (await misfitIn(released, call.schema, asking.caller)) !== undefined)
     return { released, ending: blocked(new Refusal("schema", [])) };
   return { released };
 }

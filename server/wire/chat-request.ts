@@ -93,8 +93,8 @@ export async function callOf(
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
-  const tools = await toolsOf(request, names, offers);
-  const schema = await schemaOf(request, names);
+  const tools = await toolsOf(request, names, caller.name, offers);
+  const schema = await schemaOf(request, names, caller.name);
   if (tools !== undefined && schema !== undefined)
     throw new Fault("unsupported_parameter", "`response_format` in JSON can't be honoured together with `tools`. Give one of them.", {
       param: "response_format",
@@ -107,7 +107,7 @@ export async function callOf(
     id,
     caller,
     endpoint: "chat.completions",
-    messages: await messagesOf(request.messages, request.documents, { param: names.messages }),
+    messages: await messagesOf(request.messages, request.documents ?? [], caller.name, { param: names.messages }),
     params: { messages: names.messages, schema: names.schema.split(".")[0] ?? "" },
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
@@ -123,6 +123,7 @@ export async function callOf(
 async function toolsOf(
   { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
   names: Names,
+  caller: string,
   offers: (tool: string) => boolean,
 ): Promise<Tools | undefined> {
   if (tools == null) {
@@ -140,7 +141,7 @@ async function toolsOf(
     const param = `tools[${index}].${names.parameters}`;
     if (parameters.type !== undefined && ![parameters.type].flat().includes("object"))
       throw new Fault("invalid_value", `\`${param}\` must be a schema of an object: \`"type": "object"\`.`, { param });
-    await checkedSchema(parameters, param);
+    await checkedSchema(parameters, param, caller);
   }
   const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
   if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
@@ -152,18 +153,18 @@ async function toolsOf(
   return choice === "none" || (offered.length === 0 && !required) ? undefined : { offered, required, parallel: parallel ?? true };
 }
 
-async function schemaOf({ response_format: format }: ChatRequest, names: Names): Promise<JsonSchema | undefined> {
+async function schemaOf({ response_format: format }: ChatRequest, names: Names, caller: string): Promise<JsonSchema | undefined> {
   if (format == null || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "object" };
   const { schema } = format.json_schema;
   if (schema === undefined) throw new Fault("missing_parameter", `\`${names.schema}\` is missing.`, { param: names.schema });
-  await checkedSchema(schema, names.schema);
+  await checkedSchema(schema, names.schema, caller);
   return schema;
 }
 
-async function checkedSchema(schema: JsonSchema, param: string): Promise<void> {
+async function checkedSchema(schema: JsonSchema, param: string, caller: string): Promise<void> {
   try {
-    await checkSchema(schema);
+    await checkSchema(schema, caller);
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     throw new Fault("invalid_value", `\`${param}\` ${error.message}.`, { param });

@@ -23,7 +23,7 @@ export function guardCheck(service: Service): RequestHandler {
     const { input, origin } = checked(checkRequestSchema, request.body);
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
     checkCount(wire, service.limits.messages_max, "input");
-    const messages = await messagesOf(wire, [], { userOrigin: origin, param: "input" });
+    const messages = await messagesOf(wire, [], callerOf(response).name, { userOrigin: origin, param: "input" });
     const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
     response.locals.callId = call.id;
     const { gates, recordContext } = service.policies.for(call.caller.name);
