@@ -30,7 +30,8 @@ export type Family = (typeof families)[number];
 /** The inputs of a family, new each time, so that no verdict is remembered. Some lie above each limit, and some are as large as is still judged. */
 export function hostileInputs(limits: InputLimits): (family: Family) => HostileInput[] {
   const { tokensMax, bodyBytesMax, messagesMax } = limits;
-  const filled = (unit: string): string => unit.repeat(Math.floor(tokensMax / tokensOf(unit)));
+  const tokeniser = new Tokeniser(new URL("../classifiers/tokenizer/", import.meta.url));
+  const filled = (unit: string): string => unit.repeat(Math.floor(tokensMax / tokensOf(unit, tokeniser)));
   const nodes = (count: number): string => JSON.stringify(Array.from({ length: count }, (_, index) => ({ [`k${index % 7}`]: 1 })));
   const line = "a".repeat(bodyBytesMax * 0.7);
   const letters = Array.from({ length: 64 }, () => "qzxjkvw"[randomInt(7)]).join("");
@@ -102,10 +103,8 @@ const fresh = (text: string): string => `${randomInt(1e9)} ${text}`;
 
 const nested = (text: string, depth: number): string => (depth === 0 ? text : nested(Buffer.from(text).toString("base64"), depth - 1));
 
-const tokeniser = new Tokeniser(new URL("../classifiers/tokenizer/", import.meta.url));
-
 /** Of one of many repetitions, as the classifiers count; a little more, so that what begins a text has room. */
-function tokensOf(unit: string): number {
+function tokensOf(unit: string, tokeniser: Tokeniser): number {
   const text = unit.repeat(100);
   return 1.02 * Math.max(...[text, unveiled(text).text].map((one) => tokeniser.tokensOf(one).ids.length / 100));
 }

@@ -54,7 +54,7 @@ async function run(
   const ran = { text: "", reason: undefined as string | undefined, error: undefined as unknown };
   if (breakLog === "before") log.close();
   try {
-    const record = new CallRecord(log, { policy, storesText: false });
+    const record = new CallRecord(log, { policy, storesText: false, attemptsMax: 1 });
     let texts = 0;
     for await (const event of answer(callOf(text), through, engine, record, signal ?? new AbortController().signal)) {
       if (event.type === "end") ran.reason = event.reason;

@@ -20,7 +20,7 @@ export interface RecordContext {
   /** Models that the caller may ask; none named: all. */
   readonly models?: readonly string[] | undefined;
   /** How often an answer may be generated. */
-  readonly attemptsMax?: number;
+  readonly attemptsMax: number;
 }
 
 /** A model that is asked; one that writes nothing has no context. */
@@ -134,7 +134,7 @@ export class CallRecord {
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), overheadTokens);
     if (model.contextTokens === undefined) return bytes;
     const answer = Math.min(tokensMax ?? model.contextTokens, model.contextTokens);
-    return Math.min(bytes, model.contextTokens) + answer * (this.#context.attemptsMax ?? 1);
+    return Math.min(bytes, model.contextTokens) + answer * this.#context.attemptsMax;
   }
 
   #keep(text: string, texts: Buffer[]): { chars: number; hmac: string; stored?: string } {
