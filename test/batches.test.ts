@@ -209,6 +209,36 @@ describe("batches", () => {
     expect((await failureOf(client.files.retrieve(file.id))).status).to.equal(404);
   });
 
+  it("refuse a form that is cut off, one file too many, and headers named as what every object has; the service lives", async () => {
+    const send = async (form: string, as = "app"): Promise<unknown> => {
+      const { status, body } = await appliance.call("POST", "/v1/files", form, {
+        as,
+        headers: { "content-type": "multipart/form-data; boundary=b" },
+      });
+      return [status, body.error?.code];
+    };
+    const head = 'Content-Disposition: form-data; name="file"; filename="a.jsonl"\r\n';
+    const whole = `--b\r\n${head}\r\n{}\r\n--b--\r\n`;
+    for (const cut of [`--b\r\n${head}\r\n{}`, `--b\r\n${head}\r\n${"{}\n".repeat(40_000)}`])
+      expect(await send(cut)).to.deep.equal([400, "invalid_value"]);
+    for (const name of ["constructor", "__proto__", "toString"]) {
+      expect(await send(`--b\r\n${name}: a\r\n${whole.slice(5)}`)).to.deep.equal([400, "invalid_value"]);
+      const late = `--b\r\n${head}\r\n${"{}\n".repeat(40_000)}\r\n--b\r\n${name}: a\r\n\r\n\r\n--b--\r\n`;
+      expect(await send(late)).to.deep.equal([400, "invalid_value"]);
+    }
+    expect(await send("--b\r\nX: a\r\n--b--\r\n"), "a part without content").to.deep.equal([400, "invalid_value"]);
+    const purpose = 'Content-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n';
+    expect(await send(`--b\r\n${purpose}${whole}${"x".repeat(200_000)}`), "what follows a form is not read").to.deep.equal([
+      200,
+      undefined,
+    ]);
+    const store = new BatchStore(appliance.config.dataDir, 1);
+    for (let count = 0; count < 1_000; count += 1) store.beginFile("operator", "batch", "a.jsonl");
+    store.close();
+    expect(await send(whole, "operator")).to.deep.equal([429, "quota_exceeded"]);
+    expect((await appliance.call("GET", "/healthz")).status).to.equal(200);
+  });
+
   it("are listed page by page, and a parameter that is not known is refused", async () => {
     const all = (await Array.fromAsync(client.batches.list())).map(({ id }) => id);
     expect((await Array.fromAsync(client.batches.list({ limit: 2 }))).map(({ id }) => id)).to.deep.equal(all);
