@@ -1,6 +1,9 @@
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { closeSync, copyFileSync, cpSync, existsSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
@@ -9,11 +12,12 @@ import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "
 import { finishKeyRotation } from "../server/audit/rotate-key.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
-import { prepareData, userSays } from "./support/appliance.ts";
+import { prepareData, root, userSays } from "./support/appliance.ts";
 import type { Ran } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { type Service, startService } from "./support/service.ts";
+import { pause, until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const config = "models: [{ id: echo, engine: echo }]\npolicy: policy.yaml\n";
@@ -183,11 +187,46 @@ describe("sallyport audit", () => {
     expect(contentOf(own, file)).to.equal("{}\n");
     expect(verifyAuditLog(own).problems).to.deep.equal([]);
   });
+
+  it("rotate-key that is killed while it writes leaves a log that opens and is whole, under the old key or the new", async () => {
+    const own = prepareInto(scratchDir());
+    const log = AuditLog.open(own, {});
+    for (let entry = 0; entry < 24; entry += 1) log.append("restored", "", { filler: "x".repeat(1_000_000) });
+    log.close();
+    const rotate = `import { rotateAuditKey } from ${JSON.stringify(join(root, "server/audit/rotate-key.ts"))}; rotateAuditKey(process.argv[1]);`;
+    let undone = 0;
+    // The first as soon as page 1 is under the new key, the others at any moment after.
+    for (const delayMs of [0, 0, ...Array.from({ length: 6 }, () => Math.random() * 400)]) {
+      const copy = scratchDir();
+      cpSync(own, copy, { recursive: true });
+      const child = spawn(process.execPath, ["--input-type=module", "--eval", rotate, copy], { stdio: "inherit" });
+      const exited = once(child, "exit");
+      const journalBytes = (): number => statSync(join(copy, "audit.db-journal"), { throwIfNoEntry: false })?.size ?? 0;
+      await until(() => journalBytes() > 100_000 || child.exitCode !== null);
+      const before = firstPage(copy);
+      while (child.exitCode === null && journalBytes() > 0 && firstPage(copy).equals(before)) await turn();
+      await pause(delayMs);
+      child.kill("SIGKILL");
+      await exited;
+      if (journalBytes() > 0) undone += 1;
+      AuditLog.open(copy, {}).close();
+      expect(verifyAuditLog(copy).problems, `after ${delayMs} ms`).to.deep.equal([]);
+      expect(existsSync(`${secretPath(copy)}.next`)).to.equal(false);
+    }
+    expect(undone).to.be.above(0);
+  }).timeout(120_000);
 });
+
+function firstPage(dataDir: string): Buffer {
+  const file = openSync(join(dataDir, "audit.db"), "r");
+  const page = Buffer.alloc(4_096);
+  readSync(file, page);
+  closeSync(file);
+  return page;
+}
 
 /** A prepared data directory with a policy that stores texts, in the place of `dir`. */
 function prepareInto(dir: string): string {
-  const { cpSync } = process.getBuiltinModule("node:fs");
   cpSync(prepareData(), dir, { recursive: true });
   writeFileSync(join(dir, "policy.yaml"), "audit: { text: encrypted }\n");
   return dir;

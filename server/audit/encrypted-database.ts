@@ -1,4 +1,4 @@
-import { chmodSync, existsSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, openSync, readSync } from "node:fs";
 import Database from "better-sqlite3";
 
 export type EncryptedDatabase = Database.Database;
@@ -37,13 +37,27 @@ export function changeKey(path: string, before: Buffer, after: Buffer, what: str
   } catch {
     // It is under the key from before, or neither.
   }
+  const salt = saltOf(path);
   const database = openEncrypted(path, before, what, "");
   try {
     // Not possible with a write-ahead log.
     database.pragma("journal_mode = DELETE");
-    database.pragma(`rekey = "x'${after.toString("hex")}'"`);
+    // With the salt that it has: a new one would stand in page 1 before the journal is gone, which is under the old one and could not be rolled back.
+    database.pragma(`rekey = "x'${after.toString("hex")}${salt}'"`);
   } finally {
     database.close();
+  }
+}
+
+/** Hexadecimal: the first 16 bytes of the file. */
+function saltOf(path: string): string {
+  const file = openSync(path, "r");
+  try {
+    const salt = Buffer.alloc(16);
+    readSync(file, salt);
+    return salt.toString("hex");
+  } finally {
+    closeSync(file);
   }
 }
 

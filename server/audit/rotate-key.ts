@@ -23,14 +23,12 @@ export function rotateAuditKey(dataDir: string): void {
   try {
     database.exec("CREATE TABLE IF NOT EXISTS former_keys (secret BLOB NOT NULL UNIQUE) STRICT");
     database.prepare("INSERT OR IGNORE INTO former_keys VALUES (?)").run(readSecret(secretPath(dataDir)));
-    const secret = randomBytes(32);
-    writeFileWhole(newPath(dataDir), `${secret.toString("hex")}\n`, 0o600);
-    // One transaction with a journal, which a crash rolls back; not possible with a write-ahead log.
-    database.pragma("journal_mode = DELETE");
-    database.pragma(`rekey = "x'${deriveKeys(secret).database.toString("hex")}'"`);
   } finally {
     database.close();
   }
+  const secret = randomBytes(32);
+  writeFileWhole(newPath(dataDir), `${secret.toString("hex")}\n`, 0o600);
+  changeKey(join(dataDir, "audit.db"), keys.database, deriveKeys(secret).database, "The audit log");
   finishKeyRotation(dataDir);
 }
 
