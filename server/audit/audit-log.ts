@@ -1,7 +1,7 @@
 import { createCipheriv, createHash, createHmac, randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statfsSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type AuditDatabase, type Entry, type EntryKind, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { type AuditDatabase, type Entry, type EntryKind, entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
 import { genesisHead, HeadFile, readHead, standsBeside } from "./head.ts";
 import { type AuditKeys, readAuditKeys } from "./keys.ts";
 import { lockData } from "./lock.ts";
@@ -28,18 +28,13 @@ export class AuditLog {
     this.#lock = lock;
     this.#database = database;
     this.usage = new Usage(database);
-    const last = this.#database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
-    const insert = this.#database.prepare<Entry>("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)");
+    const write = entryWriter(database);
     const store = this.#database.prepare<[string, Buffer]>("INSERT OR IGNORE INTO texts VALUES (?, ?)");
-    this.#head = this.#openHead(join(dirname(path), "audit.head"), last.get());
+    this.#head = this.#openHead(join(dirname(path), "audit.head"), lastEntries(database, 1)[0]);
     this.#files = new Map([path, `${path}-wal`, join(dirname(path), "audit.head")].map((file) => [file, statSync(file).ino]));
     this.#append = this.#database.transaction((kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => {
-      const previous = last.get();
-      const entry = { seq: (previous?.seq ?? 0) + 1, at: new Date().toISOString(), kind, call, body };
-      const hashed = { ...entry, hash: entryHash(previous?.hash ?? genesisHash, entry) };
       for (const sealed of texts) store.run(sha256(sealed), sealed);
-      insert.run(hashed);
-      return hashed;
+      return write(kind, call, body);
     }).immediate;
   }
 

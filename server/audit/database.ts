@@ -41,3 +41,21 @@ const schema = `
 export function openAuditDatabase(path: string, key: Buffer, { readonly = false }: { readonly?: boolean } = {}): AuditDatabase {
   return openEncrypted(path, key, "The audit log", readonly ? undefined : schema);
 }
+
+/** Newest first. */
+export function lastEntries(database: AuditDatabase, count: number): Entry[] {
+  return database.prepare<[number], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT ?").all(count);
+}
+
+/** What writes the next entry and returns it. Nobody else may write meanwhile. */
+export function entryWriter(database: AuditDatabase): (kind: EntryKind, call: string, body: string) => Entry {
+  const last = database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
+  const insert = database.prepare<Entry>("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)");
+  return (kind, call, body) => {
+    const previous = last.get();
+    const entry = { seq: (previous?.seq ?? 0) + 1, at: new Date().toISOString(), kind, call, body };
+    const hashed = { ...entry, hash: entryHash(previous?.hash ?? genesisHash, entry) };
+    insert.run(hashed);
+    return hashed;
+  };
+}

@@ -30,13 +30,7 @@ export function openEncrypted(path: string, key: Buffer, what: string, schema?: 
 
 /** Encrypts a database anew, in one transaction that a crash rolls back. One that is not there, or is under the key `after` already, stays as it is. */
 export function changeKey(path: string, before: Buffer, after: Buffer, what: string): void {
-  if (!existsSync(path)) return;
-  try {
-    openEncrypted(path, after, what).close();
-    return;
-  } catch {
-    // It is under the key from before, or neither.
-  }
+  if (!existsSync(path) || isUnder(path, after)) return;
   const salt = saltOf(path);
   const database = openEncrypted(path, before, what, "");
   try {
@@ -46,6 +40,16 @@ export function changeKey(path: string, before: Buffer, after: Buffer, what: str
     database.pragma(`rekey = "x'${after.toString("hex")}${salt}'"`);
   } finally {
     database.close();
+  }
+}
+
+/** Whether the key opens the database now. When it does not, it may still be the right one: there may be something to roll back first. */
+export function isUnder(path: string, key: Buffer): boolean {
+  try {
+    openEncrypted(path, key, "It").close();
+    return true;
+  } catch {
+    return false;
   }
 }
 

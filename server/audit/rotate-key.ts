@@ -3,8 +3,8 @@ import { existsSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileWhole } from "../../certs/write-file.ts";
 import { publicText } from "./checkpoint.ts";
-import { type AuditDatabase, type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
-import { changeKey } from "./encrypted-database.ts";
+import { entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
+import { changeKey, isUnder } from "./encrypted-database.ts";
 import { HeadFile } from "./head.ts";
 import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "./keys.ts";
 import { lockData } from "./lock.ts";
@@ -32,39 +32,27 @@ export function rotateAuditKey(dataDir: string): void {
   finishKeyRotation(dataDir);
 }
 
-/** What remains to be done when the database is under the new secret already; otherwise the new one is thrown away. */
+/** What remains to be done when the database is under the new secret already; when it is under the old one, the new one is thrown away. Throws when it is under neither. */
 export function finishKeyRotation(dataDir: string): void {
   if (!existsSync(newPath(dataDir))) return;
   const keys = deriveKeys(readSecret(newPath(dataDir)));
-  let database: AuditDatabase;
-  try {
-    openAuditDatabase(join(dataDir, "audit.db"), keys.database, { readonly: true }).close();
-    database = openAuditDatabase(join(dataDir, "audit.db"), keys.database);
-  } catch {
+  const path = join(dataDir, "audit.db");
+  if (!isUnder(path, keys.database)) {
+    openAuditDatabase(path, readAuditKeys(dataDir).database).close(); // rolls back what was begun
     rmSync(newPath(dataDir));
     return;
   }
+  const database = openAuditDatabase(path, keys.database);
   try {
-    const newest = database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 1");
-    const before = newest.get();
+    const [before] = lastEntries(database, 1);
     const signedFromNowOn = publicText(keys.signing);
     const told = before?.kind === "rekeyed" && JSON.parse(before.body).signedFromNowOn === signedFromNowOn;
     if (!told) {
       const signedBefore = publicText(deriveKeys(readSecret(secretPath(dataDir))).signing);
-      const entry = {
-        seq: (before?.seq ?? 0) + 1,
-        at: new Date().toISOString(),
-        kind: "rekeyed" as const,
-        call: "",
-        body: JSON.stringify({ signedBefore, signedFromNowOn }),
-      };
-      database
-        .prepare("INSERT INTO entries VALUES (:seq, :at, :kind, :call, :body, :hash)")
-        .run({ ...entry, hash: entryHash(before?.hash ?? genesisHash, entry) });
+      entryWriter(database)("rekeyed", "", JSON.stringify({ signedBefore, signedFromNowOn }));
     }
     const head = HeadFile.open(join(dataDir, "audit.head"), keys.head);
-    for (const entry of database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 2").all().toReversed())
-      head.write(entry);
+    for (const entry of lastEntries(database, 2).toReversed()) head.write(entry);
     head.close();
   } finally {
     database.close();

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Entry, genesisHash, openAuditDatabase } from "./database.ts";
+import { type Entry, genesisHash, lastEntries, openAuditDatabase } from "./database.ts";
 import { type Head, HeadFile, readHead } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
 
@@ -61,7 +61,7 @@ export function snapshotAuditLog(dataDir: string, target: string): Head {
   }
   const copy = openAuditDatabase(path, keys.database);
   try {
-    const [last, previous] = copy.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq DESC LIMIT 2").all();
+    const [last, previous] = lastEntries(copy, 2);
     if (last === undefined || last.seq < before.seq) throw new Error("The audit log became shorter while it was copied.");
     const head = HeadFile.create(join(target, "audit.head"), keys.head);
     // Both slots, as after two entries.
