@@ -1,10 +1,12 @@
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import { filesIn } from "../scripts/backup/archive.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
-import { prepareData, userSays } from "./support/appliance.ts";
+import { prepareData, root, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
 import type { Ran } from "./support/run.ts";
@@ -106,6 +108,24 @@ describe("backup and restore", () => {
     const aside = readdirSync(dataDir).find((name) => name.startsWith("replaced-")) ?? expect.fail();
     expect(entriesOf(join(dataDir, aside))).to.have.length(body.over.seq);
     expect(verifyAuditLog(dataDir).problems).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("never stands there without saying so: the log that is put there has recorded it already", async () => {
+    const { dataDir, file } = await backedUp();
+    const last = entriesOf(dataDir).length;
+    const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "restore", file, "--key", keys.file, "--back-in-time"], {
+      env: { ...process.env, SALLYPORT_DATA: dataDir },
+      stdio: "ignore",
+    });
+    const exited = once(child, "exit");
+    const isSwapped = (): boolean =>
+      readdirSync(dataDir).some((name) => name.startsWith("replaced-")) &&
+      ["audit.db", "audit.head", "certs", "configuration", "keys"].every((name) => existsSync(join(dataDir, name)));
+    while (!isSwapped() && child.exitCode === null) await turn();
+    child.kill("SIGKILL");
+    await exited;
+    const { body } = entriesOf(dataDir).find((entry) => entry.kind === "restored") ?? expect.fail();
+    expect(body.over.seq).to.equal(last);
   }).timeout(60_000);
 
   it("refuses a log that can't be read, one of another installation, and a running service", async () => {

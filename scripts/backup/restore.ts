@@ -33,31 +33,32 @@ export async function restoreBackup(
   for (const name of readdirSync(dataDir).filter((one) => one.startsWith(".restore-"))) rmSync(join(dataDir, name), { recursive: true });
   const scratch = mkdtempSync(join(dataDir, ".restore-"));
   try {
-    let manifest: Manifest;
-    let replaced: string | undefined;
-    let over: Head | "unreadable" | undefined;
-    {
-      using _lock = lockData(dataDir);
-      manifest = await unpack(file, identity, scratch, signal);
-      if (signedBy !== undefined && signedBy !== manifest.key) throw new Error(`${file} is signed with another key: ${manifest.key}.`);
-      over = whatIsThere(dataDir);
-      if (!backInTime && over !== undefined) refuseOlder(dataDir, over, scratch, manifest);
-      const here = readdirSync(dataDir).filter((name) => !/^(?:\.restore-|replaced-|service\.lock)/u.test(name));
-      if (here.length > 0) {
-        replaced = join(dataDir, `replaced-${new Date().toISOString().replaceAll(/[:.]/gu, "-")}`);
-        mkdirSync(replaced, { mode: 0o700 });
-        for (const name of here) renameSync(join(dataDir, name), join(replaced, name));
-      }
-      for (const name of readdirSync(scratch).filter((one) => !ownFiles.includes(one)))
-        renameSync(join(scratch, name), join(dataDir, name));
-    }
-    const log = AuditLog.open(dataDir, { by: "restore" });
+    using _lock = lockData(dataDir);
+    const manifest = await unpack(file, identity, scratch, signal);
+    if (signedBy !== undefined && signedBy !== manifest.key) throw new Error(`${file} is signed with another key: ${manifest.key}.`);
+    const over = whatIsThere(dataDir);
+    if (!backInTime && over !== undefined) refuseOlder(dataDir, over, scratch, manifest);
+    // Before the swap: what stands there then says already that it was restored.
+    const log = AuditLog.open(scratch, { by: "restore" });
     log.append("restored", "", { made: manifest.made, head: manifest.head, over: over ?? null, backInTime });
     log.close();
-    return { manifest, replaced };
+    return { manifest, replaced: swap(dataDir, scratch) };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Moves what is in `dataDir` aside, and what was restored there. Returns where the former is now. */
+function swap(dataDir: string, scratch: string): string | undefined {
+  const here = readdirSync(dataDir).filter((name) => !/^(?:\.restore-|replaced-|service\.lock)/u.test(name));
+  const replaced = here.length > 0 ? join(dataDir, `replaced-${new Date().toISOString().replaceAll(/[:.]/gu, "-")}`) : undefined;
+  if (replaced !== undefined) {
+    mkdirSync(replaced, { mode: 0o700 });
+    for (const name of here) renameSync(join(dataDir, name), join(replaced, name));
+  }
+  for (const name of readdirSync(scratch).filter((one) => !ownFiles.includes(one) && one !== "service.lock"))
+    renameSync(join(scratch, name), join(dataDir, name));
+  return replaced;
 }
 
 function whatIsThere(dataDir: string): Head | "unreadable" | undefined {
