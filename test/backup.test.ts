@@ -4,9 +4,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
+import { revoke } from "../certs/authority.ts";
 import { filesIn } from "../scripts/backup/archive.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
-import { prepareData, root, userSays } from "./support/appliance.ts";
+import { clientAgent, prepareData, root, send, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
 import type { Ran } from "./support/run.ts";
@@ -126,6 +127,21 @@ describe("backup and restore", () => {
     await exited;
     const { body } = entriesOf(dataDir).find((entry) => entry.kind === "restored") ?? expect.fail();
     expect(body.over.seq).to.equal(last);
+  }).timeout(60_000);
+
+  it("leaves revoked what was revoked since the backup", async () => {
+    const { dataDir, file } = await backedUp();
+    revoke(join(dataDir, "certs"), "app", "lost");
+    const restored = await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"]);
+    expect([restored.status, restored.stderr]).to.deep.equal([0, ""]);
+    expect(restored.stdout).to.include("Revoked since the backup, and still: 1 certificates.");
+    const service = await startService(dataDir);
+    const refused = await service.call("GET", "/v1/models").catch((error: Error) => error);
+    expect(refused).to.be.instanceOf(Error);
+    expect(
+      (await send(`${service.url}/healthz`, "GET", undefined, { dispatcher: clientAgent(join(dataDir, "certs"), "operator") })).status,
+    ).to.equal(200);
+    await service.end("SIGTERM");
   }).timeout(60_000);
 
   it("refuses a log that can't be read, one of another installation, and a running service", async () => {

@@ -1,5 +1,7 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { revokedSerials } from "../../certs/register.ts";
+import { writeRevocationLists } from "../../certs/revocation-lists.ts";
 import { AuditLog } from "../../server/audit/audit-log.ts";
 import type { Head } from "../../server/audit/head.ts";
 import { lockData } from "../../server/audit/lock.ts";
@@ -10,6 +12,8 @@ interface Restored {
   readonly manifest: Manifest;
   /** Where what was there before is now. */
   readonly replaced: string | undefined;
+  /** How many certificates were revoked since the backup was made, and stay it. */
+  readonly stillRevoked: number;
 }
 
 interface Told {
@@ -21,6 +25,7 @@ interface Told {
 /**
  * Puts a backup in the place of a data directory. Refused while a service uses it, when the backup does not prove whole, and, unless `backInTime`, when the
  * log that is there has entries which the backup lacks. What was there is moved aside, never deleted; the log records that it was restored, and over what.
+ * Certificates that were revoked since stay revoked.
  */
 export async function restoreBackup(
   dataDir: string,
@@ -42,10 +47,21 @@ export async function restoreBackup(
     const log = AuditLog.open(scratch, { by: "restore" });
     log.append("restored", "", { made: manifest.made, head: manifest.head, over: over ?? null, backInTime });
     log.close();
-    return { manifest, replaced: swap(dataDir, scratch) };
+    const stillRevoked = keepRevoked(join(dataDir, "certs"), join(scratch, "certs"));
+    return { manifest, replaced: swap(dataDir, scratch), stillRevoked };
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
+}
+
+/** Revokes in `to` what is revoked in `from` only; returns how many. */
+function keepRevoked(from: string, to: string): number {
+  const known = revokedSerials(to);
+  const more = [...revokedSerials(from)].filter((serial) => !known.has(serial)).map((serial) => join("revoked", `${serial}.json`));
+  // A file's own date is when its certificate was revoked.
+  for (const file of more) cpSync(join(from, file), join(to, file), { preserveTimestamps: true });
+  if (more.length > 0) writeRevocationLists(to);
+  return more.length;
 }
 
 /** Moves what is in `dataDir` aside, and what was restored there. Returns where the former is now. */

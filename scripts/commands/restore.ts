@@ -35,12 +35,13 @@ Configuration and policies are put into DATA/configuration, for you to compare; 
     if (identity === undefined) throw new Error(`${values.key} holds no secret key (AGE-SECRET-KEY-1…).`);
     const signal = stopSignal();
     const { dataDir } = readConfig();
-    const { manifest, replaced } = await step("Restoring", () =>
+    const { manifest, replaced, stillRevoked } = await step("Restoring", () =>
       restoreBackup(dataDir, file, identity, { backInTime: values["back-in-time"], signedBy: values["signed-by"] }, signal),
     );
     console.log(
       `${dataDir} is as it was at ${manifest.made}: the log to entry ${manifest.head.seq}, and one more that says so. It is signed with key ${manifest.key}.`,
     );
+    if (stillRevoked > 0) console.log(`Revoked since the backup, and still: ${stillRevoked} certificates.`);
     if (replaced !== undefined) console.log(`What was there is in ${replaced}.`);
     return 0;
   },
