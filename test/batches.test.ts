@@ -9,6 +9,7 @@ import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { Slots } from "../models/slots.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
+import { misfitIn } from "../server/caller-schema.ts";
 import { clientAgent, type Json, prepareData, prose, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { llamaSettings } from "./support/model.ts";
@@ -268,6 +269,25 @@ describe("batches", () => {
     );
     const finished = await ended(client, await begin(client, [lineOf("a", "one")]));
     expect(await failureOf(client.batches.cancel(finished.id))).to.include({ status: 400, code: "invalid_value" });
+  });
+
+  it("do not go on with a line that is cancelled while its schema is read", async () => {
+    const received = (): number => entriesOf(appliance.config.dataDir).filter(({ kind }) => kind === "received").length;
+    const before = received();
+    const either = { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] };
+    const slow = { $ref: "#/$defs/a", $defs: { a: { type: "object", properties: { c: either, z: { type: "null" } } } } };
+    const first = misfitIn(`${'{"c":'.repeat(40)}{"z":1}${"}".repeat(40)}`, slow, "a"); // schemas are looked at in turn
+    const schema = { type: "object", properties: {}, required: [], additionalProperties: false };
+    const batch = await begin(client, [
+      lineOf("a", "one", { response_format: { type: "json_schema", json_schema: { name: "none", strict: true, schema } } }),
+    ]);
+    await until(async () => (await client.batches.retrieve(batch.id)).status === "in_progress");
+    await pause(100);
+    await client.batches.cancel(batch.id);
+    expect(await first).to.include("takes too long");
+    const { status, request_counts } = await ended(client, batch);
+    expect([status, request_counts]).to.deep.equal(["cancelled", { total: 1, completed: 0, failed: 1 }]);
+    expect(received()).to.equal(before);
   });
 
   it("stop when their input is deleted", async () => {

@@ -55,14 +55,14 @@ class OperationEndpoint implements LineEndpoint {
   async ask(body: unknown, caller: Caller, signal: AbortSignal): Promise<LineReply | undefined> {
     const requestId = `req-${randomUUID()}`;
     const response = new LineResponse(caller);
-    const close = (): boolean => response.emit("close");
+    const close = (): void => response.close();
     signal.addEventListener("abort", close, { once: true });
     try {
       const { roles, handle } = this.#operation;
       if (roles?.some((one) => one === caller.role) === false) throw new Fault("role_not_allowed");
       // A handler of JSON asks nothing more of the two.
       await handle({ body } as Request, response as unknown as Response, () => {});
-      return { requestId, status: 200, body: response.body };
+      return signal.aborted ? undefined : { requestId, status: 200, body: response.body };
     } catch (error) {
       return signal.aborted ? undefined : this.#failed(requestId, error);
     } finally {
@@ -84,6 +84,7 @@ class OperationEndpoint implements LineEndpoint {
 class LineResponse extends EventEmitter {
   readonly locals: { readonly caller: Caller };
   body: object = {};
+  closed = false;
 
   constructor(caller: Caller) {
     super();
@@ -92,5 +93,10 @@ class LineResponse extends EventEmitter {
 
   json(body: object): void {
     this.body = body;
+  }
+
+  close(): void {
+    this.closed = true;
+    this.emit("close");
   }
 }
