@@ -435,6 +435,25 @@ describe("a batch", () => {
     expect(settled.map(({ body }) => body.code ?? body.outcome)).to.deep.equal(["gave_way", "answered", "answered"]);
   }).timeout(60_000);
 
+  it("waits for its caller's quota beside others of the caller, and says of a line that is more than the quota that it is", async () => {
+    const policy = "attempts_max: 1\nquota: { window: month, tokens_max: 1000 }\n";
+    await using appliance = await startTestAppliance({ policy });
+    const client = appliance.openai();
+    expect((await appliance.call("POST", chat, { ...userSays(prose(100)), max_tokens: 100 })).status).to.equal(200);
+    const waiting = await begin(client, [lineOf("never", "one", { max_tokens: 2_000 }), lineOf("later", "one", { max_tokens: 700 })]);
+    await until(async () => (await client.batches.retrieve(waiting.id)).request_counts?.failed === 1);
+    const other = await ended(client, await begin(client, [lineOf("now", "one", { max_tokens: 1 })]));
+    expect(other.request_counts).to.deep.equal({ total: 1, completed: 1, failed: 0 });
+    expect((await client.batches.retrieve(waiting.id)).status).to.equal("in_progress");
+    await client.batches.cancel(waiting.id);
+    const { error_file_id } = await ended(client, waiting);
+    const errors = await resultsOf(client, error_file_id);
+    expect(errors.map(({ custom_id, response, error }) => [custom_id, response?.body.error.code ?? error.code])).to.deep.equal([
+      ["never", "quota_exceeded"],
+      ["later", "batch_cancelled"],
+    ]);
+  });
+
   it("waits while calls wait, however long it has waited itself", async () => {
     const slots = new Slots(1, 10);
     const never = new AbortController().signal;

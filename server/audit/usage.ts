@@ -41,17 +41,23 @@ export class Usage {
     this.#database = database;
   }
 
-  /** Throws a `Fault` when the caller's quota has no room for a request and `tokens`. */
+  /** Throws a `Fault` when the caller's quota has no room for a request and `tokens`; it says when there is room again, unless there never is for so many. */
   check(caller: string, quota: Quota, tokens: number): void {
+    const { tokens_max: tokensMax = Number.POSITIVE_INFINITY } = quota;
+    if (tokens > tokensMax)
+      throw new Fault(
+        "quota_exceeded",
+        `This call may take ${tokens} tokens, and the quota of this caller is ${tokensMax} in one ${quota.window}; a smaller max_tokens takes less.`,
+      );
     const used = this.#usedBy(caller, quota);
     const running = this.#running.get(caller) ?? 0;
     if (running >= (quota.streams_max ?? Number.POSITIVE_INFINITY)) throw exceeded(`${quota.streams_max} calls at the same time`, 1);
     const waitS = secondsLeft(quota.window);
     if (used.requests >= (quota.requests_max ?? Number.POSITIVE_INFINITY))
       throw exceeded(`${quota.requests_max} requests in one ${quota.window}`, waitS);
-    if (used.tokens + tokens > (quota.tokens_max ?? Number.POSITIVE_INFINITY))
+    if (used.tokens + tokens > tokensMax)
       throw exceeded(
-        `${quota.tokens_max} tokens in one ${quota.window}, of which ${Math.max(0, (quota.tokens_max ?? 0) - used.tokens)} are left, and this call may take ${tokens}; a smaller max_tokens takes less`,
+        `${tokensMax} tokens in one ${quota.window}, of which ${Math.max(0, tokensMax - used.tokens)} are left, and this call may take ${tokens}; a smaller max_tokens takes less`,
         waitS,
       );
   }

@@ -106,9 +106,8 @@ export class Batches implements AsyncDisposable {
       if (this.#closing.signal.aborted) break;
       const job = this.store.job(owner, batch.id); // as it is now
       if (job.batch.status === "in_progress" && job.batch.expires_at > nowS()) {
-        if (served.has(owner)) continue;
+        if (served.has(owner) || this.#steps.isPutOff(batch.id)) continue;
         served.add(owner);
-        if (this.#steps.isPutOff(batch.id)) continue;
       }
       worked = true;
       try {

@@ -75,7 +75,8 @@ class OperationEndpoint implements LineEndpoint {
     if (bug) this.#events.failed({ id: requestId, error });
     const code = body.error.code as FaultCode; // of a refusal it is none of these sets
     const afterMs = code === "gave_way" ? 50 : Math.min(Number(headers["Retry-After"] ?? 1), 60) * 1_000;
-    const timesMax = passing.has(code) ? Number.POSITIVE_INFINITY : suspect.has(code) ? 2 : 0;
+    const neverFits = code === "quota_exceeded" && headers["Retry-After"] === undefined;
+    const timesMax = passing.has(code) && !neverFits ? Number.POSITIVE_INFINITY : suspect.has(code) ? 2 : 0;
     return { requestId, status, body, again: { afterMs, timesMax } };
   }
 }
