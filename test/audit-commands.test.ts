@@ -9,7 +9,7 @@ import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { openEncrypted } from "../server/audit/encrypted-database.ts";
 import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "../server/audit/keys.ts";
-import { finishKeyRotation } from "../server/audit/rotate-key.ts";
+import { finishKeyRotation, rotateAuditKey } from "../server/audit/rotate-key.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
 import { prepareData, root, userSays } from "./support/appliance.ts";
@@ -163,6 +163,17 @@ describe("sallyport audit", () => {
     expect(contentOf(own, file)).to.equal("{}\n");
   }).timeout(60_000);
 
+  it("verify misses a key from before a rotation", () => {
+    const own = prepareInto(scratchDir());
+    AuditLog.open(own, {}).close();
+    for (const _ of [1, 2]) rotateAuditKey(own);
+    expect(verifyAuditLog(own).problems).to.deep.equal([]);
+    tamper(own, "DELETE FROM former_keys WHERE rowid = 1");
+    expect(verifyAuditLog(own).problems).to.deep.equal([
+      "The key from before entry 3 is missing: what was hashed and sealed under it can't be read.",
+    ]);
+  });
+
   it("rotate-key that is killed at any step is finished or undone by whoever opens the log next", async () => {
     const own = prepareInto(scratchDir());
     AuditLog.open(own, {}).close();
@@ -176,11 +187,12 @@ describe("sallyport audit", () => {
     const keys = deriveKeys(readSecret(newKey));
     const database = openAuditDatabase(join(own, "audit.db"), readAuditKeys(own).database);
     database.exec("CREATE TABLE former_keys (secret BLOB NOT NULL UNIQUE) STRICT");
+    database.prepare("INSERT INTO former_keys VALUES (?)").run(readSecret(secretPath(own)));
     database.pragma("journal_mode = DELETE");
     database.pragma(`rekey = "x'${keys.database.toString("hex")}'"`);
     database.close();
     const key = readFileSync(secretPath(own));
-    const finish = `import { finishKeyRotation } from ${rotateKeyModule}; finishKeyRotation(process.argv[1]);`;
+    const finish = `import { finishKeyRotation, rotateAuditKey } from ${rotateKeyModule}; finishKeyRotation(process.argv[1]);`;
     const noRoom = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
     const failed = await run("bash", ["-c", noRoom, "bash", process.execPath, "--input-type=module", "--eval", finish, own]);
     expect([failed.status, failed.stderr]).to.deep.equal([1, failed.stderr]);

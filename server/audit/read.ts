@@ -62,7 +62,7 @@ export class AuditReader implements Disposable {
 }
 
 /** Secrets from before a rotation, newest first. They stand in the database, under today's key. */
-function formerSecrets(database: AuditDatabase): Buffer[] {
+export function formerSecrets(database: AuditDatabase): Buffer[] {
   const has = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'former_keys'").get() !== undefined;
   return has
     ? database

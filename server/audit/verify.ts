@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { publicText } from "./checkpoint.ts";
 import { type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
 import { genesisHead, readHead, standsBeside } from "./head.ts";
-import { readAuditKeys } from "./keys.ts";
+import { deriveKeys, readAuditKeys } from "./keys.ts";
+import { formerSecrets } from "./read.ts";
 
 /** `problems` is empty when the log is whole. */
 export interface Verification {
@@ -17,7 +19,7 @@ export interface Verification {
 
 const problemsMax = 20;
 
-/** Walks the whole log: every hash, every stored text, every call's two entries, and the head kept outside. Works beside a running service. */
+/** Walks the whole log: every hash, every stored text, every call's two entries, the key before each rotation, and the head kept outside. Works beside a running service. */
 export function verifyAuditLog(dataDir: string): Verification {
   const path = join(dataDir, "audit.db");
   if (!existsSync(path)) throw new Error(`There is no audit log at ${path}.`);
@@ -36,6 +38,7 @@ export function verifyAuditLog(dataDir: string): Verification {
     let entries = 0;
     let headSeen = head?.seq === genesisHead.seq && head.hash === genesisHead.hash;
     const open = new Set<string>();
+    const formerKeys = new Set(formerSecrets(database).map((secret) => publicText(deriveKeys(secret).signing)));
     for (const entry of database.prepare<[], Entry>("SELECT * FROM entries ORDER BY seq").iterate()) {
       const expected = (previous?.seq ?? 0) + 1;
       if (entry.seq !== expected) report(`Entries ${expected} to ${entry.seq - 1} are missing.`);
@@ -45,6 +48,8 @@ export function verifyAuditLog(dataDir: string): Verification {
       if (entry.kind === "settled" && !open.delete(entry.call)) report(`Entry ${entry.seq} settles a call that was not received.`);
       if (entry.kind === "started" && open.size > 0) report(`${open.size} calls before entry ${entry.seq} were never settled.`);
       if (entry.kind === "started") open.clear();
+      if (entry.kind === "rekeyed" && !formerKeys.has(JSON.parse(entry.body).signedBefore))
+        report(`The key from before entry ${entry.seq} is missing: what was hashed and sealed under it can't be read.`);
       if (head?.seq === entry.seq && head.hash === entry.hash) headSeen = true;
       first ??= entry.at;
       previous = entry;
