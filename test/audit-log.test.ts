@@ -1,8 +1,10 @@
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { mock } from "node:test";
 import { expect } from "chai";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { entryHash, openAuditDatabase } from "../server/audit/database.ts";
+import { HeadFile } from "../server/audit/head.ts";
 import { createAuditSecret, readAuditKeys, secretPath } from "../server/audit/keys.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -126,6 +128,26 @@ describe("the audit log", () => {
     expect(problems(dataDir)).to.equal("");
     log.close();
     AuditLog.open(dataDir, {}).close();
+    expect(problems(dataDir)).to.equal("");
+  });
+
+  it("writes no entry more while its head can't be written, and is whole then and after", () => {
+    const dataDir = newLog();
+    const log = AuditLog.open(dataDir, {});
+    const failing = mock.method(HeadFile.prototype, "write", () => {
+      throw new Error("EIO: i/o error, write");
+    });
+    for (const call of ["a", "b", "c"]) expect(() => log.append("received", call, {})).to.throw(/EIO/u);
+    expect(problems(dataDir)).to.equal("");
+    const copy = scratchDir();
+    cpSync(dataDir, copy, { recursive: true });
+    failing.mock.restore();
+    AuditLog.open(copy, {}).close();
+    expect(problems(copy)).to.equal("");
+    log.append("received", "d", {});
+    log.append("settled", "d", {});
+    log.close();
+    expect(verifyAuditLog(dataDir)).to.include({ entries: 17 });
     expect(problems(dataDir)).to.equal("");
   });
 

@@ -22,6 +22,9 @@ export class AuditLog {
   readonly #files: ReadonlyMap<string, number>;
   readonly #append: (kind: EntryKind, call: string, body: string, texts: readonly Buffer[]) => Entry;
 
+  /** The last entry, when the head could not be written after it: no other is, before that. */
+  #unwritten: Entry | undefined;
+
   private constructor(path: string, keys: AuditKeys, lock: Disposable, database: AuditDatabase) {
     this.path = path;
     this.#keys = keys;
@@ -58,8 +61,8 @@ export class AuditLog {
   append(kind: EntryKind, call: string, body: object, texts: readonly Buffer[] = []): void {
     const replaced = this.#replaced();
     if (replaced !== undefined) throw new Error(replaced);
-    const { seq, hash } = this.#append(kind, call, JSON.stringify(body), texts);
-    this.#head.write({ seq, hash });
+    if (this.#unwritten !== undefined) this.#writeHead(this.#unwritten);
+    this.#writeHead(this.#append(kind, call, JSON.stringify(body), texts));
   }
 
   /** Keyed hash of a text, hexadecimal: the same text always gives the same, and nothing else tells what it was. */
@@ -103,6 +106,12 @@ export class AuditLog {
   #replaced(): string | undefined {
     const gone = [...this.#files].find(([file, inode]) => statSync(file, { throwIfNoEntry: false })?.ino !== inode);
     return gone && `${gone[0]} was removed or replaced while the service ran.`;
+  }
+
+  #writeHead(entry: Entry): void {
+    this.#unwritten = entry;
+    this.#head.write(entry);
+    this.#unwritten = undefined;
   }
 
   #openHead(path: string, last: Entry | undefined): HeadFile {
