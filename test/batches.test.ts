@@ -374,6 +374,17 @@ describe("what is stored of batches", () => {
     }
   });
 
+  it("is never taken for whole when it is removed while it is read", async () => {
+    await using appliance = await startTestAppliance();
+    const client = appliance.openai();
+    const text = `${"x".repeat(99_999)}\n`.repeat(200);
+    const { id } = await client.files.create({ purpose: "batch", file: await toFile(Buffer.from(text), "a.jsonl") });
+    const { status, body } = await client.files.content(id);
+    expect([status, (await client.files.delete(id)).deleted]).to.deep.equal([200, true]);
+    const read = async (): Promise<number> => (await Array.fromAsync(body as AsyncIterable<Uint8Array>)).length;
+    expect(await failureOf(read())).to.be.instanceOf(Error);
+  });
+
   it("is bounded in number for each caller", () => {
     const store = new BatchStore(prepareData(), 1);
     for (let count = 0; count < 999; count += 1) store.beginFile("app", "batch", "a.jsonl");

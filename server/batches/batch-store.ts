@@ -105,6 +105,7 @@ export class BatchStore {
     return this.#get<{ count: number }>("SELECT count(*) AS count FROM lines WHERE file = ?", file)?.count ?? 0;
   }
 
+  /** Throws at its end when the file was removed meanwhile: what came may not be all of it. */
   *content(file: string): Generator<Buffer> {
     // Not one long query: nothing else could be asked meanwhile.
     for (let at = 0; ; ) {
@@ -113,10 +114,11 @@ export class BatchStore {
         file,
         at,
       );
-      if (next === undefined) return;
+      if (next === undefined) break;
       at = next.number;
       yield next.text;
     }
+    if (this.#get("SELECT 1 FROM files WHERE id = ?", file) === undefined) throw new Fault("file_not_found");
   }
 
   /** Of all files of one caller, those that are being written too. */
