@@ -15,7 +15,7 @@ export interface TlsMaterial {
   /** With the CAs between it and a root. PEM. */
   readonly cert: string;
   readonly key: string;
-  /** Whose certificates carry name and role as we write them. */
+  /** Ours that issue, without those between them and a root: what their certificates say of name and role, we have written. */
   readonly issuing: readonly X509Certificate[];
   /** CAs of others: whoever shows a certificate of theirs is named by a rule. */
   readonly foreign: readonly X509Certificate[];
@@ -34,7 +34,8 @@ export function readTlsMaterial(dir: string): TlsMaterial {
   const [caText, crlText, cert, key] = [files.ca, files.crl, files.cert, files.key].map(read) as [string, string, string, string]; // four in, four out
   const roots = certificates(files.ca, caText);
   const ours = authorities(dir, "issuing");
-  const issuing = ours.flatMap((one) => certificates(join(one.dir, "cert.pem"), one.pem));
+  const issuing = ours.map((one) => one.certificate);
+  const chains = ours.flatMap((one) => certificates(join(one.dir, "cert.pem"), one.pem));
   const trusted = trust(dir);
   const server = parsed(files.cert, () => new X509Certificate(cert));
   const privateKey = parsed(files.key, () => createPrivateKey(key));
@@ -43,7 +44,7 @@ export function readTlsMaterial(dir: string): TlsMaterial {
     throw new Error(`${files.cert} and ${files.key} do not belong together. Run \`npx sallyport certs rotate\`.`);
   if (!issuing.some((one) => server.checkIssued(one) && server.verify(one.publicKey)))
     throw new Error(`${files.cert} was not issued by a CA of ${join(dir, "issuing")}. Run \`npx sallyport certs rotate\`.`);
-  const orphan = issuing.find((one) => ![...roots, ...issuing].some((by) => one.checkIssued(by) && one.verify(by.publicKey)));
+  const orphan = chains.find((one) => ![...roots, ...chains].some((by) => one.checkIssued(by) && one.verify(by.publicKey)));
   if (orphan !== undefined)
     throw new Error(
       `${orphan.subject} in ${join(dir, "issuing")} was not signed by a root of ${files.ca}. Run \`npx sallyport certs init\`.`,
@@ -51,12 +52,12 @@ export function readTlsMaterial(dir: string): TlsMaterial {
   if (new Date(server.validTo).getTime() < Date.now())
     throw new Error(`${files.cert} expired on ${server.validTo}. Run \`npx sallyport certs rotate\`.`);
   const issuers = crl.map((list) => revocationListIssuer(list).toString("hex"));
-  const unlisted = [...roots, ...issuing, ...trusted.foreign].find((one) => !issuers.includes(subjectName(one).toString("hex")));
+  const unlisted = [...roots, ...chains, ...trusted.foreign].find((one) => !issuers.includes(subjectName(one).toString("hex")));
   if (unlisted !== undefined)
     throw new Error(
       `There is no revocation list of the CA ${unlisted.subject.replaceAll("\n", ", ")}, so none of its clients could be let in. Put it beside its certificate, or into ${files.crl}.`,
     );
-  const ca = [...new Set([...roots, ...issuing, ...trusted.foreign].map((one) => one.toString()))].join("");
+  const ca = [...new Set([...roots, ...chains, ...trusted.foreign].map((one) => one.toString()))].join("");
   const fingerprint = createHash("sha256")
     .update(JSON.stringify([ca, crl, cert, key]))
     .digest("hex");

@@ -138,6 +138,31 @@ describe("a CA of your own", () => {
   }).timeout(30_000);
 });
 
+describe("a CA between a root of your own and ours", () => {
+  it("names nobody: its own clients are let in by a rule alone, and ours go on", async () => {
+    const root = startOwnCa();
+    const enterprise = startOwnCa("/O=Bank/CN=Enterprise CA", [], { by: root });
+    const identities = [{ subject: "O=Bank,CN=*", role: "app" as const, name: "*" }];
+    await using appliance = await startTestAppliance({ config: (config) => ({ ...config, tls: { ...config.tls, identities } }) });
+    const { certsDir, url } = appliance;
+    installIssuing(certsDir, enterprise.sign(requestIssuing(certsDir).csr), names);
+    issueClient(certsDir, "billing", "app");
+    await pause(800);
+    const { ca } = handOf(certsDir, "billing");
+    const mallory = { ca, ...enterprise.client("/OU=operator/CN=mallory") };
+    const kim = { ca, ...enterprise.client("/O=Bank/CN=kim") };
+    expect(await statusFor(url, handOf(certsDir, "billing"))).to.equal(200);
+    expect(await statusFor(url, mallory), "a role of its own making").to.match(/UND_ERR|ECONNRESET|ERR_SSL/u);
+    expect(await statusFor(url, kim), "before it is trusted").to.match(/UND_ERR|ECONNRESET|ERR_SSL/u);
+    mkdirSync(join(certsDir, "trust"));
+    writeFileSync(join(certsDir, "trust", "enterprise.pem"), enterprise.pem);
+    await pause(800);
+    expect(await statusFor(url, kim)).to.equal(200);
+    expect(await statusFor(url, mallory)).to.equal(403);
+    expect(await statusFor(url, handOf(certsDir, "billing"))).to.equal(200);
+  }).timeout(30_000);
+});
+
 describe("a request for a certificate", () => {
   const made = (...args: string[]): { csr: string; key: string } => {
     const dir = scratchDir();

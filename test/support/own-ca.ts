@@ -5,20 +5,33 @@ import { scratchDir } from "./scratch.ts";
 
 /** A CA as an organisation has it, made and run by OpenSSL alone. */
 export interface OwnCa {
-  /** Its certificate and an empty revocation list. */
+  /** Its certificate and an empty revocation list, and those of the CAs above it. */
   readonly pem: string;
   readonly cert: string;
   readonly key: string;
-  /** The certificate of a CA for a request, with that of this CA and its list. */
-  sign(request: string): string;
+  /** The certificate of a CA for a request, with `pem`. */
+  sign(request: string, pathLength?: number): string;
   /** A client's certificate and key. */
   client(subject: string, san?: string): { cert: string; key: string };
 }
 
 const dayMs = 86_400_000;
 
-/** `more`: further extensions of its certificate; its list is `days` old and counts for `life` days. */
-export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly string[] = [], { days = 0, life = 30 } = {}): OwnCa {
+interface Settings {
+  /** How old its list is. */
+  readonly days?: number;
+  /** For how many days its list counts. */
+  readonly life?: number;
+  /** The CA above it. Default: it is a root */
+  readonly by?: OwnCa;
+}
+
+/** `more`: further extensions of a root's certificate. */
+export function startOwnCa(
+  subject = "/O=Bank/CN=Bank root",
+  more: readonly string[] = [],
+  { days = 0, life = 30, by }: Settings = {},
+): OwnCa {
   const dir = scratchDir();
   const file = (name: string): string => join(dir, name);
   const read = (name: string): string => readFileSync(file(name), "utf8");
@@ -27,10 +40,6 @@ export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly stri
   writeFileSync(
     file("ca.cnf"),
     "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ndefault_md = sha256\ndefault_crl_days = 30\n[req]\ndistinguished_name = dn\n[dn]\n",
-  );
-  writeFileSync(
-    file("issuing.cnf"),
-    "basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n",
   );
   const root = [
     "-x509",
@@ -59,11 +68,15 @@ export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly stri
     "subjectKeyIdentifier=hash",
     ...more.flatMap((extension) => ["-addext", extension]),
   );
+  if (by !== undefined) {
+    openssl("req", "-new", "-key", "ca.key", "-out", "ca.csr", "-subj", subject, "-config", "ca.cnf");
+    writeFileSync(file("ca.pem"), by.sign(read("ca.csr"), 1).replace(by.pem, ""));
+  }
   const at = (ms: number): string => `${new Date(ms).toISOString().replaceAll(/[-:T]|\..*/gu, "")}Z`;
   const from = Date.now() - days * dayMs;
   const dates = ["-crl_lastupdate", at(from), "-crl_nextupdate", at(from + life * dayMs)];
   openssl("ca", "-config", "ca.cnf", "-gencrl", ...dates, "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem");
-  const pem = read("ca.pem") + read("crl.pem");
+  const pem = read("ca.pem") + read("crl.pem") + (by?.pem ?? "");
   const signed = (extensions: string): string => {
     openssl(
       "x509",
@@ -88,8 +101,12 @@ export function startOwnCa(subject = "/O=Bank/CN=Bank root", more: readonly stri
     pem,
     cert: read("ca.pem"),
     key: read("ca.key"),
-    sign(request) {
+    sign(request, pathLength = 0) {
       writeFileSync(file("a.csr"), request);
+      writeFileSync(
+        file("issuing.cnf"),
+        `basicConstraints=critical,CA:TRUE,pathlen:${pathLength}\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n`,
+      );
       return signed("issuing.cnf") + pem;
     },
     client(subject, san) {
