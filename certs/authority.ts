@@ -12,6 +12,7 @@ import {
   buildCross,
   buildIssuing,
   buildRoot,
+  canonicalSerial,
   type Issuer,
   newKey,
   type Purpose,
@@ -105,14 +106,15 @@ export function issueRequested(
 
 /**
  * Revokes every certificate of a client that has not expired, or the one with this serial, and writes the new revocation lists. Returns their
- * serials. Doing it again is no error: an interrupted revocation is finished that way. The serial of another CA's certificate counts too, where one is trusted.
+ * serials. Doing it again is no error: an interrupted revocation is finished that way. A serial of another CA counts too, where one is trusted, in any spelling.
  */
 export function revoke(dir: string, nameOrSerial: string, reason = "unspecified"): string[] {
-  const serial = nameOrSerial.toUpperCase();
+  const isSerial = /^[0-9A-Fa-f]{1,40}$/u.test(nameOrSerial);
+  const serial = isSerial ? canonicalSerial(nameOrSerial) : "";
   const found = listIssued(dir).filter(
     (one) => one.status !== "expired" && ((one.kind === "client" && one.name === nameOrSerial) || one.serial === serial),
   );
-  const foreign = found.length === 0 && existsSync(join(dir, "trust")) && /^[0-9A-F]{8,40}$/u.test(serial);
+  const foreign = found.length === 0 && existsSync(join(dir, "trust")) && isSerial;
   const serials = foreign ? [serial] : found.map((one) => one.serial);
   if (serials.length === 0)
     throw new Error(`There is no valid certificate with the name or serial "${nameOrSerial}". See \`npx sallyport certs list\`.`);

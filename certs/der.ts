@@ -34,6 +34,10 @@ export function isInteger(node: Node | undefined): boolean {
   return node?.type === Type.INTEGER;
 }
 
+export function isSequence(node: Node): boolean {
+  return node.tagClass === Class.UNIVERSAL && node.type === Type.SEQUENCE;
+}
+
 export function idOf(node: Node | undefined): string {
   return asn1.derToOid(bytesOf(node).toString("binary"));
 }

@@ -23,6 +23,7 @@ import {
   implicit,
   integer,
   isInteger,
+  isSequence,
   type Node,
   objectId,
   octets,
@@ -152,6 +153,18 @@ export function revocationListIssuer(list: string): Buffer {
 export function revocationListLife(list: string): Life | undefined {
   const [notBefore, notAfter] = listBody(list).slice(2, 4).map(dateOf);
   return notBefore === undefined || notAfter === undefined ? undefined : { notBefore, notAfter };
+}
+
+/** The serials on a revocation list, as `X509Certificate` writes them. Throws when it is none. */
+export function revocationListSerials(list: string): string[] {
+  const entries = listBody(list).slice(3).find(isSequence);
+  return (entries === undefined ? [] : children(entries)).map((entry) => canonicalSerial(bytesOf(children(entry)[0]).toString("hex")));
+}
+
+/** Upper-case hexadecimal of whole bytes, without leading zeros. */
+export function canonicalSerial(hex: string): string {
+  const digits = hex.replace(/^0+/u, "").toUpperCase();
+  return digits.length % 2 === 0 ? digits : `0${digits}`;
 }
 
 /** The parts of a revocation list that are signed, from the algorithm on: the version before it is optional. */

@@ -9,6 +9,7 @@ import { issueClient, issueRequested, revoke } from "../certs/authority.ts";
 import { identityByRule } from "../certs/identity.ts";
 import { installIssuing, requestIssuing } from "../certs/own-root.ts";
 import { buildPkcs12 } from "../certs/pkcs12.ts";
+import { revokedSerials } from "../certs/register.ts";
 import { renewClients, retire } from "../certs/rotation.ts";
 import { readTlsMaterial } from "../certs/tls-material.ts";
 import { requestedKey } from "../certs/x509.ts";
@@ -56,6 +57,55 @@ describe("a CA of your own", () => {
     await pause(800);
     expect(await statusFor(appliance.url, { ca, ...billing })).to.match(/UND_ERR|ECONNRESET|ERR_SSL/u);
   }).timeout(30_000);
+
+  it("revokes by its list: a kept connection ends, also when a CA above is on one, and the next request when a list has run out", async () => {
+    const root = startOwnCa();
+    const bank = startOwnCa("/O=Bank/CN=Issuing CA", [], { by: root });
+    const identities = [{ subject: "O=Bank,CN=*", role: "app" as const, name: "*" }];
+    await using appliance = await startTestAppliance({ config: (config) => ({ ...config, tls: { ...config.tls, identities } }) });
+    const { certsDir, url } = appliance;
+    const trusted = join(certsDir, "trust", "bank.pem");
+    mkdirSync(join(certsDir, "trust"));
+    const trust = async (pem: string): Promise<void> => {
+      writeFileSync(trusted, pem);
+      await pause(800);
+    };
+    const ca = readFileSync(join(certsDir, "ca.pem"), "utf8");
+    const [leaver, stayer] = [bank.client("/O=Bank/CN=leaver"), bank.client("/O=Bank/CN=stayer")] as const;
+    const gone = new Agent({ connect: { ca, ...leaver } });
+    const kept = new Agent({ connect: { ca, ...stayer } });
+    let connections = 0;
+    kept.on("connect", () => (connections += 1));
+    const statusOn = (dispatcher: Agent): Promise<number | string> =>
+      send(`${url}/v1/models`, "GET", undefined, { dispatcher }).then(
+        ({ status }) => status,
+        (error) => String(error.code),
+      );
+    await trust(bank.pem);
+    expect([await statusOn(gone), await statusOn(kept)]).to.deep.equal([200, 200]);
+    await trust(bank.listing([leaver.cert]));
+    expect(await statusOn(gone)).to.match(/UND_ERR|ECONNRESET|ERR_SSL/u);
+    expect([await statusOn(kept), connections]).to.deep.equal([200, 1]);
+    await trust(bank.listing([], 5 / 86_400));
+    const statuses = new Set<number | string>();
+    for (const end = Date.now() + 6_000; Date.now() < end; await pause(200)) if (connections === 1) statuses.add(await statusOn(kept));
+    expect([...statuses].slice(0, 2)).to.deep.equal([200, 403]);
+    await trust(bank.listing([]));
+    expect(await statusOn(kept)).to.equal(200);
+    await trust(bank.listing([]).replace(root.pem, root.listing([bank.cert])));
+    expect(await statusOn(kept)).to.match(/UND_ERR|ECONNRESET|ERR_SSL/u);
+    await Promise.all([gone.destroy(), kept.destroy()]);
+  }).timeout(40_000);
+
+  it("has short serials, which `revoke` takes in any spelling", () => {
+    const dir = certsOf();
+    expect(() => revoke(dir, "1")).to.throw(/no valid certificate/u);
+    mkdirSync(join(dir, "trust"));
+    expect(revoke(dir, "1")).to.deep.equal(["01"]);
+    expect(revoke(dir, "00abc")).to.deep.equal(["0ABC"]);
+    expect([...revokedSerials(dir)].toSorted()).to.deep.equal(["01", "0ABC"]);
+    expect(() => revoke(dir, "1".repeat(41))).to.throw(/no valid certificate/u);
+  });
 
   it("reads no name out of one that was written to look like two", () => {
     const rules = [{ san: "URI:spiffe://bank.example/app/*", role: "app" as const, name: "*" }];

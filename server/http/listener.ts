@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { type Identity, identityByRule, identityOf } from "../../certs/identity.ts";
 import { revokedSerials } from "../../certs/register.ts";
+import { type Standing, standings } from "../../certs/standing.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
 import type { Config } from "../config.ts";
 import type { Events } from "../events.ts";
@@ -26,7 +27,7 @@ interface ListenerSettings {
 
 /**
  * The TLS server: nobody reaches HTTP without a certificate, of our CAs or of one in `trust/`, that is neither expired nor revoked. New certificate files are taken up
- * while streams go on; the sockets of a serial that is revoked are closed.
+ * while streams go on; the sockets of a certificate that is revoked are closed.
  */
 export class Listener {
   readonly server: Server;
@@ -39,19 +40,21 @@ export class Listener {
   readonly #responses = new Set<ServerResponse>();
   readonly #check: NodeJS.Timeout;
   #draining = false;
-  #material: TlsMaterial;
-  #issuers = new WeakMap<X509Certificate, "ours" | "foreign" | "unknown">();
+  #fingerprint: string;
+  #standingOf: (certificate: X509Certificate) => Standing;
   #revoked: ReadonlySet<string>;
   #complaint = "";
 
   constructor(settings: ListenerSettings, events: Events, handler: RequestListener) {
     this.#settings = settings;
     this.#events = events;
-    this.#material = readTlsMaterial(settings.certsDir);
+    const material = readTlsMaterial(settings.certsDir);
+    this.#fingerprint = material.fingerprint;
+    this.#standingOf = standings(material);
     this.#revoked = revokedSerials(settings.certsDir);
     this.server = createServer(
       {
-        ...contextOf(this.#material, settings),
+        ...contextOf(material, settings),
         requestCert: true,
         rejectUnauthorized: true,
         handshakeTimeout: 5_000,
@@ -81,17 +84,22 @@ export class Listener {
     if (this.#settings.tls.expired_streams === "end") this.#endExpired();
   }
 
-  /** Takes up changed certificate files. Files that do not fit together are refused, and the old ones stay; revocations count all the same. */
+  /** Takes up changed certificate files. Files that do not fit together are refused, and the old ones stay; what is revoked here counts all the same. */
   #reload(): void {
     try {
-      this.#endRevoked();
+      const revoked = revokedSerials(this.#settings.certsDir);
+      if (revoked.size !== this.#revoked.size || !revoked.isSubsetOf(this.#revoked)) {
+        this.#revoked = revoked;
+        this.#endRevoked();
+      }
       const material = readTlsMaterial(this.#settings.certsDir);
       this.#complaint = "";
-      if (material.fingerprint === this.#material.fingerprint) return;
+      if (material.fingerprint === this.#fingerprint) return;
       this.server.setSecureContext(contextOf(material, this.#settings));
-      this.#material = material;
-      this.#issuers = new WeakMap();
+      this.#fingerprint = material.fingerprint;
+      this.#standingOf = standings(material);
       this.#events.tlsChanged();
+      this.#endRevoked();
     } catch (error) {
       const complaint = (error as Error).message;
       if (complaint !== this.#complaint) this.#events.failed({ error });
@@ -107,7 +115,9 @@ export class Listener {
   /** The same for a certificate that was shown some time ago. */
   identityBy(certificate: X509Certificate | undefined): Identity {
     if (certificate === undefined || this.#refuses(certificate)) throw new Error("The certificate does not count any more.");
-    return this.#issuerOf(certificate) === "ours" ? identityOf(certificate) : identityByRule(certificate, this.#settings.tls.identities);
+    return this.#standingOf(certificate).issuer === "ours"
+      ? identityOf(certificate)
+      : identityByRule(certificate, this.#settings.tls.identities);
   }
 
   /**
@@ -138,13 +148,14 @@ export class Listener {
     clearTimeout(rest);
   }
 
+  /** What is revoked here, and what another CA has on its list. `retire` lists CAs of ours, and lets the streams of their clients end by themselves. */
   #endRevoked(): void {
-    const revoked = revokedSerials(this.#settings.certsDir);
-    if (revoked.size === this.#revoked.size && revoked.isSubsetOf(this.#revoked)) return;
-    this.#revoked = revoked;
-    const ended = [...this.#sockets].filter(([, { serialNumber }]) => revoked.has(serialNumber));
+    const ended = [...this.#sockets].filter(([, certificate]) => {
+      const { issuer, isListed } = this.#standingOf(certificate);
+      return this.#revoked.has(certificate.serialNumber) || (issuer === "foreign" && isListed);
+    });
     for (const [socket] of ended) socket.destroy();
-    this.#events.revocationsChanged({ revoked: revoked.size, ended: ended.length });
+    this.#events.revocationsChanged({ revoked: this.#revoked.size, ended: ended.length });
   }
 
   #endExpired(): void {
@@ -163,28 +174,16 @@ export class Listener {
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
-  /** Revoked, expired, or issued by a CA that was retired since. */
+  /** Revoked, expired, issued by a CA that was retired since, or of one whose list has run out. */
   #refuses(certificate: X509Certificate): boolean {
-    return this.#issuerOf(certificate) === "unknown" || this.#revoked.has(certificate.serialNumber) || isExpired(certificate);
-  }
-
-  /** Verified once for each certificate and set of files. */
-  #issuerOf(certificate: X509Certificate): "ours" | "foreign" | "unknown" {
-    const known = this.#issuers.get(certificate);
-    if (known !== undefined) return known;
-    const { issuing, foreign } = this.#material;
-    const found = isIssuedBy(issuing, certificate) ? "ours" : isIssuedBy(foreign, certificate) ? "foreign" : "unknown";
-    this.#issuers.set(certificate, found);
-    return found;
+    const { issuer, isListed, listedUntilMs } = this.#standingOf(certificate);
+    const isRevoked = isListed || this.#revoked.has(certificate.serialNumber);
+    return issuer === "unknown" || isRevoked || listedUntilMs < Date.now() || isExpired(certificate);
   }
 }
 
 function closeAfter(response: ServerResponse): void {
   if (!response.headersSent) response.setHeader("Connection", "close");
-}
-
-function isIssuedBy(issuers: readonly X509Certificate[], certificate: X509Certificate): boolean {
-  return issuers.some((one) => certificate.checkIssued(one) && certificate.verify(one.publicKey));
 }
 
 function isExpired({ validTo }: X509Certificate): boolean {

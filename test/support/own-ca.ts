@@ -11,6 +11,8 @@ export interface OwnCa {
   readonly key: string;
   /** The certificate of a CA for a request, with `pem`. */
   sign(request: string, pathLength?: number): string;
+  /** `pem` with a newer list, which counts for `life` days and has these certificates on it. */
+  listing(revoked: readonly string[], life?: number): string;
   /** A client's certificate and key. */
   client(subject: string, san?: string): { cert: string; key: string };
 }
@@ -73,10 +75,12 @@ export function startOwnCa(
     writeFileSync(file("ca.pem"), by.sign(read("ca.csr"), 1).replace(by.pem, ""));
   }
   const at = (ms: number): string => `${new Date(ms).toISOString().replaceAll(/[-:T]|\..*/gu, "")}Z`;
-  const from = Date.now() - days * dayMs;
-  const dates = ["-crl_lastupdate", at(from), "-crl_nextupdate", at(from + life * dayMs)];
-  openssl("ca", "-config", "ca.cnf", "-gencrl", ...dates, "-keyfile", "ca.key", "-cert", "ca.pem", "-out", "crl.pem");
-  const pem = read("ca.pem") + read("crl.pem") + (by?.pem ?? "");
+  const own = ["-config", "ca.cnf", "-keyfile", "ca.key", "-cert", "ca.pem"];
+  const listed = (from: number, life: number): string => {
+    openssl("ca", ...own, "-gencrl", "-crl_lastupdate", at(from), "-crl_nextupdate", at(from + life * dayMs), "-out", "crl.pem");
+    return read("ca.pem") + read("crl.pem") + (by?.pem ?? "");
+  };
+  const pem = listed(Date.now() - days * dayMs, life);
   const signed = (extensions: string): string => {
     openssl(
       "x509",
@@ -108,6 +112,13 @@ export function startOwnCa(
         `basicConstraints=critical,CA:TRUE,pathlen:${pathLength}\nkeyUsage=critical,keyCertSign,cRLSign\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n`,
       );
       return signed("issuing.cnf") + pem;
+    },
+    listing(revoked, life = 30) {
+      for (const one of revoked) {
+        writeFileSync(file("revoked.pem"), one);
+        openssl("ca", ...own, "-revoke", "revoked.pem");
+      }
+      return listed(Date.now(), life);
     },
     client(subject, san) {
       openssl("req", "-new", "-newkey", "rsa:2048", "-noenc", "-keyout", "a.key", "-out", "a.csr", "-subj", subject, "-config", "ca.cnf");
