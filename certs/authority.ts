@@ -159,9 +159,10 @@ export function writeTrusted(dir: string): boolean {
   return true;
 }
 
-/** What the service shows: the certificate, the CA that issued it, and the newest root under the one before, while that is still trusted. */
+/** What the service shows: the certificate, the CA that issued it, and each root under the one before, for who trusts an older one only. */
 export function chainFor(dir: string, pem: string): string {
-  return pem + newest(dir, "issuing").pem + (newest(dir, "roots").cross ?? "");
+  const crosses = authorities(dir, "roots").map(({ cross = "" }) => cross);
+  return [pem, newest(dir, "issuing").pem, ...crosses].join("");
 }
 
 /** Puts a CA to work. Its list comes before itself: a reader meets no CA without one. `signer`: the root before, which signs this root's key too. */

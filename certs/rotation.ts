@@ -54,7 +54,7 @@ export function retire(dir: string): string[] {
   if (oldIssuing.some((one) => one.certificate.verify(root.certificate.publicKey))) issuerOf(root);
   for (const { certificate } of oldIssuing) markRevoked(dir, certificate.serialNumber, "superseded");
   writeRevocationLists(dir);
-  rmSync(join(root.dir, "cross.pem"), { force: true });
+  for (const one of roots) rmSync(join(one.dir, "cross.pem"), { force: true });
   shorten(dir);
   for (const one of oldIssuing) remove(one);
   for (const one of oldRoots) remove(one);
@@ -92,7 +92,7 @@ function lasting(before: IssuedCertificate | undefined): { lifeDays?: number } {
     : { lifeDays: Math.max(1, Math.round((before.notAfter.getTime() - before.notBefore.getTime()) / 86_400_000)) };
 }
 
-/** The server and the clients here show the new root itself, without the one before. */
+/** The server and the clients here show the new root itself, without those before. */
 function shorten(dir: string): void {
   const { certificate } = newest(dir, "issuing");
   const folders = ["server", ...readdirSync(join(dir, "clients")).map((name) => join("clients", name))].map((name) =>

@@ -8,10 +8,10 @@ import { connect, createServer } from "node:tls";
 import { promisify } from "node:util";
 import { expect } from "chai";
 import { issuerOf, newest } from "../certs/authorities.ts";
-import { initAuthority, issueClient, revoke, rotateServer } from "../certs/authority.ts";
+import { addRoot, initAuthority, issueClient, revoke, rotateServer } from "../certs/authority.ts";
 import { identityOf, roleFrom } from "../certs/identity.ts";
 import { listIssued } from "../certs/register.ts";
-import { rotateIssuing } from "../certs/rotation.ts";
+import { retire, rotateIssuing, rotateRoot } from "../certs/rotation.ts";
 import { readTlsMaterial } from "../certs/tls-material.ts";
 import { buildCertificate, newKey } from "../certs/x509.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -51,7 +51,11 @@ function forgedLife(dir: string, fromMs: number, toMs: number): Shown {
 }
 
 /** Shakes hands with a server of `dir`: who it saw, or why there was no handshake. OpenSSL judges. */
-async function handshake(dir: string, shown: Partial<Shown>, version: "TLSv1.2" | "TLSv1.3" = "TLSv1.3"): Promise<string> {
+async function handshake(
+  dir: string,
+  { ca: trusted, ...shown }: Partial<Shown & { ca: string }>,
+  version: "TLSv1.2" | "TLSv1.3" = "TLSv1.3",
+): Promise<string> {
   const { ca, crl, cert, key } = readTlsMaterial(dir);
   const server = createServer(
     { ca, crl: [...crl], cert, key, requestCert: true, rejectUnauthorized: true, minVersion: "TLSv1.3" },
@@ -60,7 +64,13 @@ async function handshake(dir: string, shown: Partial<Shown>, version: "TLSv1.2" 
     },
   ).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const socket = connect({ ...shown, ca, port: (server.address() as AddressInfo).port, host: "127.0.0.1", maxVersion: version });
+  const socket = connect({
+    ...shown,
+    ca: trusted ?? ca,
+    port: (server.address() as AddressInfo).port,
+    host: "127.0.0.1",
+    maxVersion: version,
+  });
   try {
     const chunks = await Array.fromAsync(socket as AsyncIterable<Buffer>);
     return Buffer.concat(chunks).toString() || "closed";
@@ -156,6 +166,20 @@ describe("certificates", () => {
     expect(certificate.checkHost("localhost")).to.equal(undefined);
     for (const name of ["not a name", "foo..bar", "bar:baz", "-x", ""]) expect(() => rotateServer(dir, [name])).to.throw(/not a DNS name/u);
     expect(() => rotateServer(dir, [])).to.throw(/tls\.names/u);
+  });
+
+  it("of the server are believed by whoever has an older root, also when the root was rotated twice, until `retire`", async () => {
+    const dir = newAuthority();
+    const app = client(dir);
+    const ca = readFileSync(join(dir, "ca.pem"), "utf8");
+    addRoot(dir); // a rotation that was interrupted
+    rotateRoot(dir, names);
+    expect(JSON.parse(await handshake(dir, { ...app, ca }))).to.include({ name: "app" });
+    const second = readFileSync(join(dir, "roots", "2", "cert.pem"), "utf8");
+    expect(JSON.parse(await handshake(dir, { ...app, ca: second }))).to.include({ name: "app" });
+    retire(dir);
+    expect(await handshake(dir, { ...client(dir), ca })).to.match(/CERT|SIGNATURE/u);
+    expect(readTlsMaterial(dir).cert.match(/BEGIN CERTIFICATE/gu)).to.have.length(2);
   });
 
   it("never outlive the CA, and are due at two thirds of their life", () => {
