@@ -190,16 +190,22 @@ function issue(dir: string, target: string, subject: Subject, purpose: Purpose, 
 
 /** `due`: in the last third of its life, or of an older CA. `unfit`: missing, damaged, expired, of no CA of ours, or not the certificate of its key. */
 function serverState(dir: string): "fine" | "due" | "unfit" {
+  const certificate = fittingCertificate(join(dir, "server"));
+  if (certificate === undefined) return "unfit";
+  const issuing = authorities(dir, "issuing").findIndex(
+    (one) => certificate.checkIssued(one.certificate) && certificate.verify(one.certificate.publicKey),
+  );
+  const { status, renewAt } = describe(certificate, revokedSerials(dir));
+  if (issuing === -1 || status !== "valid") return "unfit";
+  return issuing > 0 || renewAt.getTime() < Date.now() ? "due" : "fine";
+}
+
+/** The certificate of a key pair. Undefined where one of the two is missing or damaged, or is not of the other. */
+export function fittingCertificate(dir: string): X509Certificate | undefined {
   try {
-    const certificate = new X509Certificate(readFileSync(join(dir, "server", "cert.pem")));
-    const fits = certificate.checkPrivateKey(createPrivateKey(readFileSync(join(dir, "server", "key.pem"))));
-    const issuing = authorities(dir, "issuing").findIndex(
-      (one) => certificate.checkIssued(one.certificate) && certificate.verify(one.certificate.publicKey),
-    );
-    const { status, renewAt } = describe(certificate, revokedSerials(dir));
-    if (!fits || issuing === -1 || status !== "valid") return "unfit";
-    return issuing > 0 || renewAt.getTime() < Date.now() ? "due" : "fine";
+    const certificate = new X509Certificate(readFileSync(join(dir, "cert.pem")));
+    return certificate.checkPrivateKey(createPrivateKey(readFileSync(join(dir, "key.pem")))) ? certificate : undefined;
   } catch {
-    return "unfit";
+    return undefined;
   }
 }

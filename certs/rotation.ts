@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Authority, authorities, issuerOf, newest } from "./authorities.ts";
-import { addIssuing, addRoot, chainFor, issueClient, markRevoked, rotateServer, writeTrusted } from "./authority.ts";
+import { addIssuing, addRoot, chainFor, fittingCertificate, issueClient, markRevoked, rotateServer, writeTrusted } from "./authority.ts";
 import { roleFrom } from "./identity.ts";
 import { type IssuedCertificate, listIssued } from "./register.ts";
 import { blocks, writeRevocationLists } from "./revocation-lists.ts";
@@ -63,10 +63,16 @@ export function retire(dir: string): string[] {
   return old.map(({ kind, number, certificate }) => `${kind}/${number} (${certificate.subject.replaceAll("\n", ", ")})`);
 }
 
-/** Gives the clients whose key is here a new key and certificate, where the one they have is due: two thirds of its life are over, or an older CA issued it. */
+/**
+ * Gives the clients whose key is here a new key and certificate, where the one they have is due: two thirds of its life are over, an older CA issued it, or it
+ * does not fit its key. A key without a certificate is what an interrupted `issueClient` left: it gets one when it is the one named.
+ */
 export function renewClients(dir: string, only?: string): IssuedCertificate[] {
   const folder = join(dir, "clients");
-  const names = (existsSync(folder) ? readdirSync(folder) : []).filter((name) => existsSync(join(folder, name, "key.pem")));
+  const has = (name: string, file: string): boolean => existsSync(join(folder, name, file));
+  const names = (existsSync(folder) ? readdirSync(folder) : []).filter(
+    (name) => has(name, "key.pem") && (has(name, "cert.pem") || name === only),
+  );
   if (only !== undefined && !names.includes(only))
     throw new Error(
       `${join(folder, only)} holds no key: renew where the key is, with a request (\`npx sallyport certs issue ${only} --csr FILE\`).`,
@@ -76,20 +82,18 @@ export function renewClients(dir: string, only?: string): IssuedCertificate[] {
   return names
     .filter((name) => only === undefined || name === only)
     .flatMap((name) => {
-      const shown = new X509Certificate(readFileSync(join(folder, name, "cert.pem")));
-      const found = issued.find((one) => one.serial === shown.serialNumber);
-      if (found?.status === "revoked") return [];
-      const isDue = only !== undefined || found === undefined || found.renewAt.getTime() < Date.now() || !shown.checkIssued(issuing);
-      const role = found?.role ?? issued.find((one) => one.kind === "client" && one.name === name)?.role;
-      return isDue && role !== undefined ? [issueClient(dir, name, roleFrom(role), lasting(found))] : [];
+      const shown = fittingCertificate(join(folder, name));
+      const own = issued.find((one) => one.serial === shown?.serialNumber);
+      const before = own ?? issued.find((one) => one.kind === "client" && one.name === name);
+      if (before?.role === undefined || before.status === "revoked") return [];
+      const isDue = only !== undefined || own === undefined || own.renewAt.getTime() < Date.now() || !shown?.checkIssued(issuing);
+      return isDue ? [issueClient(dir, name, roleFrom(before.role), lasting(before))] : [];
     });
 }
 
 /** As long as the one before. */
-function lasting(before: IssuedCertificate | undefined): { lifeDays?: number } {
-  return before === undefined
-    ? {}
-    : { lifeDays: Math.max(1, Math.round((before.notAfter.getTime() - before.notBefore.getTime()) / 86_400_000)) };
+function lasting({ notBefore, notAfter }: IssuedCertificate): { lifeDays: number } {
+  return { lifeDays: Math.max(1, Math.round((notAfter.getTime() - notBefore.getTime()) / 86_400_000)) };
 }
 
 /** The server and the clients here show the new root itself, without those before. */

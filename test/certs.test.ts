@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
@@ -11,7 +11,7 @@ import { issuerOf, newest } from "../certs/authorities.ts";
 import { addRoot, initAuthority, issueClient, revoke, rotateServer } from "../certs/authority.ts";
 import { identityOf, roleFrom } from "../certs/identity.ts";
 import { listIssued } from "../certs/register.ts";
-import { retire, rotateIssuing, rotateRoot } from "../certs/rotation.ts";
+import { renewClients, retire, rotateIssuing, rotateRoot } from "../certs/rotation.ts";
 import { readTlsMaterial } from "../certs/tls-material.ts";
 import { buildCertificate, newKey } from "../certs/x509.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -215,6 +215,24 @@ describe("certificates", () => {
     expect(() => readTlsMaterial(dir)).to.throw(/do not belong together/u);
     expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);
     readTlsMaterial(dir);
+  });
+
+  it("of clients are renewed after an interruption: a pair that does not fit too, one without a certificate when it is named", () => {
+    const dir = newAuthority();
+    for (const name of ["fine", "half", "revoked"]) client(dir, name);
+    issueClient(dir, "unfit", "auditor", { lifeDays: 30 });
+    const file = (name: string, kind: string): string => join(dir, "clients", name, kind);
+    rmSync(file("half", "cert.pem"));
+    writeFileSync(file("unfit", "key.pem"), pem(newKey()));
+    revoke(dir, "revoked");
+    writeFileSync(file("revoked", "cert.pem"), "junk");
+    const renewed = renewClients(dir);
+    expect(renewed.map(({ name, role }) => [name, role])).to.deep.equal([["unfit", "auditor"]]);
+    expect(renewed[0]?.notAfter.getTime()).to.be.closeTo(Date.now() + 30 * 24 * hour, hour);
+    const key = createPrivateKey(readFileSync(file("unfit", "key.pem")));
+    expect(new X509Certificate(readFileSync(file("unfit", "cert.pem"))).checkPrivateKey(key)).to.equal(true);
+    expect(renewClients(dir)).to.deep.equal([]);
+    expect(renewClients(dir, "half").map(({ name, role }) => [name, role])).to.deep.equal([["half", "app"]]);
   });
 
   it("are replaced in the last third of the server's life, unless the CA's key is kept elsewhere", () => {

@@ -53,8 +53,9 @@ export const certs: Command = {
     --role ROLE      app (calls models), operator (also runs the service) or auditor (reads the log). Default: app
     --days N         life. Default: 365
     --csr FILE       of this request (PKCS #10, PEM) the key is certified, so that the private key never travels
-  renew [NAME]       new keys and certificates for the clients whose key is here and due: two thirds of its life are over, or an
-                     older CA issued it; with NAME, that one in any case. The server's certificate as well. For a daily timer
+  renew [NAME]       new keys and certificates for the clients whose key is here and due: two thirds of its life are over, an older
+                     CA issued it, or it does not fit its key; with NAME, that one in any case. The server's
+                     certificate as well. For a daily timer
   export NAME        key, certificate and CAs of a client as one file (PKCS #12)
     --out FILE         where to
     --password-file F  its first line is the password, 12 characters at least
