@@ -19,13 +19,23 @@ for path in /var/lib/sallyport /var/lib/sallyport/keys/audit.key /var/lib/sallyp
   /etc/systemd/system/sallyport.service /etc/systemd/system/sallyport.socket /etc/systemd/system/sallyport-renew.timer; do stat -c '%U %A %n' "$path"; done
 if command -v systemd-analyze > /dev/null; then systemd-analyze verify --man=no /etc/systemd/system/sallyport*; fi
 getent passwd sallyport
+/opt/sallyport/sallyport certs issue billing
+/opt/sallyport/sallyport certs rotate
+/opt/sallyport/sallyport audit rotate-key
+/opt/sallyport/sallyport models verify
+/opt/sallyport/run > /dev/null 2>&1 &
+until /opt/sallyport/sallyport call --ready --as operator > /dev/null 2>&1; do kill -0 "$!" && sleep 0.3; done
+stat -c 'the service runs as %U' "/proc/$(cut -d ' ' -f 2 /var/lib/sallyport/run.pid)"
+kill -TERM "$!" && wait "$!" || :
+find /var/lib/sallyport ! -user sallyport ! -name trial.log
+echo 'nothing else is of others'
 sh /opt/sallyport/current/scripts/install/uninstall.sh --delete-data
 ls -d /opt/sallyport /etc/sallyport /var/lib/sallyport /etc/systemd/system/sallyport* || :
 getent passwd sallyport || echo 'no such user'
 `;
 
 describe("an installation from a bundle", function () {
-  this.timeout(240_000);
+  this.timeout(360_000);
   let gap: Gap;
   let bundle: Made;
   const dir = scratchDir();
@@ -75,6 +85,7 @@ describe("an installation from a bundle", function () {
       "root -rw-r--r-- /etc/systemd/system/sallyport-renew.timer",
     ])
       expect(stdout.split("\n")).to.include(line);
+    expect(stdout).to.include("\nthe service runs as sallyport\nnothing else is of others\n");
     expect(stdout).to.match(/^sallyport:x:.*:\/usr\/sbin\/nologin$/mu);
     expect(stdout).to.match(/Removed, with all data\.\nno such user\n$/u);
   });

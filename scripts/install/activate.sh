@@ -44,10 +44,16 @@ sync
 before=$(readlink "$current" || :)
 if [ "$before" = "slots/${slot##*/}" ]; then before=$(readlink "$prefix/previous" || :); fi
 if [ -n "$before" ]; then point previous "$before"; fi
+# What root's calls write must be the service's to read. Models are root's; and who is root in a namespace of his own, as the service is, owns the data.
+as_owner=
+if [ -n "$user" ]; then
+  as_owner='[ "$(id -u)" != 0 ] || [ -O "$SALLYPORT_DATA" ] || [ "${1-}" = models ]'" || exec $as_user -- \"$prefix/sallyport\" \"\$@\""
+fi
 put "$prefix/sallyport" 755 << END
 #!/bin/sh
 # The command line of the version that is installed.
 export SALLYPORT_CONFIG="\${SALLYPORT_CONFIG:-$config/sallyport.yaml}" SALLYPORT_DATA="\${SALLYPORT_DATA:-$data}" SALLYPORT_MODELS="\${SALLYPORT_MODELS:-$prefix/models}"
+$as_owner
 exec "$current"/node_modules/node-linux-*/bin/node "$current/scripts/sallyport.ts" "\$@"
 END
 put "$prefix/run" 755 << END

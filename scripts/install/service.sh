@@ -3,8 +3,11 @@
 
 by_systemd() { [ "$kind" = system ] && [ -d /run/systemd/system ]; }
 
+as_user="setpriv --reuid=$user --regid=$user --init-groups"
+
 as_service() {
-  if [ -n "$user" ]; then runuser -u "$user" -- "$@"; else "$@"; fi
+  # shellcheck disable=SC2086 # a command and its options
+  if [ -n "$user" ]; then $as_user -- "$@"; else "$@"; fi
 }
 
 install_units() {
