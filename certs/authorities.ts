@@ -32,7 +32,14 @@ export function authorities(dir: string, kind: AuthorityKind): Authority[] {
       const pem = readFileSync(file, "utf8");
       const cross = join(own, "cross.pem");
       return [
-        { kind, number, dir: own, certificate: parsed(file, pem), pem, cross: existsSync(cross) ? readFileSync(cross, "utf8") : undefined },
+        {
+          kind,
+          number,
+          dir: own,
+          certificate: certificateOf(file, pem),
+          pem,
+          cross: existsSync(cross) ? readFileSync(cross, "utf8") : undefined,
+        },
       ];
     });
 }
@@ -41,10 +48,6 @@ export function authorities(dir: string, kind: AuthorityKind): Authority[] {
 export function newest(dir: string, kind: AuthorityKind): Authority {
   const [first] = authorities(dir, kind);
   if (first !== undefined) return first;
-  if (existsSync(join(dir, "ca.key.pem")))
-    throw new Error(
-      `${dir} was made by an earlier version, whose CA can sign no other. Move it away, make a new one with \`npx sallyport certs init\`, and issue again.`,
-    );
   throw new Error(`There is no certificate authority in ${dir}. Make one with \`npx sallyport certs init\`.`);
 }
 
@@ -91,7 +94,8 @@ export function lifeOf(days: number, within?: X509Certificate): Life {
   return { notBefore: new Date(Date.now() - backdateMs), notAfter: wanted < end ? wanted : end };
 }
 
-function parsed(file: string, pem: string): X509Certificate {
+/** Throws a sentence that names the file. */
+export function certificateOf(file: string, pem: string): X509Certificate {
   try {
     return new X509Certificate(pem);
   } catch (cause) {

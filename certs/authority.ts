@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { existsSync, readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
-import { authorities, claim, issuerOf, lifeOf, newest, writeKey } from "./authorities.ts";
+import { authorities, claim, hasKey, issuerOf, lifeOf, newest, writeKey } from "./authorities.ts";
 import { checkName, type Role } from "./identity.ts";
 import { describe, type IssuedCertificate, listIssued, revokedSerials } from "./register.ts";
 import { writeRevocationLists } from "./revocation-lists.ts";
@@ -51,7 +51,6 @@ interface Lasting {
  */
 export function initAuthority(dir: string, serverNames: readonly string[]): string[] {
   const made: string[] = [];
-  if (existsSync(join(dir, "ca.key.pem"))) newest(dir, "roots");
   if (authorities(dir, "roots").length === 0) {
     addRoot(dir);
     made.push("roots/1");
@@ -67,7 +66,7 @@ export function initAuthority(dir: string, serverNames: readonly string[]): stri
   }
   const server = serverState(dir);
   // Where the issuing CA's key is kept elsewhere, a certificate that still works is left alone.
-  if (server === "unfit" || (server === "due" && existsSync(join(newest(dir, "issuing").dir, "key.pem")))) {
+  if (server === "unfit" || (server === "due" && hasKey(newest(dir, "issuing")))) {
     rotateServer(dir, serverNames);
     made.push("server/cert.pem");
   }
@@ -165,12 +164,16 @@ export function chainFor(dir: string, pem: string): string {
   return [pem, newest(dir, "issuing").pem, ...crosses].join("");
 }
 
+/** A root's key under the root before, into the directory of the newer one. */
+export function writeCross(own: string, root: X509Certificate, before: Issuer): void {
+  writeFileWhole(join(own, "cross.pem"), buildCross(root, lifeOf(rootLifeDays, before.certificate), before), 0o644);
+}
+
 /** Puts a CA to work. Its list comes before itself: a reader meets no CA without one. `signer`: the root before, which signs this root's key too. */
 function addAuthority(dir: string, own: string, key: KeyObject, pem: string, signer?: Issuer): void {
   const certificate = new X509Certificate(pem);
   writeKey(join(own, "key.pem"), key);
-  if (signer !== undefined)
-    writeFileWhole(join(own, "cross.pem"), buildCross(certificate, lifeOf(rootLifeDays, signer.certificate), signer), 0o644);
+  if (signer !== undefined) writeCross(own, certificate, signer);
   writeRevocationLists(dir, [{ certificate, key }]);
   writeFileWhole(join(dir, "issued", `${certificate.serialNumber}.pem`), pem, 0o600);
   writeFileWhole(join(own, "cert.pem"), pem, 0o644);

@@ -42,10 +42,6 @@ export function idOf(node: Node | undefined): string {
   return asn1.derToOid(bytesOf(node).toString("binary"));
 }
 
-export function pem(bytes: Buffer, label: string): string {
-  return `-----BEGIN ${label}-----\n${(bytes.toString("base64").match(/.{1,64}/gu) ?? []).join("\n")}\n-----END ${label}-----\n`;
-}
-
 export function sequence(...items: Node[]): Node {
   return asn1.create(Class.UNIVERSAL, Type.SEQUENCE, true, items);
 }

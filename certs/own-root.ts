@@ -1,11 +1,12 @@
-import { createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createPublicKey, type KeyObject, type X509Certificate } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { authorities, claim, hasKey, issuerOf, lifeOf, readKey, writeKey } from "./authorities.ts";
-import { rotateServer, writeTrusted } from "./authority.ts";
-import { blocks, installRevocationLists, writeRevocationLists } from "./revocation-lists.ts";
+import { authorities, claim, hasKey, issuerOf, readKey, writeKey } from "./authorities.ts";
+import { rotateServer, writeCross, writeTrusted } from "./authority.ts";
+import { certificatesIn, revocationListsIn } from "./pem.ts";
+import { installRevocationLists, writeRevocationLists } from "./revocation-lists.ts";
 import { writeFileWhole } from "./write-file.ts";
-import { buildCross, buildRequest, newKey, revocationListIssuer, subjectName } from "./x509.ts";
+import { buildRequest, newKey, revocationListIssuer, subjectLine, subjectName } from "./x509.ts";
 
 /** Makes a key for an issuing CA under somebody else's root, and the request for its certificate. The CA counts when `installIssuing` brings that. */
 export function requestIssuing(dir: string): { file: string; csr: string } {
@@ -21,15 +22,15 @@ export function requestIssuing(dir: string): { file: string; csr: string } {
  * first; or newer lists only. What is there counts beside it until `retire`. Returns what it did, in sentences. Throws one, and changes nothing, when a part is missing or does not fit.
  */
 export function installIssuing(dir: string, pem: string, serverNames: readonly string[]): string[] {
-  const certificates = blocks(pem, "CERTIFICATE").map((block) => new X509Certificate(block));
-  const lists = blocks(pem, "X509 CRL");
+  const certificates = certificatesIn(pem);
+  const lists = revocationListsIn(pem);
   if (certificates.length === 0 && lists.length === 0)
     throw new Error("There is neither a certificate nor a revocation list (PEM) in the file.");
   if (certificates.length === 0) {
     const known = authorities(dir, "roots")
       .concat(authorities(dir, "issuing"))
       .filter((one) => !hasKey(one));
-    const names = known.flatMap((one) => blocks(one.pem, "CERTIFICATE").map((block) => subjectName(new X509Certificate(block))));
+    const names = known.flatMap((one) => certificatesIn(one.pem).map(subjectName));
     if (!lists.every((list) => names.some((name) => name.equals(revocationListIssuer(list)))))
       throw new Error(
         "The file holds a revocation list of a CA that is not one of this installation's. For clients of another CA, put it into trust/.",
@@ -50,18 +51,13 @@ export function installIssuing(dir: string, pem: string, serverNames: readonly s
   const listed = lists.map(revocationListIssuer);
   const unlisted = chain.slice(1).find((one) => !listed.some((issuer) => issuer.equals(subjectName(one))));
   if (unlisted !== undefined)
-    throw new Error(
-      `The file holds no revocation list of ${unlisted.subject.replaceAll("\n", ", ")}. Ask your CA for one, as PEM, and add it.`,
-    );
+    throw new Error(`The file holds no revocation list of ${subjectLine(unlisted)}. Ask your CA for one, as PEM, and add it.`);
   const before = authorities(dir, "roots")[0];
   writeRevocationLists(dir, [{ certificate: issuing, key: readKey(join(own, "key.pem")) }]);
   installRevocationLists(dir, lists);
   if (before === undefined || !before.certificate.raw.equals(root.raw)) {
     const { dir: target } = claim(dir, "roots");
-    if (before !== undefined && hasKey(before)) {
-      const signer = issuerOf(before);
-      writeFileWhole(join(target, "cross.pem"), buildCross(root, lifeOf(3_650, signer.certificate), signer), 0o644);
-    }
+    if (before !== undefined && hasKey(before)) writeCross(target, root, issuerOf(before));
     writeFileWhole(join(target, "cert.pem"), root.toString(), 0o644);
   }
   writeFileWhole(
@@ -76,7 +72,7 @@ export function installIssuing(dir: string, pem: string, serverNames: readonly s
   writeTrusted(dir);
   rotateServer(dir, serverNames);
   return [
-    `The issuing CA of ${root.subject.replaceAll("\n", ", ")} is at work, and the server has a certificate of it.`,
+    `The issuing CA of ${subjectLine(root)} is at work, and the server has a certificate of it.`,
     `Hand ${join(dir, "ca.pem")} to every client. Next: \`npx sallyport certs renew\`, and when every client has its new certificate, \`npx sallyport certs retire\`.`,
   ];
 }
@@ -101,8 +97,7 @@ function chainOf(first: X509Certificate, all: readonly X509Certificate[]): X509C
   const chain = [first];
   for (let last = first; !last.checkIssued(last); ) {
     const by = all.find((one) => last.checkIssued(one) && last.verify(one.publicKey) && !chain.includes(one));
-    if (by === undefined)
-      throw new Error(`The file lacks the CA that signed ${last.subject.replaceAll("\n", ", ")}. Add it, up to the root.`);
+    if (by === undefined) throw new Error(`The file lacks the CA that signed ${subjectLine(last)}. Add it, up to the root.`);
     chain.push(by);
     last = by;
   }

@@ -1,6 +1,6 @@
-import { createHmac, type KeyObject, randomBytes, X509Certificate } from "node:crypto";
+import { createHmac, type KeyObject, randomBytes } from "node:crypto";
 import { bmpText, der, explicit, fromDer, integer, macKey, nothing, objectId, octets, sequence, set } from "./der.ts";
-import { blocks } from "./revocation-lists.ts";
+import { certificatesIn } from "./pem.ts";
 
 /** Object identifiers (RFC 7292, RFC 2985). */
 const oid = {
@@ -20,7 +20,7 @@ const iterations = 100_000;
  * encrypted; they are no secret.
  */
 export function buildPkcs12(name: string, key: KeyObject, chain: string, password: string): Buffer {
-  const certificates = blocks(chain, "CERTIFICATE").map((block) => new X509Certificate(block));
+  const certificates = certificatesIn(chain);
   const shrouded = key.export({ type: "pkcs8", format: "der", cipher: "aes-256-cbc", passphrase: password });
   // What joins the key to its certificate.
   const own = set(sequence(objectId(oid.friendlyName), set(bmpText(name))), sequence(objectId(oid.localKeyId), set(octets(Buffer.of(1)))));

@@ -1,7 +1,7 @@
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { authorities } from "./authorities.ts";
+import { authorities, certificateOf } from "./authorities.ts";
 
 /** What the register of a certificates directory says of one: `issued/SERIAL.pem`, and `revoked/SERIAL.json` when it was revoked. */
 export interface IssuedCertificate {
@@ -24,7 +24,8 @@ export function listIssued(dir: string): IssuedCertificate[] {
   const counts = (certificate: X509Certificate): boolean =>
     certificate.ca ? today.some((one) => one.serialNumber === certificate.serialNumber) : today.some((one) => certificate.checkIssued(one));
   return filesIn(join(dir, "issued"), ".pem")
-    .map((file) => readCertificate(join(dir, "issued", file)))
+    .map((file) => join(dir, "issued", file))
+    .map((file) => certificateOf(file, readFileSync(file, "utf8")))
     .map((certificate) => {
       const found = describe(certificate, revoked);
       return found.status !== "valid" || counts(certificate) ? found : { ...found, status: "retired" as const };
@@ -67,15 +68,6 @@ export function describe(certificate: X509Certificate, revoked: ReadonlySet<stri
     renewAt: renewAt({ notBefore, notAfter }),
     status: revoked.has(serial) ? "revoked" : notAfter.getTime() < Date.now() ? "expired" : "valid",
   };
-}
-
-/** Throws a sentence that names the file. */
-function readCertificate(path: string): X509Certificate {
-  try {
-    return new X509Certificate(readFileSync(path));
-  } catch (cause) {
-    throw new Error(`${path} is no certificate, or damaged. Restore it from a backup.`, { cause });
-  }
 }
 
 /** None when there is no such directory yet. */

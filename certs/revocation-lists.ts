@@ -1,10 +1,11 @@
-import { X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { authorities, hasKey, issuerOf, lifeOf } from "./authorities.ts";
+import { certificatesIn, revocationListsIn } from "./pem.ts";
 import { revokedSerials } from "./register.ts";
 import { writeFileWhole } from "./write-file.ts";
-import { buildRevocationList, type Issuer, revocationListIssuer, subjectName } from "./x509.ts";
+import { buildRevocationList, type Issuer, revocationListIssuer, subjectLine, subjectName } from "./x509.ts";
 
 /**
  * Writes `crl.pem`: a list of each CA, and of `more`, CAs that are about to count. A list whose CA has its key elsewhere stays as it was. Each holds every
@@ -21,12 +22,12 @@ export function writeRevocationLists(dir: string, more: readonly Issuer[] = []):
     const list = known.find((one) => revocationListIssuer(one).equals(subjectName(certificate)));
     if (list === undefined)
       throw new Error(
-        `crl.pem holds no list of ${certificate.subject.replaceAll("\n", ", ")}, whose key is not here to sign one. Put it there, from where it is kept.`,
+        `crl.pem holds no list of ${subjectLine(certificate)}, whose key is not here to sign one. Put it there, from where it is kept.`,
       );
     return list;
   };
   const lists = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].flatMap((authority) => {
-    const [own, ...between] = blocks(authority.pem, "CERTIFICATE").map((block) => new X509Certificate(block));
+    const [own, ...between] = certificatesIn(authority.pem);
     return [hasKey(authority) ? listOf(issuerOf(authority)) : kept(own ?? authority.certificate), ...between.map(kept)];
   });
   writeFileWhole(join(dir, "crl.pem"), [...new Set([...more.map(listOf), ...lists])].join(""), 0o644);
@@ -41,12 +42,5 @@ export function installRevocationLists(dir: string, lists: readonly string[]): v
 
 function readLists(dir: string): string[] {
   const file = join(dir, "crl.pem");
-  return existsSync(file) ? blocks(readFileSync(file, "utf8"), "X509 CRL") : [];
-}
-
-/** The PEM blocks of one kind in a text. */
-export function blocks(text: string, label: "CERTIFICATE" | "X509 CRL"): string[] {
-  return [...text.matchAll(new RegExp(`-----BEGIN ${label}-----[^-]+-----END ${label}-----\\n?`, "gu"))].map(([block]) =>
-    block.endsWith("\n") ? block : `${block}\n`,
-  );
+  return existsSync(file) ? revocationListsIn(readFileSync(file, "utf8")) : [];
 }

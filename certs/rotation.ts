@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { type Authority, authorities, issuerOf, newest } from "./authorities.ts";
 import { addIssuing, addRoot, chainFor, fittingCertificate, issueClient, markRevoked, rotateServer, writeTrusted } from "./authority.ts";
 import { roleFrom } from "./identity.ts";
+import { certificatesIn } from "./pem.ts";
 import { type IssuedCertificate, listIssued } from "./register.ts";
-import { blocks, writeRevocationLists } from "./revocation-lists.ts";
+import { writeRevocationLists } from "./revocation-lists.ts";
 import { writeFileWhole } from "./write-file.ts";
+import { subjectLine } from "./x509.ts";
 
 /**
  * A new issuing CA, and a server's certificate of it. Certificates of the one before stay good until `retire`. Each step leaves a directory that serves:
@@ -45,8 +47,7 @@ export function retire(dir: string): string[] {
   if (root === undefined || current === undefined) throw new Error(`There is no certificate authority in ${dir}.`);
   const old = [...oldIssuing, ...oldRoots];
   if (old.length === 0 && root.cross === undefined) return [];
-  const top = blocks(current.pem, "CERTIFICATE").at(-1);
-  if (top === undefined || !new X509Certificate(top).verify(root.certificate.publicKey))
+  if (!certificatesIn(current.pem).at(-1)?.verify(root.certificate.publicKey))
     throw new Error(
       "The newest issuing CA is not of the newest root: finish the rotation first, with `npx sallyport certs rotate --issuing`.",
     );
@@ -60,7 +61,7 @@ export function retire(dir: string): string[] {
   for (const one of oldRoots) remove(one);
   writeTrusted(dir);
   writeRevocationLists(dir);
-  return old.map(({ kind, number, certificate }) => `${kind}/${number} (${certificate.subject.replaceAll("\n", ", ")})`);
+  return old.map(({ kind, number, certificate }) => `${kind}/${number} (${subjectLine(certificate)})`);
 }
 
 /**

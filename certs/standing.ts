@@ -1,5 +1,5 @@
-import { X509Certificate } from "node:crypto";
-import { blocks } from "./revocation-lists.ts";
+import type { X509Certificate } from "node:crypto";
+import { certificatesIn } from "./pem.ts";
 import type { TlsMaterial } from "./tls-material.ts";
 import { revocationListIssuer, revocationListLife, revocationListSerials, subjectName } from "./x509.ts";
 
@@ -16,7 +16,7 @@ export interface Standing {
 /** Looks each certificate up once: OpenSSL asks the lists at the handshake, and a connection outlives that. */
 export function standings({ ca, crl, issuing, foreign }: TlsMaterial): (certificate: X509Certificate) => Standing {
   const known = new WeakMap<X509Certificate, Standing>();
-  const authorities = blocks(ca, "CERTIFICATE").map((block) => new X509Certificate(block));
+  const authorities = certificatesIn(ca);
   const lists = crl.map((list) => ({
     issuer: revocationListIssuer(list),
     serials: new Set(revocationListSerials(list)),

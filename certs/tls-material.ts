@@ -3,8 +3,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
 import { authorities } from "./authorities.ts";
-import { blocks } from "./revocation-lists.ts";
-import { revocationListIssuer, subjectName } from "./x509.ts";
+import { certificatesIn, revocationListsIn } from "./pem.ts";
+import { revocationListIssuer, subjectLine, subjectName } from "./x509.ts";
 
 /** What a TLS server needs, read and found to fit together. */
 export interface TlsMaterial {
@@ -47,7 +47,7 @@ export function readTlsMaterial(dir: string): TlsMaterial {
   const orphan = chains.find((one) => ![...roots, ...chains].some((by) => one.checkIssued(by) && one.verify(by.publicKey)));
   if (orphan !== undefined)
     throw new Error(
-      `${orphan.subject} in ${join(dir, "issuing")} was not signed by a root of ${files.ca}. Run \`npx sallyport certs init\`.`,
+      `${subjectLine(orphan)} in ${join(dir, "issuing")} was not signed by a root of ${files.ca}. Run \`npx sallyport certs init\`.`,
     );
   if (new Date(server.validTo).getTime() < Date.now())
     throw new Error(`${files.cert} expired on ${server.validTo}. Run \`npx sallyport certs rotate\`.`);
@@ -55,7 +55,7 @@ export function readTlsMaterial(dir: string): TlsMaterial {
   const unlisted = [...roots, ...chains, ...trusted.foreign].find((one) => !issuers.includes(subjectName(one).toString("hex")));
   if (unlisted !== undefined)
     throw new Error(
-      `There is no revocation list of the CA ${unlisted.subject.replaceAll("\n", ", ")}, so none of its clients could be let in. Put it beside its certificate, or into ${files.crl}.`,
+      `There is no revocation list of the CA ${subjectLine(unlisted)}, so none of its clients could be let in. Put it beside its certificate, or into ${files.crl}.`,
     );
   const ca = [...new Set([...roots, ...chains, ...trusted.foreign].map((one) => one.toString()))].join("");
   const fingerprint = createHash("sha256")
@@ -71,20 +71,19 @@ function trust(dir: string): { foreign: X509Certificate[]; lists: string[] } {
   const texts = files.map((file) => ({ file, text: read(file) }));
   const foreign = texts.flatMap(({ file, text }) => (text.includes("BEGIN CERTIFICATE") ? certificates(file, text) : []));
   const noCa = foreign.find((one) => !one.ca);
-  if (noCa !== undefined)
-    throw new Error(`${noCa.subject.replaceAll("\n", ", ")} in ${folder} is no CA. Only certificates of CAs belong there.`);
+  if (noCa !== undefined) throw new Error(`${subjectLine(noCa)} in ${folder} is no CA. Only certificates of CAs belong there.`);
   const lists = texts.flatMap(({ file, text }) => (text.includes("BEGIN X509 CRL") ? listsIn(file, text) : []));
   return { foreign, lists };
 }
 
 function certificates(file: string, text: string): X509Certificate[] {
-  const found = parsed(file, () => blocks(text, "CERTIFICATE").map((block) => new X509Certificate(block)));
+  const found = parsed(file, () => certificatesIn(text));
   if (found.length === 0) throw new Error(`${file} is damaged. Restore it from a backup.`);
   return found;
 }
 
 function listsIn(file: string, text: string): string[] {
-  const found = blocks(text, "X509 CRL");
+  const found = revocationListsIn(text);
   parsed(file, () => createSecureContext({ crl: found }));
   if (found.length === 0) throw new Error(`${file} is damaged. Restore it from a backup.`);
   return found;

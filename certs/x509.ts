@@ -27,12 +27,12 @@ import {
   type Node,
   objectId,
   octets,
-  pem,
   sequence,
   set,
   text,
   time,
 } from "./der.ts";
+import { bytesOfPem, pem } from "./pem.ts";
 
 /** Object identifiers (RFC 5280; the algorithms RFC 5480, RFC 5758 and RFC 8410). */
 const oid = {
@@ -178,6 +178,11 @@ export function subjectName(certificate: X509Certificate): Buffer {
   return der(subjectOf(certificate));
 }
 
+/** The subject for people, in one line. */
+export function subjectLine({ subject }: X509Certificate): string {
+  return subject.replaceAll("\n", ", ");
+}
+
 /** A request (PKCS #10) for a certificate of a CA. PEM. */
 export function buildRequest(subject: Subject, key: KeyObject): string {
   const publicKey = createPublicKey(key).export({ type: "spki", format: "der" });
@@ -283,8 +288,4 @@ function extension(id: string, critical: boolean, value: Node): Node {
 
 function signatureAlgorithm(): Node {
   return sequence(objectId(oid.ecdsaWithSha256));
-}
-
-function bytesOfPem(text: string): Buffer {
-  return Buffer.from(text.replace(/-----[^-]*-----|\s/gu, ""), "base64");
 }

@@ -273,12 +273,6 @@ describe("certificates", () => {
     readTlsMaterial(dir);
   });
 
-  it("of an earlier version, whose CA can sign no other, are refused with what to do", () => {
-    const dir = scratchDir();
-    writeFileSync(join(dir, "ca.key.pem"), "");
-    expect(() => initAuthority(dir, names)).to.throw(/earlier version.*Move it away/u);
-  });
-
   it("name the file of the register that is damaged", () => {
     const dir = newAuthority();
     writeFileSync(join(dir, "issued", "AB.pem"), "junk");

@@ -6,6 +6,7 @@ import { DEFAULT_CIPHERS, getCiphers } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { authorities } from "../../certs/authorities.ts";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
+import { subjectLine } from "../../certs/x509.ts";
 import { sha256Of } from "../../models/verify-file.ts";
 import { makeCheckpoint } from "../../server/audit/checkpoint.ts";
 import { lastStart } from "../../server/audit/snapshot.ts";
@@ -82,7 +83,7 @@ function tlsFacts({ dataDir, tls }: Config): object {
   const dir = join(dataDir, "certs");
   const { cert, foreign } = readTlsMaterial(dir);
   const of = (certificate: X509Certificate): object => ({
-    subject: certificate.subject.replaceAll("\n", ", "),
+    subject: subjectLine(certificate),
     sha256: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
     from: new Date(certificate.validFrom).toISOString(),
     until: new Date(certificate.validTo).toISOString(),

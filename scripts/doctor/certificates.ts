@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
 import { authorities, newest } from "../../certs/authorities.ts";
+import { certificatesIn } from "../../certs/pem.ts";
 import { describe, type IssuedCertificate, listIssued, renewAt } from "../../certs/register.ts";
-import { blocks } from "../../certs/revocation-lists.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
-import { revocationListIssuer, revocationListLife, subjectName } from "../../certs/x509.ts";
+import { revocationListIssuer, revocationListLife, subjectLine, subjectName } from "../../certs/x509.ts";
 import { readKeyPair } from "../key-pair.ts";
 import { type Check, examined } from "./check.ts";
 import { refuseOpenKey } from "./data.ts";
@@ -48,13 +48,13 @@ function authority(dir: string): Check {
 
 /** Of what only others can renew, that which ends first. */
 function endingOf({ ca, crl, foreign }: TlsMaterial): Omit<Check, "name"> | undefined {
-  const known = blocks(ca, "CERTIFICATE").map((one) => new X509Certificate(one));
+  const known = certificatesIn(ca);
   const listed = crl.flatMap((list) => {
     const life = revocationListLife(list);
     const of = known.find((one) => subjectName(one).equals(revocationListIssuer(list)));
-    return life === undefined || of === undefined ? [] : [{ what: `the revocation list of ${lineOf(of)}`, ...life }];
+    return life === undefined || of === undefined ? [] : [{ what: `the revocation list of ${subjectLine(of)}`, ...life }];
   });
-  const trusted = foreign.map((one) => ({ what: `the CA ${lineOf(one)}`, ...describe(one, new Set()) }));
+  const trusted = foreign.map((one) => ({ what: `the CA ${subjectLine(one)}`, ...describe(one, new Set()) }));
   // Of several lists of one CA the newest counts.
   const newestLast = [...listed, ...trusted].toSorted((a, b) => a.notAfter.getTime() - b.notAfter.getTime());
   const first = [...new Map(newestLast.map((one) => [one.what, one])).values()]
@@ -64,10 +64,6 @@ function endingOf({ ca, crl, foreign }: TlsMaterial): Omit<Check, "name"> | unde
   const isOver = first.notAfter.getTime() < Date.now();
   const when = isOver ? `ran out on ${day(first.notAfter)}, and nobody of that CA is let in` : `runs out on ${day(first.notAfter)}`;
   return { state: isOver ? "fail" : "warn", detail: `${first.what} ${when}: fetch a newer one (docs/certificates.md)` };
-}
-
-function lineOf({ subject }: X509Certificate): string {
-  return subject.replaceAll("\n", ", ");
 }
 
 function server(dir: string, names: readonly string[]): Check {
