@@ -58,7 +58,7 @@ describe("batches", () => {
   let client: OpenAI;
   before(async () => {
     appliance = await startTestAppliance({
-      engines: [new EchoEngine("echo"), new EchoEngine("slow", { tokenDelayMs: 20 })],
+      engines: [new EchoEngine("echo"), new EchoEngine("slow", { tokenDelayMs: 20 }), new EchoEngine("slower", { tokenDelayMs: 200 })],
       config: (config) => ({
         ...config,
         limits: { ...config.limits, body_bytes_max: 10_000 },
@@ -288,6 +288,24 @@ describe("batches", () => {
     const { status, request_counts } = await ended(client, batch);
     expect([status, request_counts]).to.deep.equal(["cancelled", { total: 1, completed: 0, failed: 1 }]);
     expect(received()).to.equal(before);
+  });
+
+  it("of one caller take their lines in turn; one that takes long holds up neither others' lines nor whatever else is to be done", async () => {
+    const long = await begin(client, [lineOf("a", prose(150), { model: "slower" })]);
+    await until(async () => (await client.batches.retrieve(long.id)).status === "in_progress");
+    const wrong = await ended(client, await begin(client, ["{not json"]));
+    const next = await begin(client, linesOf(2, "one"));
+    await until(async () => (await client.batches.retrieve(next.id)).status === "in_progress");
+    await client.batches.cancel(next.id);
+    const cut = await ended(client, next);
+    issueClient(appliance.certsDir, "neighbour", "app");
+    const neighbour = appliance.openai("neighbour");
+    const other = await ended(neighbour, await begin(neighbour, [lineOf("a", "one")]));
+    expect([wrong, cut, other].map(({ status }) => status)).to.deep.equal(["failed", "cancelled", "completed"]);
+    expect(cut.request_counts).to.deep.equal({ total: 2, completed: 0, failed: 2 });
+    expect((await client.batches.retrieve(long.id)).status).to.equal("in_progress");
+    await client.batches.cancel(long.id);
+    expect((await ended(client, long)).status).to.equal("cancelled");
   });
 
   it("stop when their input is deleted", async () => {

@@ -51,7 +51,8 @@ export class BatchSteps {
   readonly #closing: AbortSignal;
   /** Of batches whose line is to be asked again: when, and how often it was asked. */
   readonly #again = new Map<string, { readonly atMs: number; readonly times: number }>();
-  #running: { readonly id: string; readonly stop: AbortController } | undefined;
+  /** What ends the line that runs, by batch. */
+  readonly #running = new Map<string, AbortController>();
 
   constructor(store: BatchStore, settings: BatchSettings, closing: AbortSignal) {
     this.#store = store;
@@ -64,9 +65,18 @@ export class BatchSteps {
     return (this.#again.get(id)?.atMs ?? 0) > performance.now();
   }
 
-  /** Aborts the line that runs, if it is one of this batch; without an id, whosever it is. */
-  stop(id = this.#running?.id): void {
-    if (this.#running?.id === id) this.#running?.stop.abort();
+  /** Whether a line of the batch runs: nothing else may be done for it meanwhile. */
+  isRunning(id: string): boolean {
+    return this.#running.has(id);
+  }
+
+  /** Aborts the line of this batch that runs, if one does. */
+  stop(id: string): void {
+    this.#running.get(id)?.abort();
+  }
+
+  stopAll(): void {
+    for (const stop of this.#running.values()) stop.abort();
   }
 
   async step(job: Job): Promise<void> {
@@ -112,7 +122,7 @@ export class BatchSteps {
       return this.#store.end(job, "failed", [{ ...outOfRoom, line: number }]);
     const { customId, body } = this.#read(job, number);
     const stop = new AbortController();
-    this.#running = { id, stop };
+    this.#running.set(id, stop);
     const watch = setInterval(() => {
       if (this.#callerOf(job) === undefined || job.batch.expires_at <= nowS()) stop.abort();
     }, lookEveryMs);
@@ -123,7 +133,7 @@ export class BatchSteps {
       this.#store.record(job, number, reply.status === 200 ? "completed" : "failed", resultOf(customId, response, null));
     } finally {
       clearInterval(watch);
-      this.#running = undefined;
+      this.#running.delete(id);
     }
   }
 

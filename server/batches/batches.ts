@@ -1,7 +1,7 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
-import { type Batch, newBatch, nowS } from "./batch.ts";
+import { type Batch, type Job, newBatch, nowS } from "./batch.ts";
 import { type BatchSettings, BatchSteps, type LineEndpoints } from "./batch-steps.ts";
 import type { BatchStore } from "./batch-store.ts";
 import { Upload } from "./upload.ts";
@@ -11,7 +11,7 @@ const lookEveryMs = 500;
 const removeEveryMs = 600_000;
 
 /**
- * Asks the lines of batches, one at a time, in turn between callers. A line is done when what came of it is on disk: after a crash the next start goes on
+ * Asks the lines of batches, one of each caller at a time. A line is done when what came of it is on disk: after a crash the next start goes on
  * behind it, and asks a line that was running again.
  */
 export class Batches implements AsyncDisposable {
@@ -20,6 +20,8 @@ export class Batches implements AsyncDisposable {
   readonly #events: Events;
   readonly #closing = new AbortController();
   readonly #steps: BatchSteps;
+  /** Lines that are being asked, by the caller whose they are. */
+  readonly #asking = new Map<string, Promise<void>>();
   #wake = Promise.withResolvers<void>();
   #work: Promise<void> | undefined;
 
@@ -66,9 +68,10 @@ export class Batches implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
-    this.#steps.stop();
+    this.#steps.stopAll();
     this.#wake.resolve();
     await this.#work;
+    await Promise.all(this.#asking.values());
     this.store.close();
   }
 
@@ -98,26 +101,40 @@ export class Batches implements AsyncDisposable {
     this.#wake = Promise.withResolvers();
   }
 
-  /** A step of every batch that needs one, and a line for each caller. Returns whether there was anything to do. */
+  /** A step of every batch that needs one; a line is begun and goes on beside, however long it waits. Returns whether there was anything to do. */
   async #round(): Promise<boolean> {
-    const served = new Set<string>();
     let worked = false;
     for (const { owner, batch } of this.store.active()) {
       if (this.#closing.signal.aborted) break;
+      if (this.#steps.isRunning(batch.id)) continue;
       const job = this.store.job(owner, batch.id); // as it is now
-      if (job.batch.status === "in_progress" && job.batch.expires_at > nowS()) {
-        if (served.has(owner) || this.#steps.isPutOff(batch.id)) continue;
-        served.add(owner);
-      }
+      const isLine = job.batch.status === "in_progress" && job.batch.expires_at > nowS();
+      if (isLine && (this.#asking.has(owner) || this.#steps.isPutOff(batch.id))) continue;
       worked = true;
-      try {
-        await this.#steps.step(job);
-      } catch (error) {
-        // A line that was taken can't be read any more: the configuration has changed since.
-        if (!(error instanceof Fault)) throw error;
-        this.store.end(job, "failed", [{ code: error.code, message: error.message, param: error.param ?? null, line: null }]);
-      }
+      if (isLine) this.#asking.set(owner, this.#ask(job));
+      else await this.#step(job);
     }
     return worked;
+  }
+
+  async #ask(job: Job): Promise<void> {
+    try {
+      await this.#step(job);
+      this.#wake.resolve();
+    } catch (error) {
+      this.#events.failed({ error }); // as in a round
+    } finally {
+      this.#asking.delete(job.owner);
+    }
+  }
+
+  async #step(job: Job): Promise<void> {
+    try {
+      await this.#steps.step(job);
+    } catch (error) {
+      // A line that was taken can't be read any more: the configuration has changed since.
+      if (!(error instanceof Fault)) throw error;
+      this.store.end(job, "failed", [{ code: error.code, message: error.message, param: error.param ?? null, line: null }]);
+    }
   }
 }
