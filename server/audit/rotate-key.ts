@@ -34,14 +34,16 @@ export function rotateAuditKey(dataDir: string): void {
 
 /** What remains to be done when the database is under the new secret already; when it is under the old one, the new one is thrown away. Throws when it is under neither. */
 export function finishKeyRotation(dataDir: string): void {
-  if (!existsSync(newPath(dataDir))) return;
-  const keys = deriveKeys(readSecret(newPath(dataDir)));
   const path = join(dataDir, "audit.db");
-  if (!isUnder(path, keys.database)) {
-    openAuditDatabase(path, readAuditKeys(dataDir).database).close(); // rolls back what was begun
-    rmSync(newPath(dataDir));
-    return;
+  if (existsSync(newPath(dataDir))) {
+    if (isUnder(path, deriveKeys(readSecret(newPath(dataDir))).database)) renameSync(newPath(dataDir), provenPath(dataDir));
+    else {
+      openAuditDatabase(path, readAuditKeys(dataDir).database).close(); // rolls back what was begun
+      rmSync(newPath(dataDir));
+    }
   }
+  if (!existsSync(provenPath(dataDir))) return;
+  const keys = deriveKeys(readSecret(provenPath(dataDir)));
   const database = openAuditDatabase(path, keys.database);
   try {
     const [before] = lastEntries(database, 1);
@@ -58,9 +60,14 @@ export function finishKeyRotation(dataDir: string): void {
     database.close();
   }
   changeKey(batchesPath(dataDir), readAuditKeys(dataDir).batches, keys.batches, "The database of files and batches");
-  renameSync(newPath(dataDir), secretPath(dataDir));
+  renameSync(provenPath(dataDir), secretPath(dataDir));
 }
 
 function newPath(dataDir: string): string {
   return `${secretPath(dataDir)}.next`;
+}
+
+/** Where the new secret is from when the database is known to be under it: then only is anything written under it, which a crash may leave to be rolled back. */
+function provenPath(dataDir: string): string {
+  return `${secretPath(dataDir)}.proven`;
 }
