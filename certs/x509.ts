@@ -163,7 +163,7 @@ export function revocationListSerials(list: string): string[] {
 
 /** Upper-case hexadecimal of whole bytes, without leading zeros. */
 export function canonicalSerial(hex: string): string {
-  const digits = hex.replace(/^0+/u, "").toUpperCase();
+  const digits = hex.replace(/^0+(?=.)/u, "").toUpperCase();
   return digits.length % 2 === 0 ? digits : `0${digits}`;
 }
 

@@ -103,7 +103,8 @@ describe("a CA of your own", () => {
     mkdirSync(join(dir, "trust"));
     expect(revoke(dir, "1")).to.deep.equal(["01"]);
     expect(revoke(dir, "00abc")).to.deep.equal(["0ABC"]);
-    expect([...revokedSerials(dir)].toSorted()).to.deep.equal(["01", "0ABC"]);
+    expect(revoke(dir, "0")).to.deep.equal(["00"]);
+    expect([...revokedSerials(dir)].toSorted()).to.deep.equal(["00", "01", "0ABC"]);
     expect(() => revoke(dir, "1".repeat(41))).to.throw(/no valid certificate/u);
   });
 
