@@ -3,7 +3,9 @@ import { certificatesIn } from "./pem.ts";
 import type { TlsMaterial } from "./tls-material.ts";
 import { revocationListIssuer, revocationListLife, revocationListSerials, subjectName } from "./x509.ts";
 
-/** What the files say of a certificate. */
+type IssuersOf = (certificate: X509Certificate) => readonly X509Certificate[];
+
+/** What the files say of a certificate. OpenSSL asks them at the handshake, and a connection outlives that. */
 export interface Standing {
   /** `unknown`: no CA of today that issues to clients. */
   readonly issuer: "ours" | "foreign" | "unknown";
@@ -13,22 +15,39 @@ export interface Standing {
   readonly listedUntilMs: number;
 }
 
-/** Looks each certificate up once: OpenSSL asks the lists at the handshake, and a connection outlives that. */
-export function standings({ ca, crl, issuing, foreign }: TlsMaterial): (certificate: X509Certificate) => Standing {
-  const known = new WeakMap<X509Certificate, Standing>();
+/** Which of these CAs (PEM) have issued a certificate: a signature is verified once, however often the lists change. */
+export function issuersIn(ca: string): IssuersOf {
   const authorities = certificatesIn(ca);
-  const lists = crl.map((list) => ({
-    issuer: revocationListIssuer(list),
-    serials: new Set(revocationListSerials(list)),
-    // A list need not say when the next one comes.
-    untilMs: revocationListLife(list)?.notAfter.getTime() ?? Number.POSITIVE_INFINITY,
-  }));
+  const known = new WeakMap<X509Certificate, readonly X509Certificate[]>();
+  return (certificate) => {
+    const found = known.get(certificate) ?? authorities.filter((one) => certificate.checkIssued(one) && certificate.verify(one.publicKey));
+    known.set(certificate, found);
+    return found;
+  };
+}
+
+/** `issuersOf`: of the CAs of the same files. */
+export function standings({ crl, issuing, foreign }: TlsMaterial, issuersOf: IssuersOf): (certificate: X509Certificate) => Standing {
+  const lists = Map.groupBy(
+    crl.map((list) => ({
+      serials: new Set(revocationListSerials(list)),
+      // A list need not say when the next one comes.
+      untilMs: revocationListLife(list)?.notAfter.getTime() ?? Number.POSITIVE_INFINITY,
+      issuer: revocationListIssuer(list).toString("hex"),
+    })),
+    ({ issuer }) => issuer,
+  );
+  const names = new WeakMap<X509Certificate, string>();
+  const nameOf = (authority: X509Certificate): string => {
+    const name = names.get(authority) ?? subjectName(authority).toString("hex");
+    names.set(authority, name);
+    return name;
+  };
 
   const listing = (certificate: X509Certificate, below: readonly X509Certificate[] = []): Omit<Standing, "issuer"> => {
-    const by = authorities.find((one) => !below.includes(one) && isIssuedBy(one, certificate));
+    const by = issuersOf(certificate).find((one) => !below.includes(one));
     if (by === undefined) return { isListed: false, listedUntilMs: Number.POSITIVE_INFINITY };
-    const name = subjectName(by);
-    const own = lists.filter((list) => list.issuer.equals(name));
+    const own = lists.get(nameOf(by)) ?? [];
     const above = listing(by, [...below, by]);
     return {
       isListed: above.isListed || own.some(({ serials }) => serials.has(certificate.serialNumber)),
@@ -37,15 +56,8 @@ export function standings({ ca, crl, issuing, foreign }: TlsMaterial): (certific
   };
 
   return (certificate) => {
-    const before = known.get(certificate);
-    if (before !== undefined) return before;
-    const isOf = (issuers: readonly X509Certificate[]): boolean => issuers.some((one) => isIssuedBy(one, certificate));
-    const found: Standing = { issuer: isOf(issuing) ? "ours" : isOf(foreign) ? "foreign" : "unknown", ...listing(certificate) };
-    known.set(certificate, found);
-    return found;
+    const isOf = (authorities: readonly X509Certificate[]): boolean =>
+      issuersOf(certificate).some(({ raw }) => authorities.some((one) => one.raw.equals(raw)));
+    return { issuer: isOf(issuing) ? "ours" : isOf(foreign) ? "foreign" : "unknown", ...listing(certificate) };
   };
-}
-
-function isIssuedBy(issuer: X509Certificate, certificate: X509Certificate): boolean {
-  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 import { type Identity, identityByRule, identityOf } from "../../certs/identity.ts";
 import { revokedSerials } from "../../certs/register.ts";
-import { type Standing, standings } from "../../certs/standing.ts";
+import { issuersIn, type Standing, standings } from "../../certs/standing.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
 import type { Config } from "../config.ts";
 import type { Events } from "../events.ts";
@@ -40,7 +40,8 @@ export class Listener {
   readonly #responses = new Set<ServerResponse>();
   readonly #check: NodeJS.Timeout;
   #draining = false;
-  #fingerprint: string;
+  #material: TlsMaterial;
+  #issuersOf: ReturnType<typeof issuersIn>;
   #standingOf: (certificate: X509Certificate) => Standing;
   #revoked: ReadonlySet<string>;
   #complaint = "";
@@ -48,13 +49,13 @@ export class Listener {
   constructor(settings: ListenerSettings, events: Events, handler: RequestListener) {
     this.#settings = settings;
     this.#events = events;
-    const material = readTlsMaterial(settings.certsDir);
-    this.#fingerprint = material.fingerprint;
-    this.#standingOf = standings(material);
+    this.#material = readTlsMaterial(settings.certsDir);
+    this.#issuersOf = issuersIn(this.#material.ca);
+    this.#standingOf = standings(this.#material, this.#issuersOf);
     this.#revoked = revokedSerials(settings.certsDir);
     this.server = createServer(
       {
-        ...contextOf(material, settings),
+        ...contextOf(this.#material, settings),
         requestCert: true,
         rejectUnauthorized: true,
         handshakeTimeout: 5_000,
@@ -94,10 +95,11 @@ export class Listener {
       }
       const material = readTlsMaterial(this.#settings.certsDir);
       this.#complaint = "";
-      if (material.fingerprint === this.#fingerprint) return;
+      if (material.fingerprint === this.#material.fingerprint) return;
       this.server.setSecureContext(contextOf(material, this.#settings));
-      this.#fingerprint = material.fingerprint;
-      this.#standingOf = standings(material);
+      if (material.ca !== this.#material.ca) this.#issuersOf = issuersIn(material.ca);
+      this.#standingOf = standings(material, this.#issuersOf);
+      this.#material = material;
       this.#events.tlsChanged();
       this.#endRevoked();
     } catch (error) {
