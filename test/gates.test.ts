@@ -11,6 +11,7 @@ import { loopInAnswer } from "../server/guards/loop.ts";
 import { topicWords, waitForWords } from "../server/guards/words.ts";
 import type { Guard, SegmentGuard, Verdict } from "../server/pipeline/guard.ts";
 import { inspect } from "../server/pipeline/inspect.ts";
+import { passage } from "../server/pipeline/passage.ts";
 import { eventsOf, type Json, startTestAppliance, userSays } from "./support/appliance.ts";
 import { testClassifiers } from "./support/classifiers.ts";
 import { cut, throughGate } from "./support/gate.ts";
@@ -357,7 +358,7 @@ describe("the output gate", function () {
     const guard = delicateInAnswer(delicate, { action: "shadow" });
     const { left, blocked } = await throughGate(despair.split(/(?<= )/u), [guard]);
     expect([left.filter(Boolean).length, blocked]).to.deep.equal([despair.split(" ").length, false]);
-    const last = { released: despair, before: "", passage: { text: "", runs: [] }, ahead: "", last: true };
+    const last = { released: passage(despair), before: "", passage: { text: "", runs: [] }, ahead: "", last: true };
     expect((await guard.inspect(last, { caller: "app" })).findings[0]).to.include({ guard: "delicate", action: "shadow" });
   });
 

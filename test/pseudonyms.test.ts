@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { type Passage, passage } from "../server/pipeline/passage.ts";
 import { newPseudonyms, type Pseudonyms, pseudonymise, restore, waitForPlaceholder } from "../server/pipeline/pseudonyms.ts";
 import { segment } from "../server/pipeline/segment.ts";
 import { cut, said } from "./support/gate.ts";
@@ -22,11 +23,11 @@ const dresses: Record<string, (placeholder: string) => string> = {
 };
 
 async function streamed(text: string, lengths: readonly number[], pseudonyms: Pseudonyms): Promise<string> {
-  async function* pieces(): AsyncGenerator<string> {
-    yield* cut(text, lengths);
+  async function* pieces(): AsyncGenerator<Passage> {
+    yield* cut(text, lengths).map((piece) => passage(piece));
   }
   let out = "";
-  for await (const { passage } of segment(pieces(), [waitForPlaceholder(pseudonyms)], () => [])) out += restore(passage.text, pseudonyms);
+  for await (const part of segment(pieces(), [waitForPlaceholder(pseudonyms)], () => [])) out += restore(part.passage.text, pseudonyms);
   return out;
 }
 

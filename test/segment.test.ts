@@ -1,10 +1,11 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import type { Segment } from "../server/pipeline/guard.ts";
+import { type Passage, passage } from "../server/pipeline/passage.ts";
 import { segment, type Wait, waitForEnd, waitForWhole } from "../server/pipeline/segment.ts";
 
-async function* stream(pieces: readonly string[]): AsyncGenerator<string> {
-  yield* pieces;
+async function* stream(pieces: readonly string[]): AsyncGenerator<Passage> {
+  yield* pieces.map((piece) => passage(piece));
 }
 
 const segments = (pieces: readonly string[], waits: Wait[] = [], stops: string[] = []): Promise<Segment[]> =>
@@ -46,9 +47,9 @@ describe("segment()", () => {
 
   it("learns the stop texts with the first text: a model that is loaded by this very call has none before", async () => {
     let stops: string[] = [];
-    async function* loading(): AsyncGenerator<string> {
+    async function* loading(): AsyncGenerator<Passage> {
       stops = ["<end>"];
-      yield* ["fine<en", "d>more"];
+      yield* stream(["fine<en", "d>more"]);
     }
     expect(textOf(await Array.fromAsync(segment(loading(), [], () => stops)))).to.equal("fine");
   });

@@ -1,6 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
 import { patternsInAnswer, topicPatterns, wrongWith } from "../server/guards/patterns.ts";
+import { passage } from "../server/pipeline/passage.ts";
 import { policySchema } from "../server/policy/policy.ts";
 import { startTestAppliance, userSays } from "./support/appliance.ts";
 import { cut, throughGate } from "./support/gate.ts";
@@ -73,7 +74,7 @@ describe("topics with patterns", () => {
     const guard = patternsInAnswer(topic("ph-\\d{4}", "shadow"));
     const { left: out } = await throughGate(["Now ", "PH-12", "34 it"], [guard]);
     expect(out.filter(Boolean)).to.deep.equal(["Now ", "PH-12", "34 it"]);
-    const last = { released: "Now PH-12", before: "", passage: { text: "34 it", runs: [] }, ahead: "", last: true };
+    const last = { released: passage("Now PH-12"), before: "", passage: passage("34 it", 9), ahead: "", last: true };
     const { findings } = await guard.inspect(last, { caller: "app" });
     expect(findings[0]).to.deep.include({ guard: "topics", label: "PROJECT", action: "shadow", span: { start: 4, end: 11 } });
   });

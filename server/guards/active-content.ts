@@ -30,9 +30,11 @@ export function activeContentInAnswer({ action }: ActiveContentSettings): Segmen
   return {
     name,
     wait: waitForActiveContent,
+    rewrites: true,
     inspect(segment, asking) {
-      const before = segment.released.slice(-openCharsMax);
-      const earlier = segment.released.slice(0, segment.released.length - before.length);
+      const { text: released } = segment.released;
+      const before = released.slice(-openCharsMax);
+      const earlier = released.slice(0, released.length - before.length);
       const detect = (text: string): Detection[] => detectionsIn(text, earlier, action);
       return segmentGuard(name, name, detect, waitForActiveContent).inspect({ ...segment, before }, asking);
     },

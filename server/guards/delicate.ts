@@ -1,7 +1,7 @@
 import type { Classifier, TextVerdict } from "../../classifiers/classifier.ts";
 import type { Finding } from "../pipeline/finding.ts";
 import type { Asking, Guard, Prompt, SegmentGuard, Verdict } from "../pipeline/guard.ts";
-import { type Span, spanInOriginal } from "../pipeline/passage.ts";
+import { joined, type Span, slice, spanInOriginal } from "../pipeline/passage.ts";
 import { ask, each } from "./ask.ts";
 
 export interface DelicateSettings {
@@ -37,13 +37,10 @@ export function delicateInAnswer(delicate: Classifier<TextVerdict>, settings: De
     bySentence: settings.action === "block",
     async inspect({ released, passage, last }, asking) {
       if (settings.action === "shadow" && !last) return { action: "pass", findings: [] };
-      const context = last ? released : released.slice(-contextChars);
-      const seen = await seenIn(delicate, settings, context + passage.text, asking);
-      const from = released.length - context.length;
-      return verdictOf(
-        settings,
-        seen === undefined ? [] : [{ ...seen, span: { start: seen.span.start + from, end: seen.span.end + from } }],
-      );
+      const from = last ? 0 : Math.max(0, released.text.length - contextChars);
+      const judged = joined([slice(released, from), passage], "");
+      const seen = await seenIn(delicate, settings, judged.text, asking);
+      return verdictOf(settings, seen === undefined ? [] : [{ ...seen, span: spanInOriginal(judged, seen.span) }]);
     },
   };
 }

@@ -61,6 +61,7 @@ export function segmentGuard(name: string, code: RefusalCode, detect: Look, wait
   return {
     name,
     wait,
+    rewrites: true,
     async inspect(segment, asking) {
       const { before, passage, ahead } = segment;
       const inside = (await detect(before + passage.text + ahead, asking))

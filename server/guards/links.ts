@@ -44,14 +44,17 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
   return {
     name: "links",
     wait: waitForLink,
+    rewrites: true,
     inspect(segment, asking) {
-      const detect = (text: string): Detection[] => detectionsIn(text, segment.released, settings);
+      const { text: released } = segment.released;
+      const earlier = released.slice(0, released.length - segment.before.length);
+      const detect = (text: string): Detection[] => detectionsIn(text, earlier, settings);
       return segmentGuard("links", "links", detect, waitForLink).inspect(segment, asking);
     },
   };
 }
 
-/** `earlier`: what has left. A picture by reference, and the definition that says its address, may stand far from each other, in any order. */
+/** `earlier`: what stands before `text`. A picture by reference, and the definition that says its address, may stand far from each other, in any order. */
 function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSettings): Detection[] {
   const found: Detection[] = [];
   const add = (label: "PICTURE" | "LINK", start: number, end: number): void => {

@@ -1,5 +1,6 @@
 import type { Finding } from "../pipeline/finding.ts";
 import type { SegmentGuard } from "../pipeline/guard.ts";
+import { joined, slice, spanInOriginal } from "../pipeline/passage.ts";
 
 /** Longest piece whose repetition is looked for, in characters: a paragraph. */
 const periodMax = 600;
@@ -13,11 +14,11 @@ export function loopInAnswer({ repeatsMax }: { repeatsMax: number }): SegmentGua
     name: "repetition",
     wait: (text) => text.length,
     inspect({ released, passage }) {
-      const text = released.slice(-periodMax * (repeatsMax + 1)) + passage.text;
-      const length = loopAtEnd(text, repeatsMax);
+      const judged = joined([slice(released, Math.max(0, released.text.length - periodMax * (repeatsMax + 1))), passage], "");
+      const length = loopAtEnd(judged.text, repeatsMax);
       if (length === undefined) return { action: "pass", findings: [] };
-      const end = released.length + passage.text.length;
-      const span = { start: end - length, end };
+      const end = judged.text.length;
+      const span = spanInOriginal(judged, { start: end - length, end });
       const finding: Finding = { guard: "repetition", label: "REPETITION", score: 1, threshold: 1, span, action: "block" };
       return { action: "block", code: "repetition", findings: [finding] };
     },

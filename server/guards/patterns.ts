@@ -1,6 +1,6 @@
 import { RE2JS } from "re2js";
 import type { Segment, SegmentGuard } from "../pipeline/guard.ts";
-import { passage as passageOf } from "../pipeline/passage.ts";
+import { joined } from "../pipeline/passage.ts";
 import { sentencesOf } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, type Detector, segmentGuard } from "./detector.ts";
 
@@ -50,7 +50,7 @@ export function patternsInAnswer(topics: readonly PatternTopic[]): SegmentGuard 
       if (!shadow) return guard.inspect(alone(segment), asking);
       if (!segment.last) return { action: "pass", findings: [] };
       const { released, passage } = segment;
-      return guard.inspect(alone({ ...segment, passage: passageOf(released + passage.text) }), asking);
+      return guard.inspect(alone({ ...segment, passage: joined([released, passage], "") }), asking);
     },
   };
 }

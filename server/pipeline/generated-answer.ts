@@ -1,14 +1,12 @@
 import type { Engine, EngineEvent, Generation, ToolCall } from "../../models/engine.ts";
 import { misfitIn } from "../caller-schema.ts";
 import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
-import { failureOf, inspect } from "./inspect.ts";
 import { JsonText } from "./json-text.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
-import { passage } from "./passage.ts";
 import { restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
-import { segment } from "./segment.ts";
 import { StopTexts } from "./stop-texts.ts";
+import { throughGuards } from "./through-guards.ts";
 import { turnsOf } from "./turns.ts";
 
 /** Asks the engine, once more with the reason while an answer is refused of which nothing has left. Text leaves as it is judged, calls when the answer is whole. */
@@ -43,24 +41,14 @@ async function* releasedText(
 ): AsyncGenerator<AnswerEvent, { released: string; ending?: Ending }> {
   const stops = new StopTexts(call.stops);
   const json = call.schema === undefined ? undefined : new JsonText();
-  const shown = (text: string): string => json?.shown(text) ?? text;
-  const waits = [...gates.output.map(({ wait }) => wait), waitForPlaceholder(pseudonyms)].map(
-    (wait) => (text: string) => wait(shown(text)),
-  );
-  const bySentence = gates.output.some((guard) => guard.bySentence === true);
+  const watch = { stops: () => engine.model.stops, wait: waitForPlaceholder(pseudonyms), asking, record };
   let released = "";
   let restored = "";
-  for await (const part of segment(json?.read(texts) ?? texts, waits, () => engine.model.stops, { bySentence })) {
-    const { before, ahead, last } = part;
-    const asked = { released: shown(part.released), before: shown(before), ahead: shown(ahead), last };
-    const judged = await inspect(gates.output, { ...asked, passage: passage(shown(part.passage.text), part.released.length) }, asking);
-    record.judged(judged.findings);
-    if (judged.action === "failed") throw failureOf(judged.cause);
-    if (judged.action === "block") return { released, ending: blocked(new Refusal(judged.code, judged.findings)) };
-    const left = json?.kept(judged.subject.passage, part) ?? judged.subject.passage.text;
-    const next = restore(left, pseudonyms, restored);
+  for await (const part of throughGuards(json?.shown(texts) ?? texts, gates.output, watch)) {
+    if (part instanceof Refusal) return { released, ending: blocked(part) };
+    const next = restore(json?.kept(part.passage) ?? part.passage.text, pseudonyms, restored);
     restored += next;
-    const text = stops.take(json?.write(next) ?? next, last);
+    const text = stops.take(json?.write(next) ?? next, part.last);
     if (text !== "") {
       released += text;
       record.released(text);

@@ -34,7 +34,7 @@ export interface Prompt {
 /** The subject of the output gate: a guard sees `before + text + ahead`, and only `text` may be released. */
 export interface Segment {
   /** All that was released before. */
-  readonly released: string;
+  readonly released: Passage;
   /** The end of it: as much as a pattern may need. */
   readonly before: string;
   readonly passage: Passage;
@@ -87,6 +87,8 @@ export interface Guard<Subject> {
 /** A guard of the output gate also says what must not be released in part. */
 export interface SegmentGuard extends Guard<Segment> {
   readonly wait: Wait;
+  /** It may put a text in the place of another. Those after it wait by what it left: an answer has left it before they see any of it. */
+  readonly rewrites?: boolean;
   /** It judges whole sentences, one at a time. */
   readonly bySentence?: boolean;
 }

@@ -1,4 +1,3 @@
-import type { Segment } from "./guard.ts";
 import type { Passage } from "./passage.ts";
 
 /** What stands for a quotation mark that begins or ends a string, in a text that is not shown to anybody; one that the model writes becomes an ordinary one. */
@@ -8,8 +7,17 @@ const short: Readonly<Record<string, string>> = { b: "\b", f: "\f", n: "\n", r: 
 
 /** An answer in JSON while it is judged: its strings as an application will read them, so that nothing passes in escapes. `write` makes JSON of it again. */
 export class JsonText {
+  #shown = "";
   #readsString = false;
   #writesString = false;
+
+  /** For the guards: with quotation marks where strings begin and end. */
+  async *shown(texts: AsyncIterable<string>): AsyncGenerator<string> {
+    for await (const text of this.read(texts)) {
+      this.#shown += text;
+      yield text.replaceAll(mark, '"');
+    }
+  }
 
   /** `texts` may be cut anywhere. */
   async *read(texts: AsyncIterable<string>): AsyncGenerator<string> {
@@ -34,20 +42,15 @@ export class JsonText {
     });
   }
 
-  /** For the guards: with quotation marks where strings begin and end. */
-  shown(text: string): string {
-    return text.replaceAll(mark, '"');
-  }
-
-  /** What the guards left of a segment that they were shown. */
-  kept({ text, runs }: Passage, { passage: judged, released }: Segment): string {
-    const keptOf = ({ start, length, originalStart, originalLength }: Passage["runs"][number]): string => {
-      const left = text.slice(start, start + length);
-      const at = originalStart - released.length;
-      const own = judged.text.slice(at, at + originalLength);
-      return this.shown(own) === left ? own : left;
-    };
-    return runs.map(keptOf).join("");
+  /** What the guards left, as it was read: with the marks that still stand. */
+  kept({ text, runs }: Passage): string {
+    return runs
+      .map(({ start, length, originalStart, originalLength }) => {
+        const left = text.slice(start, start + length);
+        if (length !== originalLength) return left;
+        return left.replaceAll('"', (char, at: number) => (this.#shown[originalStart + at] === mark ? mark : char));
+      })
+      .join("");
   }
 
   /** In order, as it was read. */

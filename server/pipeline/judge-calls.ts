@@ -46,7 +46,11 @@ export async function judgeCalls(
     if (tool === undefined || written === undefined) return blocked(new Refusal("tool_call", []));
     const texts = new Map<string, string>();
     for (const text of textsIn(written)) {
-      const read = await inspect(gates.output, { released: "", before: "", passage: passage(text), ahead: "", last: true }, asking);
+      const read = await inspect(
+        gates.output,
+        { released: passage(""), before: "", passage: passage(text), ahead: "", last: true },
+        asking,
+      );
       record.judged(read.findings);
       if (read.action === "failed") throw failureOf(read.cause);
       if (read.action === "block") return blocked(new Refusal(read.code, read.findings));

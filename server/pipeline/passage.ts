@@ -57,10 +57,29 @@ export function joined(passages: readonly Passage[], separator: string): Passage
       });
       text += separator;
     }
-    for (const run of one.runs) runs.push({ ...run, start: run.start + text.length });
+    for (const run of one.runs) {
+      const last = runs.at(-1);
+      if (last !== undefined && goesOn(last, run)) runs[runs.length - 1] = longer(last, run.length);
+      else runs.push(text === "" ? run : { ...run, start: run.start + text.length });
+    }
     text += one.text;
   }
   return { text, runs };
+}
+
+/** Whether the text of `next`, which stands behind that of `run`, stood there in the original too. */
+function goesOn(run: Run, next: Run): boolean {
+  const isUnchanged = run.length === run.originalLength && next.length === next.originalLength;
+  return isUnchanged && run.originalStart + run.originalLength === next.originalStart && run.part === next.part;
+}
+
+function longer(run: Run, length: number): Run {
+  return { ...run, length: run.length + length, originalLength: run.originalLength + length };
+}
+
+/** A stretch of a passage. */
+export function slice({ text, runs }: Passage, start: number, end = text.length): Passage {
+  return { text: text.slice(start, end), runs: runsWithin(runs, { start, end }, 0) };
 }
 
 /** A passage whose offsets count in `part`; a part that it names itself stands behind. */
@@ -74,13 +93,7 @@ export function rewrite(source: Passage, edits: readonly Edit[]): Passage {
   let taken = 0;
   const runs: Run[] = [];
   const keepUntil = (end: number): void => {
-    for (let index = runAt(source.runs, taken); index < source.runs.length; index += 1) {
-      const run = source.runs[index];
-      if (run === undefined || run.start >= end) break;
-      const start = Math.max(run.start, taken);
-      const stop = Math.min(run.start + run.length, end);
-      if (start < stop) runs.push({ start: text.length + (start - taken), length: stop - start, ...originalOf(run, start, stop) });
-    }
+    for (const run of runsWithin(source.runs, { start: taken, end }, text.length)) runs.push(run);
     text += source.text.slice(taken, end);
     taken = end;
   };
@@ -99,6 +112,19 @@ export function rewrite(source: Passage, edits: readonly Edit[]): Passage {
   }
   keepUntil(source.text.length);
   return { text, runs };
+}
+
+/** The runs of a stretch, as they stand where it begins at `offset`. */
+function runsWithin(all: readonly Run[], span: Span, offset: number): Run[] {
+  const runs: Run[] = [];
+  for (let index = runAt(all, span.start); index < all.length; index += 1) {
+    const run = all[index];
+    if (run === undefined || run.start >= span.end) break;
+    const start = Math.max(run.start, span.start);
+    const stop = Math.min(run.start + run.length, span.end);
+    if (start < stop) runs.push({ start: offset + start - span.start, length: stop - start, ...originalOf(run, start, stop) });
+  }
+  return runs;
 }
 
 /**

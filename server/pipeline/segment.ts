@@ -1,5 +1,5 @@
 import type { Segment } from "./guard.ts";
-import { passage, type Span } from "./passage.ts";
+import { joined, type Passage, passage, type Span, slice } from "./passage.ts";
 
 /** From which index of `text` on it must wait, because with more text it may become part of something that is judged whole. */
 export type Wait = (text: string) => number;
@@ -16,45 +16,43 @@ const heldCharsMax = 1_000_000;
  * The last segment may be empty.
  */
 export async function* segment(
-  texts: AsyncIterable<string>,
+  texts: AsyncIterable<Passage>,
   waits: readonly Wait[],
   stops: () => readonly string[],
   { bySentence = false }: { bySentence?: boolean } = {},
 ): AsyncGenerator<Segment> {
-  let before = "";
-  let all = "";
-  let held = "";
+  let all = passage("");
+  let held = passage("");
   const release = (end: number, last: boolean): Segment => {
-    const text = held.slice(0, end);
-    const part = { released: all, before, passage: passage(text, all.length), ahead: held.slice(end), last };
-    before = (before + text).slice(-beforeChars);
-    all += text;
-    held = part.ahead;
+    const text = slice(held, 0, end);
+    const part = { released: all, before: all.text.slice(-beforeChars), passage: text, ahead: held.text.slice(end), last };
+    all = joined([all, text], "");
+    held = slice(held, end);
     return part;
   };
   for await (const text of texts) {
-    held += text;
-    const stop = earliest(held, stops());
+    held = joined([held, text], "");
+    const stop = earliest(held.text, stops());
     if (stop !== undefined) {
-      held = held.slice(0, stop);
+      held = slice(held, 0, stop);
       break;
     }
-    let open = held.length > heldCharsMax ? held.length : openFrom(held, [...waits, waitForWhole(stops())]);
+    let open = held.text.length > heldCharsMax ? held.text.length : openFrom(held.text, [...waits, waitForWhole(stops())]);
     for (
-      let end = bySentence ? firstSentence(held) : open;
+      let end = bySentence ? firstSentence(held.text) : open;
       end !== undefined && end > 0 && end <= open;
-      end = bySentence ? firstSentence(held) : 0
+      end = bySentence ? firstSentence(held.text) : 0
     ) {
       yield release(end, false);
       open -= end;
     }
   }
   for (;;) {
-    const end = bySentence ? (firstSentence(held) ?? held.length) : held.length;
-    if (end >= held.length) break;
+    const end = bySentence ? (firstSentence(held.text) ?? held.text.length) : held.text.length;
+    if (end >= held.text.length) break;
     yield release(end, false);
   }
-  yield release(held.length, true);
+  yield release(held.text.length, true);
 }
 
 /** From which index on `text` must wait: what one wait holds back must not cut in two what another protects, so all are asked until they agree. */

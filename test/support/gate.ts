@@ -1,9 +1,10 @@
 import { gatesOf } from "../../server/guards/gates.ts";
 import type { Gates } from "../../server/pipeline/answer.ts";
+import type { Finding } from "../../server/pipeline/finding.ts";
 import type { Message, Origin, SegmentGuard } from "../../server/pipeline/guard.ts";
-import { inspect } from "../../server/pipeline/inspect.ts";
 import { passage } from "../../server/pipeline/passage.ts";
-import { segment } from "../../server/pipeline/segment.ts";
+import { Refusal } from "../../server/pipeline/refusal.ts";
+import { throughGuards, type Watch } from "../../server/pipeline/through-guards.ts";
 import { policySchema } from "../../server/policy/policy.ts";
 import { testClassifiers } from "./classifiers.ts";
 
@@ -19,27 +20,27 @@ export const said = (text: string, origin: Origin = "user", index = 0): Message 
   passage: passage(text),
 });
 
-/** What leaves when `pieces` stream through the guards of an output gate, piece by piece as it leaves. Ends where a guard blocks. */
+/** What leaves when `pieces` stream through the guards of an output gate, piece by piece as it leaves, and what was found. Ends where a guard blocks. */
 export async function throughGate(
   pieces: readonly string[],
   guards: readonly SegmentGuard[],
-): Promise<{ left: string[]; blocked: boolean }> {
+): Promise<{ left: string[]; blocked: boolean; findings: Finding[] }> {
   const left: string[] = [];
+  const findings: Finding[] = [];
   async function* stream(): AsyncGenerator<string> {
     yield* pieces;
   }
-  for await (const part of segment(
-    stream(),
-    guards.map((guard) => guard.wait),
-    () => [],
-    { bySentence: guards.some((guard) => guard.bySentence === true) },
-  )) {
-    const judged = await inspect(guards, part, { caller: "app" });
-    if (judged.action === "failed") throw judged.cause;
-    if (judged.action === "block") return { left, blocked: true };
-    left.push(judged.subject.passage.text);
+  const watch: Watch = {
+    stops: () => [],
+    wait: ({ length }) => length,
+    asking: { caller: "app" },
+    record: { judged: (found) => findings.push(...found) },
+  };
+  for await (const part of throughGuards(stream(), guards, watch)) {
+    if (part instanceof Refusal) return { left, blocked: true, findings };
+    left.push(part.passage.text);
   }
-  return { left, blocked: false };
+  return { left, blocked: false, findings };
 }
 
 /** `text` cut after the given numbers of characters, over and over. */

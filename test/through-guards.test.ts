@@ -1,0 +1,97 @@
+import { expect } from "chai";
+import fc from "fast-check";
+import { controlCharacters } from "../server/guards/control-characters.ts";
+import { segmentGuard } from "../server/guards/detector.ts";
+import { invisibleText, openSequence } from "../server/guards/invisible-text.ts";
+import { linksInAnswer } from "../server/guards/links.ts";
+import { loopInAnswer } from "../server/guards/loop.ts";
+import { topicWords, waitForWords } from "../server/guards/words.ts";
+import type { Segment, SegmentGuard } from "../server/pipeline/guard.ts";
+import { cut, testGates, throughGate } from "./support/gate.ts";
+
+const fence = "```";
+const evil = "https://evil.example/a.png";
+
+/** What would be loaded or run once what is not seen is gone. */
+const hidden = [
+  `<\u200bimg src="${evil}">`,
+  `<i\u200bmg src="${evil}">`,
+  "<\u200bimg src=x onerror=alert(1)>",
+  `!\u200b[a](${evil})`,
+  `![a]\u200b(${evil})`,
+  `![a](\u200b${evil})`,
+  `${fence}\nx\n\u200b${fence}\n<script>alert(1)</script>\n`,
+  `![a][x\u200b]\n\nThere it is.\n\n[x]: ${evil}`,
+  `[x\u200b]: ${evil}\n\nThere it is: ![a][x].`,
+];
+
+describe("an answer on its way through its guards", function () {
+  this.timeout(60_000);
+
+  it("is judged as it leaves: nothing stands behind what is not seen, however the text is cut", async () => {
+    const { output } = await testGates();
+    for (const text of [...hidden, ...hidden.map((one) => one.replaceAll("\u200b", "\u0001"))])
+      for (const lengths of [[1], [2], [7], [400]]) {
+        const out = (await throughGate(cut(text, lengths), output)).left.join("");
+        expect(out, `${JSON.stringify(text)}\n${out}`).to.not.match(
+          /<img|!\[[^\]]*\]\(https|<script|\[x\]: https[\s\S]*!\[a\]\[x\]|!\[a\]\[x\][\s\S]*\[x\]: https/u,
+        );
+      }
+  });
+
+  it("is seen by a guard as the guards before left it", async () => {
+    const seen: Segment[] = [];
+    const topics = [{ label: "MERGER", words: ["heron"], action: "mask" as const }];
+    const watching: SegmentGuard = {
+      name: "watching",
+      wait: (text) => /\(?$/u.exec(text)?.index ?? text.length,
+      inspect(segment) {
+        seen.push(segment);
+        return { action: "pass", findings: [] };
+      },
+    };
+    await throughGate(["a heron", "(", "b", " c"], [segmentGuard("topics", "topic", topicWords(topics), waitForWords(topics)), watching]);
+    expect(seen.map(({ before, passage, ahead, last }) => [before, passage.text, ahead, last])).to.deep.equal([
+      ["", "a ", "", false],
+      ["a ", "[MERGER]", "(", false],
+      ["a [MERGER]", "(b", "", false],
+      ["a [MERGER](b", " c", "", false],
+      ["a [MERGER](b c", "", "", true],
+    ]);
+    expect(seen.at(-1)?.released.text).to.equal("a [MERGER](b c");
+  });
+
+  it("has its findings where the model wrote them, whatever was taken out before", async () => {
+    const topics = [{ label: "MERGER", words: ["heron"], action: "mask" as const }];
+    const guards = [
+      segmentGuard("control_characters", "control_characters", controlCharacters({ runMax: 8 }), openSequence),
+      segmentGuard("invisible_text", "invisible_text", invisibleText(), openSequence),
+      segmentGuard("topics", "topic", topicWords(topics), waitForWords(topics)),
+      loopInAnswer({ repeatsMax: 20 }),
+    ];
+    const text = `a\u0001b\u200b c her\u0001on and \u200bheron. ${"no ".repeat(200)}`;
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }), async (lengths) => {
+        const { findings } = await throughGate(cut(text, lengths), guards);
+        const stood = (guard: string) => findings.filter((one) => one.guard === guard).map(({ span }) => text.slice(span.start, span.end));
+        expect(stood("control_characters")).to.deep.equal(["\u0001", "\u0001"]);
+        expect(stood("invisible_text")).to.deep.equal(["\u200b", "\u200b"]);
+        expect(stood("topics")).to.deep.equal(["her\u0001on", "heron"]);
+        expect(stood("repetition").join()).to.match(/^[no ]+$/u);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it("loses what a later guard holds when an earlier one refuses", async () => {
+    const topics = [{ label: "MERGER", words: ["heron"], action: "block" as const }];
+    const guards = [
+      segmentGuard("topics", "topic", topicWords(topics), waitForWords(topics)),
+      linksInAnswer({ action: "mask", hosts: [] }),
+    ];
+    for (const lengths of [[1], [7]]) {
+      const { left, blocked } = await throughGate(cut("Well. ![the heron](a.png)", lengths), guards);
+      expect([left.join(""), blocked]).to.deep.equal(["Well. ", true]);
+    }
+  });
+});
