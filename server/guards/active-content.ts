@@ -1,6 +1,6 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
-import { acting, type Detection, segmentGuard } from "./detector.ts";
+import { acting, type Detection, notice, segmentGuard } from "./detector.ts";
 import { withoutEntities } from "./html-text.ts";
 import { markdownCode } from "./markdown-code.ts";
 
@@ -52,7 +52,7 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
       label: "ACTIVE_CONTENT",
       span: { start, end },
       action: acting[action],
-      replacement: "[active content withheld]",
+      replacement: notice("active content", text, { start, end }),
     }));
 }
 

@@ -32,6 +32,12 @@ export function apart(found: readonly Detection[]): Detection[] {
     });
 }
 
+/** What stands in the place of `span`: its brackets make no picture, link or definition with what stands around it. */
+export function notice(what: string, text: string, { start, end }: Span): string {
+  const joins = { before: /[!\]]/u.test(text[start - 1] ?? ""), after: /[(:]/u.test(text[end] ?? "") };
+  return `${joins.before ? " " : ""}[${what} withheld]${joins.after ? " " : ""}`;
+}
+
 /** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
 export type Detector = (text: string) => readonly Detection[];
 

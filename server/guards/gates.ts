@@ -19,7 +19,7 @@ import { repetition } from "./repetition.ts";
 import { toolGate } from "./tool-calls.ts";
 import { topicWords, waitForWords } from "./words.ts";
 
-/** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last. */
+/** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last, and behind it, at the output, what may come of brackets that it put in. */
 export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
   const canary = policy.output.canary === "off" ? undefined : newCanary();
   const output = atOutput(policy, classifiers, canary);
@@ -63,10 +63,10 @@ function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canar
   if (output.repetition !== "off") guards.push(loopInAnswer({ repeatsMax: output.repetition.repeats_max }));
   if (output.topics.length > 0) guards.push(segmentGuard("topics", "topic", topicWords(output.topics), waitForWords(output.topics)));
   if (hasPatterns(output.topics)) guards.push(patternsInAnswer(output.topics.filter(({ patterns }) => patterns.length > 0)));
-  if (output.active_content !== "off") guards.push(activeContentInAnswer(output.active_content));
-  if (output.links !== "off") guards.push(linksInAnswer(output.links));
   if (output.delicate !== "off") guards.push(delicateInAnswer(delicate, output.delicate));
   if (output.personal_data !== "off") guards.push(personalDataInAnswer(pii, output.personal_data));
+  if (output.active_content !== "off") guards.push(activeContentInAnswer(output.active_content));
+  if (output.links !== "off") guards.push(linksInAnswer(output.links));
   return guards;
 }
 

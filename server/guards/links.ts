@@ -1,6 +1,6 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
-import { acting, apart, type Detection, segmentGuard } from "./detector.ts";
+import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
 import { withoutEntities } from "./html-text.ts";
 
 export interface LinkSettings {
@@ -15,7 +15,8 @@ const loading =
 const followed = "a|area";
 const quoted = `(?:"[^"]{0,4096}"|'[^']{0,4096}'|[^"'>]){0,4096}>`;
 const elements = new RegExp(`<(${loading}|${followed})(?=[\\s/>])(?:${quoted}|[^>]{0,4096}>)`, "giu");
-const openElement = new RegExp(`<(?:${loading}|${followed})(?=[\\s/]|$)(?!${quoted})`, "iu");
+/** One that ends with the text too: what stands behind it decides about the notice. */
+const openElement = new RegExp(`<(?:${loading}|${followed})(?=[\\s/]|$)(?!${quoted}.)`, "isu");
 const attribute = /[\s/]*([^\s"'<>/=]{1,64})(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?|[^>]/gy;
 const addressed: ReadonlySet<string> = new Set(["src", "srcset", "href", "xlink:href", "data", "poster", "background"]);
 
@@ -58,8 +59,8 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
 function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSettings): Detection[] {
   const found: Detection[] = [];
   const add = (label: "PICTURE" | "LINK", start: number, end: number): void => {
-    const replacement = `[${label.toLowerCase()} withheld]`;
-    if (end > start) found.push({ label, span: { start, end }, action: acting[action], replacement });
+    const span = { start, end };
+    if (end > start) found.push({ label, span, action: acting[action], replacement: notice(label.toLowerCase(), text, span) });
   };
   const addresses = addressesIn(text);
   const pictures = picturesIn(text, addresses);
