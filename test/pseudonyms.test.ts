@@ -7,7 +7,7 @@ import { cut, said } from "./support/gate.ts";
 
 const value = fc
   .oneof(fc.string({ unit: "grapheme", minLength: 1, maxLength: 12 }), fc.constantFrom("EMAIL_1_abcdef", "$&", "a@b.io", "EMAIL_1", "&lt;"))
-  .filter((one) => !/[<>\uff02]|!\[|\]\(|\]:|\]\[|\bon[a-z]{2,30}\s*=/iu.test(one));
+  .filter((one) => !/[<>`\uff02]|~~~|!\[|\]\(|\]:|\]\[|\bon[a-z]{2,30}\s*=/iu.test(one));
 const personal = fc.array(fc.record({ label: fc.constantFrom("EMAIL", "PERSON", "DATE_OF_BIRTH", "GOV_ID"), value }), {
   minLength: 1,
   maxLength: 12,
@@ -27,7 +27,8 @@ async function streamed(text: string, lengths: readonly number[], pseudonyms: Ps
     yield* cut(text, lengths).map((piece) => passage(piece));
   }
   let out = "";
-  for await (const part of segment(pieces(), [waitForPlaceholder(pseudonyms)], () => [])) out += restore(part.passage.text, pseudonyms);
+  for await (const part of segment(pieces(), [waitForPlaceholder(pseudonyms)], () => []))
+    out += restore(part.passage.text, pseudonyms, out);
   return out;
 }
 
@@ -110,7 +111,7 @@ describe("pseudonyms", () => {
     }
   });
 
-  it("stay placeholders where the value would begin what no guard has seen", () => {
+  it("stay placeholders where the value would begin what no guard has seen", async () => {
     const opening = [
       "<svg/onload=alert(1)>x",
       "onclick=alert(1)",
@@ -119,6 +120,7 @@ describe("pseudonyms", () => {
       "[a]:b",
       "<EMAIL_1_abcdef>",
       "a\uff02b",
+      "```",
     ];
     const values = [...opening, "https://evil.example/?q=", "anna@example.org"].map((one) => ({ label: "CREDENTIAL", value: one }));
     const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([], "app"), values);
@@ -134,10 +136,34 @@ describe("pseudonyms", () => {
         "\\\\evil.example\\",
         "www.evil.example/",
       ],
+      ...["![x]( ", "![a](\n", "[1]: ", "[1]:\n ", "<", "<img"],
+      ...[`<img alt="${"a".repeat(2_100)}" src="`, `<img alt=">${"a".repeat(2_100)}" src='`],
       ...['<img alt="', "<svg ", '<img alt=">" title=', `<a href="https://evil.example/?a=${mail} `],
     ])
       expect(restore(`${mail}.png`, pseudonyms, left), left).to.equal(`${mail}.png`);
-    for (const left of ["Write to ", "1 < 2 and ", "for (i=0; i<n; i++) mail = ", "<b>Mail</b>: ", "[x](y) and "])
+    for (const [value, text] of [
+      ["b!", "P[a](https://evil.example/a.png)"],
+      ["[a]", "!P(https://evil.example/a.png)"],
+      ["[a]", "P: https://evil.example/a.png"],
+      ["a]", "![P(https://evil.example/a.png)"],
+      ["[a", "!P](https://evil.example/a.png)"],
+      ["(https://evil.example/", "![a]Pa.png)"],
+      ["~~", "~P"],
+    ] as const) {
+      const { pseudonyms: one, placeholders: known } = pseudonymise(newPseudonyms([], "app"), [{ label: "CREDENTIAL", value }]);
+      const written = text.replace("P", known[0] ?? "");
+      expect(restore(written, one), written).to.equal(written);
+      for (const lengths of [[1], [3], [90]]) expect(await streamed(written, lengths, one), written).to.equal(written);
+    }
+    for (const left of [
+      "Write to ",
+      "1 < 2 and ",
+      "for (i=0; i<n; i++) mail = ",
+      "<b>Mail</b>: ",
+      "[x](y) and ",
+      "<td>",
+      `<b>Mail</b>${" and".repeat(3_000)} `,
+    ])
       expect(restore(mail, pseudonyms, left), left).to.equal("anna@example.org");
   });
 

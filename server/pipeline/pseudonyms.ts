@@ -19,6 +19,8 @@ export interface PersonalValue {
 
 const placeholderCharsMax = 96;
 const addressCharsMax = 2_048;
+/** Twice the longest tag that the guards wait for. */
+const tagCharsMax = 8_192;
 const alphabet = "abcdefghjkmnpqrstuvwxyz23456789";
 
 /** Of this process. */
@@ -63,7 +65,10 @@ export function pseudonymise(known: Pseudonyms, values: readonly PersonalValue[]
   return { pseudonyms: { nonce: known.nonce, placeholders: all, values: restored }, placeholders };
 }
 
-/** Holds back an end of the text that may be the beginning of a placeholder, in any of the ways in which a model writes one. */
+/**
+ * Holds back an end of the text that may be the beginning of a placeholder, in any of the ways in which a model writes one, and a whole one until the
+ * character behind it is known: `restore` asks.
+ */
 export function waitForPlaceholder({ nonce, values }: Pseudonyms): Wait {
   if (values.size === 0) return (text) => text.length;
   const labels = new Set([...values.keys()].map((placeholder) => placeholder.slice(1, placeholder.search(/_\d/u))));
@@ -75,9 +80,7 @@ export function waitForPlaceholder({ nonce, values }: Pseudonyms): Wait {
       "\\d{1,6}",
       separator,
       ...nonce,
-      "&?",
-      "g",
-      "t",
+      "(?:\\\\?>|\\\\|&(?:g(?:t;?)?)?)",
     ];
     return pieces.reduceRight((rest, piece) => `${piece}(?:${rest})?`, "");
   });
@@ -91,7 +94,7 @@ export function waitForPlaceholder({ nonce, values }: Pseudonyms): Wait {
 /**
  * Puts the values back, in one pass: a value that looks like a placeholder is not replaced again. A model may have changed the letter case, lost the
  * brackets, or escaped them. What stands in an address stays a placeholder, so that no link carries a value outwards, and so does a value that would begin
- * an element or an address: the guards have not seen it. `before`: what has left already.
+ * an element or an address, by itself or with its neighbours, or end code: the guards have not seen it. `before`: what has left already.
  */
 export function restore(text: string, { nonce, values }: Pseudonyms, before = ""): string {
   if (values.size === 0 || !text.toLowerCase().includes(nonce)) return text;
@@ -105,24 +108,44 @@ export function restore(text: string, { nonce, values }: Pseudonyms, before = ""
     const value = values.get(`<${label.toUpperCase().replaceAll(/\\?[_ -]/gu, "_")}_${number}_${nonce}>`);
     restored += text.slice(taken, index);
     taken = index + whole.length;
-    const stays = value === undefined || opening.test(value) || isInAddress((before + restored).slice(-addressCharsMax));
+    const left = (before.slice(-tagCharsMax) + restored).slice(-tagCharsMax);
+    const stays =
+      value === undefined ||
+      opening.test(value) ||
+      joining.test(`${left.slice(-1)}${value}${text.slice(taken, taken + 1)}`) ||
+      isInAddress(left.slice(-addressCharsMax)) ||
+      isInTag(left);
     restored += stays ? whole : value;
   }
   return restored + text.slice(taken);
 }
 
-/** What begins an element, a picture, the address of a link in Markdown, or is a handler; and what ends a string in JSON (`json-text.ts`). */
-const opening = /[<>\uff02]|!\[|\]\(|\]:|\]\[|\bon[a-z]{2,30}\s*=/iu;
+/** What begins an element, a picture, the address of a link in Markdown, or is a handler; and what ends code, or a string in JSON (`json-text.ts`). */
+const opening = /[<>`\uff02]|~~~|!\[|\]\(|\]:|\]\[|\bon[a-z]{2,30}\s*=/iu;
+/** What does with the characters before and behind it. */
+const joining = /^<|~~~|!\[|\]\(|\]:|\]\[/u;
 
 /** Whether what follows `text` is a part of a link, of an address in Markdown, or of a tag. */
 function isInAddress(text: string): boolean {
-  const plain = text.replaceAll(/<[A-Z_]{1,40}_\d{1,6}_[a-z0-9]{6}>/gu, "");
+  const plain = withoutPlaceholders(text);
   const word = plain.split(/\s/u).at(-1) ?? "";
   return (
     ["//", "\\\\", "](", "]:", "www."].some((one) => word.toLowerCase().includes(one)) ||
-    /^\](?:\(|:)\s*<[^>\n]*$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
+    /^\](?:\(|:)\s*(?:<[^>\n]*)?$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
     /<[a-z][a-z0-9:-]{0,40}[\s/](?:"[^"]*"|'[^']*'|[^"'<>])*(?:"[^"]*|'[^']*)?$/iu.test(plain)
   );
+}
+
+/** The same of a long tag, read once from the first that begins. */
+function isInTag(text: string): boolean {
+  const tags = /<[a-z][a-z0-9:-]{0,40}(?=[\s/]|$)(?:"[^"]*(?:"|$)|'[^']*(?:'|$)|[^"'<>])*(>)?/giu;
+  const plain = withoutPlaceholders(text);
+  const last = [...plain.matchAll(tags)].at(-1);
+  return last !== undefined && last[1] === undefined && last.index + last[0].length === plain.length;
+}
+
+function withoutPlaceholders(text: string): string {
+  return text.replaceAll(/<[A-Z_]{1,40}_\d{1,6}_[a-z0-9]{6}>/gu, "");
 }
 
 function labelOf(key: string): string {
