@@ -1,7 +1,7 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
-import { acting, type Detection, notice, segmentGuard } from "./detector.ts";
-import { withoutEntities } from "./html-text.ts";
+import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
+import { tagLengths, withoutEntities } from "./html-text.ts";
 import { markdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {
@@ -16,9 +16,10 @@ const beginnings = /<(?=[a-z/!?])|\](?:\(|:)/giu;
 
 const elements =
   /<\/?(?:[\w-]{1,20}:)?(?:script|style|iframe|frame|frameset|object|embed|applet|base|meta|link|portal|fencedframe)(?![\w-])|<\?xml-stylesheet/iu;
-const handler = /[\s"'/]on[a-z]{2,30}\s{0,9}=/iu;
-const animated = /attributename\s{0,9}=\s{0,9}["']?\s{0,9}(?:on|href|xlink)/iu;
-const styled = /style\s{0,9}=[^>]*?(?:url\s{0,9}\(|@import|expression\s{0,9}\(|-moz-binding|behavior\s{0,9}:)/iu;
+const handler = /[\s"'/]on[a-z]{2,30}\s*=/iu;
+const animated = /attributename\s*=\s*["']?\s*(?:on|href|xlink)/iu;
+/** With a function, an escape, an entity or a rule: what a style loads needs one. */
+const styled = /style\s*=\s*(?:"[^"]*[(\\&@]|'[^']*[(\\&@]|[^\s>]*[(\\&@])/iu;
 const scheme = /(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/(?:xhtml|xml)|image\/svg)/u;
 const linked = /\](?:\(|:)<?(?:(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/x|image\/svg))/u;
 const schemes = ["javascript:", "vbscript:", "livescript:", "data:text/html", "data:text/xml", "data:application/x", "data:image/svg"];
@@ -43,10 +44,10 @@ export function activeContentInAnswer({ action }: ActiveContentSettings): Segmen
 
 /** `earlier`: what stands before `text`, and decides whether it is code. */
 function detectionsIn(text: string, earlier: string, action: ActiveContentSettings["action"]): Detection[] {
-  const found = piecesOf(text).filter(({ start, end = text.length }) => isActive(text.slice(start, end)));
+  const found = piecesOf(text).filter((piece) => isActive(text, piece));
   if (found.length === 0) return [];
   const isCode = markdownCode(earlier + text);
-  return found
+  const detections = found
     .filter(({ start }) => !isCode(earlier.length + start))
     .map(({ start, end = text.length }) => ({
       label: "ACTIVE_CONTENT",
@@ -54,56 +55,55 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
       action: acting[action],
       replacement: notice("active content", text, { start, end }),
     }));
+  return apart(detections);
 }
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */
 const waitForActiveContent: Wait = (text) => {
   const pieces = piecesOf(text);
-  const first = pieces.findIndex(({ start, end }) =>
-    end === undefined ? mayBecomeActive(text.slice(start)) : isActive(text.slice(start, end)) && !text.includes("\n", end),
+  const first = pieces.findIndex((piece) =>
+    piece.end === undefined ? mayBecomeActive(text.slice(piece.start)) : isActive(text, piece) && !text.includes("\n", piece.end),
   );
   let open = pieces[first]?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
   // What ends only where the text is cut now is open again.
   for (let index = (first < 0 ? pieces.length : first) - 1; index >= 0; index -= 1) {
     const piece = pieces[index];
-    if (piece === undefined || (piece.end ?? open) < open || !mayBecomeActive(text.slice(piece.start, open))) break;
-    open = piece.start;
+    if (piece !== undefined && (piece.end ?? open) >= open && mayBecomeActive(text.slice(piece.start, open))) open = piece.start;
   }
   return open;
 };
 
-/** One after the other: what begins inside of another is a part of it. `end`: undefined while more text may decide it, then it is the last. */
-function piecesOf(text: string): { start: number; end: number | undefined }[] {
-  const pieces: { start: number; end: number | undefined }[] = [];
-  for (let at = 0; ; ) {
-    beginnings.lastIndex = at;
-    const start = beginnings.exec(text)?.index;
-    if (start === undefined) return pieces;
-    const end = endOf(text, start);
-    pieces.push({ start, end });
-    if (end === undefined) return pieces;
-    at = Math.max(end, start + 1);
-  }
+interface Piece {
+  readonly start: number;
+  /** Undefined while more text may decide it. */
+  readonly end: number | undefined;
+  /** A tag that does not end within what is waited for: it loses its beginning, and is none. */
+  readonly isEndless?: boolean;
 }
 
-/** Where the tag or address that begins at `start` ends; undefined while more text may decide it. */
-function endOf(text: string, start: number): number | undefined {
+/** One begins at each place where something may, also inside of another: where that ends is read in several ways. */
+function piecesOf(text: string): Piece[] {
+  return [...text.matchAll(beginnings)].map(({ index }) => pieceAt(text, index));
+}
+
+function pieceAt(text: string, start: number): Piece {
   const rest = text.slice(start, start + openCharsMax);
   const isWhole = rest.length === openCharsMax;
   if (rest.startsWith("]")) {
     const end = /[)\n\]]|(?<=.)</u.exec(rest.slice(2));
-    return end === null ? (isWhole ? start + openCharsMax : undefined) : start + 2 + end.index;
+    return { start, end: end === null ? (isWhole ? start + openCharsMax : undefined) : start + 2 + end.index };
   }
-  const quoted = /^<(?:"[^"]*"|'[^']*'|[^"'>])*>/u.exec(rest);
-  if (quoted !== null) return start + quoted[0].length;
+  const { viewers, browsers } = tagLengths(rest);
+  if (viewers !== undefined && browsers !== undefined) return { start, end: start + Math.max(viewers, browsers) };
+  if (!isWhole) return { start, end: undefined };
   // A quotation mark that is never closed quotes nothing.
-  const plain = rest.indexOf(">");
-  return isWhole ? start + (plain < 0 ? openCharsMax : plain + 1) : undefined;
+  return browsers === undefined ? { start, end: start + 1, isEndless: /^<[a-z]/iu.test(rest) } : { start, end: start + browsers };
 }
 
-function isActive(piece: string): boolean {
+function isActive(text: string, { start, end = text.length, isEndless = false }: Piece): boolean {
+  const piece = text.slice(start, end);
   const read = plain(piece);
-  if (linked.test(read)) return true;
+  if (isEndless || linked.test(read)) return true;
   return (
     piece.includes("<") && (elements.test(piece) || handler.test(piece) || animated.test(piece) || styled.test(piece) || scheme.test(read))
   );

@@ -11,3 +11,17 @@ export function withoutEntities(text: string): string {
     return code <= 0x10ffff ? String.fromCodePoint(code) : "";
   });
 }
+
+/** Quotation marks quote wherever they stand. */
+const viewersRead = /^<(?:"[^"]*"|'[^']*'|[^"'>])*>/u;
+/** An attribute, or what stands between two (WHATWG HTML, 13.2.5.32 to 13.2.5.39); a value whose quotation mark is not closed goes on. */
+const space = "\\t\\n\\f\\r ";
+const value = `"[^"]*(?:"|$)|'[^']*(?:'|$)|[^${space}>"'][^${space}>]*`;
+const attribute = `[${space}/]|(?:=[^${space}/>=]*|[^${space}/>=]+)(?:[${space}]*=[${space}]*(?:${value})?)?`;
+const browsersRead = new RegExp(`^<(?:[!?]|/[^a-z])[^>]*>|^</?[a-z][^${space}/>]*(?=[${space}/>])(?:(?=(${attribute}))\\1)*>`, "iu");
+
+/** How long the tag or comment is that `text` begins with, as viewers that read only roughly see it, and as browsers do; undefined where it has not ended. */
+export function tagLengths(text: string): { readonly viewers: number | undefined; readonly browsers: number | undefined } {
+  const [viewers, browsers] = text.includes(">") ? [viewersRead, browsersRead].map((read) => read.exec(text)?.[0].length) : [];
+  return { viewers, browsers };
+}
