@@ -44,7 +44,7 @@ export function activeContentInAnswer({ action }: ActiveContentSettings): Segmen
 
 /** `earlier`: what stands before `text`, and decides whether it is code. */
 function detectionsIn(text: string, earlier: string, action: ActiveContentSettings["action"]): Detection[] {
-  const found = piecesOf(text).filter((piece) => isActive(text, piece));
+  const found = [...piecesOf(text)].filter((piece) => isActive(text, piece));
   if (found.length === 0) return [];
   const isCode = markdownCode(earlier + text);
   const detections = found
@@ -60,16 +60,18 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */
 const waitForActiveContent: Wait = (text) => {
-  const pieces = piecesOf(text);
-  const first = pieces.findIndex((piece) =>
-    piece.end === undefined ? mayBecomeActive(text.slice(piece.start)) : isActive(text, piece) && !text.includes("\n", piece.end),
-  );
-  let open = pieces[first]?.start ?? (/[<\]]$/u.test(text) ? text.length - 1 : text.length);
-  // What ends only where the text is cut now is open again.
-  for (let index = (first < 0 ? pieces.length : first) - 1; index >= 0; index -= 1) {
-    const piece = pieces[index];
-    if (piece !== undefined && (piece.end ?? open) >= open && mayBecomeActive(text.slice(piece.start, open))) open = piece.start;
+  const ended: Piece[] = [];
+  let open = /[<\]]$/u.test(text) ? text.length - 1 : text.length;
+  for (const piece of piecesOf(text)) {
+    const { start, end } = piece;
+    if (end === undefined ? mayBecomeActive(text.slice(start)) : isActive(text, piece) && !text.includes("\n", end)) {
+      open = start;
+      break;
+    }
+    ended.push(piece);
   }
+  // What ends only where the text is cut now is open again.
+  for (const { start, end = open } of ended.toReversed()) if (end >= open && mayBecomeActive(text.slice(start, open))) open = start;
   return open;
 };
 
@@ -82,8 +84,8 @@ interface Piece {
 }
 
 /** One begins at each place where something may, also inside of another: where that ends is read in several ways. */
-function piecesOf(text: string): Piece[] {
-  return [...text.matchAll(beginnings)].map(({ index }) => pieceAt(text, index));
+function* piecesOf(text: string): Generator<Piece> {
+  for (const { index } of text.matchAll(beginnings)) yield pieceAt(text, index);
 }
 
 function pieceAt(text: string, start: number): Piece {
