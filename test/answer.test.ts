@@ -8,6 +8,7 @@ import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
 import { Fault } from "../server/fault.ts";
 import { answer, type Gates } from "../server/pipeline/answer.ts";
 import type { Call } from "../server/pipeline/call.ts";
+import type { SegmentGuard } from "../server/pipeline/guard.ts";
 import { Refusal } from "../server/pipeline/refusal.ts";
 import { said, testGates } from "./support/gate.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -31,12 +32,16 @@ interface Ran {
   readonly reason: string | undefined;
   readonly error: unknown;
   /** Kinds and bodies of the log's entries for the call. */
-  readonly entries: readonly { kind: string; body: { outcome?: string; code?: string; decision?: string } }[];
+  readonly entries: readonly {
+    kind: string;
+    body: { outcome?: string; code?: string; decision?: string; findings?: { guard: string }[] };
+  }[];
 }
 
 interface Settings {
   readonly gates?: Gates;
   readonly engine?: Engine;
+  readonly stops?: readonly string[];
   /** Leave after this many texts. */
   readonly leaveAfter?: number;
   readonly signal?: AbortSignal;
@@ -46,7 +51,7 @@ interface Settings {
 
 async function run(
   text: string,
-  { gates: through = gates, engine = new EchoEngine("echo"), leaveAfter, signal, breakLog }: Settings = {},
+  { gates: through = gates, engine = new EchoEngine("echo"), stops = [], leaveAfter, signal, breakLog }: Settings = {},
 ): Promise<Ran> {
   const dataDir = scratchDir();
   createAuditSecret(dataDir);
@@ -56,7 +61,7 @@ async function run(
   try {
     const record = new CallRecord(log, { policy, storesText: false, attemptsMax: 1 });
     let texts = 0;
-    for await (const event of answer(callOf(text), through, engine, record, signal ?? new AbortController().signal)) {
+    for await (const event of answer({ ...callOf(text), stops }, through, engine, record, signal ?? new AbortController().signal)) {
       if (event.type === "end") ran.reason = event.reason;
       else if (event.type === "text") {
         ran.text += event.text;
@@ -152,6 +157,28 @@ describe("an answer", () => {
   it("ends with content_filter when a guard of the output gate blocks", async () => {
     const ran = await run("hi", { engine: new ScriptedEngine(["fine ", "\b".repeat(9), "x"]) });
     expect([ran.text, ran.reason, ...outcomes(ran)]).to.deep.equal(["fine ", "content_filter", "received pass", "settled answered"]);
+  });
+
+  it("is judged as a whole also where a stop text of the caller ends it", async () => {
+    const despair = "Since my sister died I can't get out of bed, and last night I cut my arm again just to feel something.";
+    const engine = new ScriptedEngine([despair, "\n\n", "More."]);
+    const watched = await run("hi", { engine, stops: ["\n\n"] });
+    expect([watched.text, watched.reason]).to.deep.equal([despair, "stop"]);
+    expect(watched.entries.at(-1)?.body.findings?.map(({ guard }) => guard)).to.deep.equal(["delicate"]);
+    const whole: SegmentGuard = {
+      name: "whole",
+      wait: (text) => text.length,
+      inspect: ({ released, last }) => {
+        const blocks = last && released.text.includes("secret");
+        return blocks ? { action: "block", code: "topic", findings: [] } : { action: "pass", findings: [] };
+      },
+    };
+    const blocking = { ...gates, output: [...gates.output, whole] };
+    const told = new ScriptedEngine(["a secret ", "now", "\n\n", "More."]);
+    const blocked = await run("hi", { engine: told, gates: blocking, stops: ["\n\n"] });
+    expect([blocked.text, blocked.reason]).to.deep.equal(["a secret now", "content_filter"]);
+    const fine = await run("hi", { engine: new ScriptedEngine(["fine", "\n\n", "More."]), gates: blocking, stops: ["\n\n"] });
+    expect([fine.text, fine.reason]).to.deep.equal(["fine", "stop"]);
   });
 
   it("whose engine dies is settled as failed", async () => {

@@ -3,10 +3,11 @@ import { misfitIn } from "../caller-schema.ts";
 import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
 import { JsonText } from "./json-text.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
+import { joined, passage } from "./passage.ts";
 import { restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
 import { StopTexts } from "./stop-texts.ts";
-import { throughGuards } from "./through-guards.ts";
+import { refusalOfWhole, throughGuards } from "./through-guards.ts";
 import { turnsOf } from "./turns.ts";
 
 /** Asks the engine, once more with the reason while an answer is refused of which nothing has left. Text leaves as it is judged, calls when the answer is whole. */
@@ -44,17 +45,22 @@ async function* releasedText(
   const watch = { stops: () => engine.model.stops, wait: waitForPlaceholder(pseudonyms), asking, record };
   let released = "";
   let restored = "";
+  let judged = passage("");
   for await (const part of throughGuards(json?.shown(texts) ?? texts, gates.output, watch)) {
     if (part instanceof Refusal) return { released, ending: blocked(part) };
     const next = restore(json?.kept(part.passage) ?? part.passage.text, pseudonyms, restored);
     restored += next;
+    judged = joined([judged, part.passage], "");
     const text = stops.take(json?.write(next) ?? next, part.last);
     if (text !== "") {
       released += text;
       record.released(text);
       yield { type: "text", text, usage: meter.usage };
     }
-    if (stops.reached !== undefined) return { released, ending: { reason: "stop", stop: stops.reached } };
+    if (stops.reached !== undefined) {
+      const refusal = part.last ? undefined : await refusalOfWhole(judged, gates.output, watch);
+      return { released, ending: refusal === undefined ? { reason: "stop", stop: stops.reached } : blocked(refusal) };
+    }
   }
   const isWhole = meter.reason !== "length";
   if (call.schema !== undefined && isWhole && (await misfitIn(released, call.schema, asking.caller)) !== undefined)

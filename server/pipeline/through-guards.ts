@@ -71,3 +71,15 @@ async function* throughStage(
     yield { passage: judged.subject.passage, last: part.last };
   }
 }
+
+/** What the guards say to an answer that ends before the text that is generated for it: no more of it leaves, and some judge it as a whole. */
+export async function refusalOfWhole(
+  released: Passage,
+  guards: readonly SegmentGuard[],
+  { asking, record }: Pick<Watch, "asking" | "record">,
+): Promise<Refusal | undefined> {
+  const judged = await inspect(guards, { released, before: "", passage: passage(""), ahead: "", last: true }, asking);
+  record.judged(judged.findings);
+  if (judged.action === "failed") throw failureOf(judged.cause);
+  return judged.action === "block" ? new Refusal(judged.code, judged.findings) : undefined;
+}
