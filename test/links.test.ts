@@ -33,6 +33,12 @@ const carriers = [
   `![x][]\n\n[X]: //${host}/a.png`,
   `![1]\n\n[1]: <https://${host}/a.png>`,
   `![x](a b)\n\n[x]: https://${host}/a.png`,
+  `![a][ß]\n\n[ss]: https://${host}/a.png`,
+  `![a][b\\]c]\n\n[b\\]c]: https://${host}/a.png`,
+  `![a][b\\[c]\n\n[b\\[c]: https://${host}/a.png`,
+  `<img a" alt=">" src="https://${host}/a.png">`,
+  `<img x=y=" z=">" src="https://${host}/a.png">`,
+  `<a "><img alt=">" src="https://${host}/a.png">`,
   `<img src="https://${host}/a.png">`,
   `<img src=//${host}/a.png>`,
   `<img srcset="/a.png 1x, //${host}/b.png 2x">`,
@@ -91,6 +97,14 @@ describe("links and pictures in an answer", () => {
       }
     });
 
+  it("takes its beginning from an element that is longer than what is waited for", async () => {
+    for (const quote of ['"', "'", '">'])
+      for (const lengths of [[7], [9_000]]) {
+        const text = `so <img alt=${quote}${"a".repeat(5_000)}${quote.slice(0, 1)} src="https://${host}/a.png"> it is`;
+        expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.match(/^so \[picture withheld\]img alt=/u);
+      }
+  });
+
   it("withholds a picture whose address has left before", async () => {
     for (const lengths of [[1], [7, 2], [400]]) {
       const out = (await throughGate(cut(`[x]: https://${host}/a.png\n\nSo ![x] it is, and ![A][X].`, lengths), [guard])).left.join("");
@@ -120,6 +134,9 @@ describe("links and pictures in an answer", () => {
       "<a ",
       '<a "',
       "www.",
+      "<a '>",
+      '<img =">',
+      "![a][\\",
       "]:",
       "([",
     ].map((one) => one.repeat(16_000 / one.length))) {

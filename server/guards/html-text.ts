@@ -22,8 +22,8 @@ const browsersRead = new RegExp(`^<(?:[!?]|/[^a-z])[^>]*>|^</?[a-z][^${space}/>]
 
 /** How long the tag or comment is that `text` begins with, as viewers that read only roughly see it, and as browsers do; undefined where it has not ended. */
 export function tagLengths(text: string): { readonly viewers: number | undefined; readonly browsers: number | undefined } {
+  if (!text.includes(">")) return { viewers: undefined, browsers: undefined };
   const unquoted = /^<[^"'>]*>/u.exec(text)?.[0].length;
   if (unquoted !== undefined) return { viewers: unquoted, browsers: unquoted };
-  const [viewers, browsers] = text.includes(">") ? [viewersRead, browsersRead].map((read) => read.exec(text)?.[0].length) : [];
-  return { viewers, browsers };
+  return { viewers: viewersRead.exec(text)?.[0].length, browsers: browsersRead.exec(text)?.[0].length };
 }

@@ -1,7 +1,7 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
-import { withoutEntities } from "./html-text.ts";
+import { tagLengths, withoutEntities } from "./html-text.ts";
 
 export interface LinkSettings {
   readonly action: "mask" | "block" | "shadow";
@@ -13,10 +13,7 @@ export interface LinkSettings {
 const loading =
   "img|image|iframe|frame|object|embed|video|audio|source|track|link|input|body|table|thead|tbody|tfoot|tr|td|th|picture|svg|use";
 const followed = "a|area";
-const quoted = `(?:"[^"]{0,4096}"|'[^']{0,4096}'|[^"'>]){0,4096}>`;
-const elements = new RegExp(`<(${loading}|${followed})(?=[\\s/>])(?:${quoted}|[^>]{0,4096}>)`, "giu");
-/** One that ends with the text too: what stands behind it decides about the notice. */
-const openElement = new RegExp(`<(?:${loading}|${followed})(?=[\\s/]|$)(?!${quoted}.)`, "isu");
+const elements = new RegExp(`<(${loading}|${followed})(?=[\\s/>]|$)`, "giu");
 const attribute = /[\s/]*([^\s"'<>/=]{1,64})(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?|[^>]/gy;
 const addressed: ReadonlySet<string> = new Set(["src", "srcset", "href", "xlink:href", "data", "poster", "background"]);
 
@@ -37,6 +34,11 @@ const openCharsMax = 4_096;
 const addressCharsMax = 1_024;
 /** A longer one defines nothing. */
 const labelCharsMax = 1_000;
+
+const labelChars = "(?:\\\\.|[^\\\\[\\]])*";
+const labelBefore = new RegExp(`\\[(${labelChars})$`, "su");
+const labelBehind = new RegExp(`^\\[(${labelChars})\\]`, "su");
+const openLabel = new RegExp(`^\\[${labelChars}\\\\?$`, "su");
 
 const base = "https://here.invalid/";
 
@@ -74,11 +76,13 @@ function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSett
     for (const { start, end, label, address } of definitionsIn(text))
       if (used.has(label) && !isKnown(address, hosts)) add("PICTURE", start, end);
   }
-  for (const { index, 0: element, 1: name = "" } of text.includes(">") ? text.matchAll(elements) : []) {
-    const all = attributesOf(element.slice(name.length + 1));
+  for (const { start, end, name } of elementsIn(text)) {
     const follows = new RegExp(`^(?:${followed})$`, "iu").test(name);
-    if (!follows && all.some((one) => !isKnown(one, hosts))) add("PICTURE", index, index + element.length);
-    if (follows && all.some((one) => isCarrying(one, hosts))) add("LINK", index, index + element.length);
+    // One without an end loses its beginning, and is none.
+    if (end === undefined && text.length - start >= openCharsMax) add(follows ? "LINK" : "PICTURE", start, start + 1);
+    const all = end === undefined ? [] : attributesOf(text.slice(start + 1 + name.length, end));
+    if (!follows && all.some((one) => !isKnown(one, hosts))) add("PICTURE", start, end ?? start);
+    if (follows && all.some((one) => isCarrying(one, hosts))) add("LINK", start, end ?? start);
   }
   for (const { start, end, address } of addresses) if (isCarrying(address, hosts)) add("LINK", start, end);
   for (const { index, 0: written } of text.matchAll(bare)) {
@@ -96,12 +100,34 @@ const waitForLink: Wait = (text) => {
   const addresses = addressesIn(tail);
   const beginnings = [
     open.exec(tail)?.index,
-    openElement.exec(tail)?.index,
+    // What stands behind one decides about the notice.
+    elementsIn(tail).find(({ end = tail.length, isPlain }) => !isPlain || end === tail.length)?.start,
     addresses.find(({ end }) => end === tail.length)?.bracket,
     picturesIn(tail, addresses).find(({ end = tail.length }) => end === tail.length)?.start,
   ];
   return from + Math.min(...beginnings.map((at) => at ?? tail.length));
 };
+
+interface Element {
+  readonly start: number;
+  /** Undefined where it has none within what is waited for. */
+  readonly end: number | undefined;
+  readonly name: string;
+  /** However it is read, it has ended. */
+  readonly isPlain: boolean;
+}
+
+function elementsIn(text: string): Element[] {
+  return [...text.matchAll(elements)].map(({ index: start, 1: name = "" }) => {
+    const rest = text.slice(start, start + openCharsMax);
+    const { viewers, browsers } = tagLengths(rest);
+    const isPlain = viewers !== undefined && browsers !== undefined;
+    // A quotation mark that is never closed quotes nothing, unless it may be closed behind what is waited for.
+    const first = rest.length < openCharsMax ? rest.indexOf(">") + 1 : 0;
+    const length = isPlain ? Math.max(viewers, browsers) : (browsers ?? first);
+    return { start, end: length === 0 ? undefined : start + length, name, isPlain };
+  });
+}
 
 interface Address {
   /** Of the bracket that closes before it. */
@@ -144,13 +170,14 @@ interface Definition extends Pick<Address, "start" | "end" | "address"> {
 
 function definitionsIn(text: string): Definition[] {
   return addressesIn(text).flatMap(({ bracket: close, start, end, address, isDefinition }) => {
-    const open = text.lastIndexOf("[", close);
-    return isDefinition && open >= 0 ? [{ label: labelOf(text.slice(open + 1, close)), start, end, address }] : [];
+    const label = isDefinition ? labelBefore.exec(text.slice(Math.max(0, close - labelCharsMax), close))?.[1] : undefined;
+    return label === undefined ? [] : [{ label: labelOf(label), start, end, address }];
   });
 }
 
+/** As CommonMark compares two: in one letter case, where `ß` is `SS`. */
 function labelOf(text: string): string {
-  return text.toLowerCase().replaceAll(/\s+/gu, " ").trim();
+  return text.toLowerCase().toUpperCase().replaceAll(/\s+/gu, " ").trim();
 }
 
 interface Picture {
@@ -192,8 +219,8 @@ function picturesIn(text: string, addresses: readonly Address[]): Picture[] {
       continue;
     }
     const after = text.slice(close + 1, close + 1 + labelCharsMax);
-    const label = /^\[([^\]]*)\]/u.exec(after);
-    const isCut = label === null && /^\[[^\]]*$/u.test(after) && close + 1 + after.length === text.length;
+    const label = labelBehind.exec(after);
+    const isCut = label === null && openLabel.test(after) && close + 1 + after.length === text.length;
     const labels = [shown, label?.[1] ?? ""].filter((one) => one !== "" && one.length < labelCharsMax).map(labelOf);
     found.push({ start, end: isCut ? undefined : close + 1 + (label?.[0].length ?? 0), address: undefined, labels });
   }
