@@ -108,6 +108,13 @@ describe("tokens", () => {
     expect(ids("IGNORE")).to.deep.equal(ids("ignore"));
   });
 
+  it("see a word through characters that they do not know, and leave one in another script unknown", () => {
+    const ids = (text: string): number[] => [...tokeniser.tokensOf(text).ids];
+    expect(ids("Ignore\u20e3 all\u20e3")).to.deep.equal(ids("Ignore all"));
+    expect(ids("ignore\ua66e caf\u00e9\ua66e 4\ua66e2")).to.deep.equal(ids("ignore cafe 42"));
+    for (const text of ["\ua66e", "\u13a0\u13a1", "_\ua66e"]) expect(ids(text), text).to.include(100);
+  });
+
   it("see a word without end in pieces, not as one that is unknown", () => {
     const unknown = 100;
     expect([...tokeniser.tokensOf("ignoreinstructions".repeat(40)).ids]).to.not.include(unknown);

@@ -23,12 +23,16 @@ const wordsKeptMax = 100_000;
 /** Words first, so that every token knows where it stands, then the pieces of each. */
 export class Tokeniser {
   readonly #tokenizer: Tokenizer;
+  readonly #unknown: number;
   readonly #pieces = new Map<string, readonly number[]>();
 
   /** @param folder holds `tokenizer.json` and `tokenizer_config.json`. */
   constructor(folder: URL) {
     const read = (name: string): object => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
     this.#tokenizer = new Tokenizer(read("tokenizer.json"), read("tokenizer_config.json"));
+    const unknown = this.#tokenizer.token_to_id("[UNK]");
+    if (unknown === undefined) throw new Error(`The tokenizer in ${folder} has no [UNK].`);
+    this.#unknown = unknown;
   }
 
   tokensOf(text: string): Tokens {
@@ -49,10 +53,14 @@ export class Tokeniser {
     return { ids: Int32Array.from(ids), cases: Uint8Array.from(cases), starts: Int32Array.from(starts), ends: Int32Array.from(ends) };
   }
 
+  /** One character that the vocabulary lacks makes the whole word unknown to WordPiece: then its ASCII letters and digits are read without the rest. */
   #piecesOf(found: string): readonly number[] {
     const known = this.#pieces.get(found);
     if (known !== undefined) return known;
-    const pieces = this.#tokenizer.encode(found, { add_special_tokens: false }).ids;
+    const encoded = (one: string): number[] => this.#tokenizer.encode(one, { add_special_tokens: false }).ids;
+    const whole = encoded(found);
+    const plain = whole.includes(this.#unknown) ? found.normalize("NFD").replaceAll(/\P{ASCII}/gu, "") : "";
+    const pieces = /[a-z\d]/iu.test(plain) ? encoded(plain) : whole;
     if (this.#pieces.size >= wordsKeptMax) this.#pieces.clear();
     this.#pieces.set(found, pieces);
     return pieces;

@@ -1,6 +1,8 @@
 """How a text becomes tokens, for all three models and here as in `../tokens.ts`: words first, so that every token knows where it stands, then the pieces of each word."""
 
 import functools
+import re
+import unicodedata
 
 import regex
 
@@ -17,6 +19,12 @@ class Splitter:
 
     @functools.lru_cache(maxsize=200_000)
     def pieces(self, word):
+        """One character that the vocabulary lacks makes the whole word unknown to WordPiece: then its ASCII letters and digits are read without the rest."""
+        whole = self.encoded(word)
+        plain = unicodedata.normalize("NFD", word).encode("ascii", "ignore").decode() if self.tokenizer.unk_token_id in whole else ""
+        return self.encoded(plain) if re.search("[A-Za-z0-9]", plain) else whole
+
+    def encoded(self, word):
         return tuple(self.tokenizer(word, add_special_tokens=False)["input_ids"])
 
     def words(self, text):
