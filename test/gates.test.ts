@@ -152,6 +152,8 @@ describe("the input gate", function () {
       "日月火水木金土".repeat(2_000),
       "㌀".repeat(4_000),
       "é".repeat(18_000) + "\ufdfa".repeat(3_900),
+      // Shorter still, with a disguise in a disguise over and over.
+      `${`=${"3D".repeat(6)}41 `.repeat(3)}${Buffer.from(attack).toString("base64")}`,
       Array.from({ length: 35_000 }, () => ({ type: "text", text: "a" })),
     ];
     for (const text of hostile) {

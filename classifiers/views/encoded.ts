@@ -1,4 +1,4 @@
-import { type Edit, editsOf } from "./mapped.ts";
+import { type Edit, editsOf, together } from "./mapped.ts";
 
 /** Longest piece that is decoded, in characters of the encoded text. */
 const encodedMax = 98_304;
@@ -18,14 +18,13 @@ const decimal = /(?<![\d.])(?:\d{2,3}[ ,;]{1,2}){7,}\d{2,3}(?![\d.])/gu;
 
 /** What each encoded stretch of `text` says, where that is a text. */
 export function encodedEdits(text: string): Edit[] {
-  for (const { expression, decode } of encodings) {
-    const edits = editsOf(text, expression, ([run]) => (run.length > encodedMax ? undefined : readable(decode(run))));
-    if (edits.length > 0) return edits;
-  }
-  return [];
+  return encodings.reduce<Edit[]>((edits, { expression, decode }) => {
+    const found = editsOf(text, expression, ([run]) => (run.length > encodedMax ? undefined : readable(decode(run))));
+    return together(edits, found);
+  }, []);
 }
 
-/** The first that finds something is taken; the next pass over the text takes the others. */
+/** Where two find the same stretch, the first is taken. */
 const encodings: readonly { readonly expression: RegExp; readonly decode: (run: string) => string | Uint8Array | undefined }[] = [
   { expression: escapes, decode: (run) => run.replaceAll(/\\(?:x|u\{?)([0-9a-f]+)\}?/giu, (_, code) => fromCode(code)) },
   { expression: entities, decode: (run) => run.replaceAll(/&(#x?)?([\da-z]+);/giu, entity) },

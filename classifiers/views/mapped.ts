@@ -57,3 +57,13 @@ export function editsOf(text: string, expression: RegExp, replacement: (match: R
   }
   return edits;
 }
+
+/** Edits in order: all of `first`, and of `others` those that overlap none of them. */
+export function together(first: readonly Edit[], others: readonly Edit[]): Edit[] {
+  let next = 0;
+  const apart = others.filter(({ start, end }) => {
+    while ((first[next]?.end ?? end) <= start) next += 1;
+    return (first[next]?.start ?? end) >= end;
+  });
+  return [...first, ...apart].toSorted((a, b) => a.start - b.start);
+}

@@ -10,11 +10,11 @@ import { unseenEdits } from "./unseen.ts";
 export interface View extends Mapped {
   /** The last disguise that was taken off. */
   readonly name: ViewName;
-  /** Otherwise disguises are left, since the text would grow too long without them. */
+  /** Otherwise disguises are left: there are too many in each other, or the text would grow too long without them. */
   readonly isWhole: boolean;
 }
 
-/** An encoding inside an encoding inside an encoding; two kinds side by side are undone one after the other. */
+/** An encoding inside an encoding inside an encoding, and none left in the last pass. */
 const passesMax = 6;
 
 /** What taking off may add, in characters, so that no bomb goes off. */
@@ -28,11 +28,11 @@ export function unveiled(text: string): View {
   let view: View = { name: "original", isWhole: true, ...mapped(text) };
   for (let pass = 0; pass < passesMax; pass += 1) {
     const next = steps.reduce((current, [name, ...edits]) => takenOff(current, name, edits), view);
-    if (next === view) break;
-    if (next.text.length > text.length + addedMax) return { ...view, isWhole: false };
+    if (next === view) return view;
+    if (next.text.length > text.length + addedMax) break;
     view = next;
   }
-  return view;
+  return { ...view, isWhole: false };
 }
 
 const steps: readonly [ViewName, ...((text: string) => Edit[])[]][] = [

@@ -5,9 +5,6 @@ import { ask, each } from "./ask.ts";
 /** More a token has no text that people write: what is longer is not even counted. */
 const tokenChars = 8;
 
-/** The most that one character can become when its disguise is taken off, a token each. */
-const charTokensMax = 18;
-
 /**
  * Input gate: what is too long to be judged in time is refused. `tokensMax`: of all messages together, counted as the classifiers count, since that is what
  * they take time for: a line of random letters has ten times the tokens of a line of words.
@@ -28,14 +25,12 @@ export function lengthOfPrompt(tokenCount: TokenCount, { tokensMax }: { tokensMa
   return {
     name: "length",
     alone: true,
-    inspect({ messages }, asking) {
+    async inspect({ messages }, asking) {
       const chars = messages.map(({ passage }) => passage.text.length);
       const byChars = verdictOn(messages, chars, tokensMax * tokenChars);
-      const most = chars.reduce((sum, count) => sum + count * charTokensMax, 0);
-      if (byChars.action === "block" || most <= tokensMax) return byChars;
-      return each(messages, ({ passage }) => ask(tokenCount, passage.text, asking)).then((tokens) =>
-        verdictOn(messages, tokens, tokensMax),
-      );
+      if (byChars.action === "block") return byChars;
+      const tokens = await each(messages, ({ passage }) => ask(tokenCount, passage.text, asking));
+      return verdictOn(messages, tokens, tokensMax);
     },
   };
 }
