@@ -10,25 +10,33 @@ const latin = new Map(pairs.split(" ").map((pair) => [...pair] as [string, strin
 const words = /[\p{L}\p{M}]+/gu;
 const phonetic = /[\u0250-\u02af\u1d00-\u1d7f\ua730-\ua731]/u;
 
-/** One ligature of Arabic alone becomes eighteen letters: more than this is no disguise of a word. */
-const expansionMax = 4;
+const lookalikes = new RegExp(`^[${[...latin.keys()].join("")}]+$`, "u");
+const scripts = [/\p{Script=Cyrillic}/u, /\p{Script=Greek}/u, /\p{Script=Armenian}/u];
+
+/** Two ligatures of Arabic, which would become eighteen letters and eight, stay. */
+const formed = /[\P{ASCII}--[\ufdfa\ufdfb]]+/gv;
 
 /** Two marks on a letter are writing, more are a stack. */
 const stackMin = 3;
 
 /** Full-width, mathematical, circled and other forms of letters and digits as plain ones; stacks of marks taken off. */
 export function plainEdits(text: string): Edit[] {
-  return editsOf(text, /\P{ASCII}+/gu, ([run]) => {
-    const plain = (run.length < stackMin ? run : run.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1")).normalize("NFKC");
-    return plain.length <= run.length * expansionMax ? plain : undefined;
-  });
+  return editsOf(text, formed, ([run]) => (run.length < stackMin ? run : run.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1")).normalize("NFKC"));
 }
 
-/** Lookalikes as the letters they look like, in words that mix them with Latin letters or are written in phonetic ones: Russian and Greek stay. */
+/**
+ * Lookalikes as the letters they look like, in words that mix them with Latin letters, are written in phonetic ones, or in lookalikes of two scripts:
+ * Russian and Greek stay.
+ */
 export function lookalikeEdits(text: string): Edit[] {
   return editsOf(text, words, ([word]) => {
     const mixed = /[a-z]/iu.test(word) && /[^\p{Script=Latin}\p{M}]/u.test(word);
-    if (!mixed && !phonetic.test(word)) return undefined;
-    return word.replaceAll(/\p{M}/gu, "").replaceAll(/\P{ASCII}/gu, (char) => latin.get(char) ?? char);
+    const letters = word.replaceAll(/\p{M}/gu, "");
+    if (!mixed && !phonetic.test(word) && !isOfTwoScripts(letters)) return undefined;
+    return letters.replaceAll(/\P{ASCII}/gu, (char) => latin.get(char) ?? char);
   });
+}
+
+function isOfTwoScripts(letters: string): boolean {
+  return lookalikes.test(letters) && scripts.filter((script) => script.test(letters)).length > 1;
 }
