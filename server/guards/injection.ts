@@ -31,11 +31,14 @@ const judgedAs: Readonly<Record<Origin, WrittenBy | undefined>> = {
 /** A verdict by the policy's threshold. */
 type Weighed = TextVerdict & { readonly reached: boolean };
 
-/** Short messages in a row may be one text that was cut in pieces. */
-const piecesMax = 6;
-const pieceCharsMax = 400;
+/** The user's messages may be one text that was cut in pieces. Of each message so much is joined from either end; what lies between is judged with the message itself. */
+const endChars = 400;
 
-/** Input gate: each message by its origin, and short messages of the user also joined. */
+/** Joined messages are judged in stretches of about this length, each after the end of the one before. */
+const stretchChars = 1_000;
+const overlapChars = 250;
+
+/** Input gate: each message by its origin, and the messages of the user also joined. */
 export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: InjectionSettings): Guard<Prompt> {
   const judge = async (text: string, origin: WrittenBy, asking: Asking): Promise<Weighed> => {
     const verdict = await ask(injection, text, asking, { origin });
@@ -61,20 +64,25 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
   return {
     name,
     async inspect(prompt, asking): Promise<Verdict<Prompt>> {
-      const pieces = piecesOf(prompt.messages);
-      const whole = pieces === undefined ? undefined : judge(pieces.text, "user", asking);
+      const stretches = joinedOf(prompt.messages);
       const one = async ({ origin, passage }: Message): Promise<Weighed | undefined> => {
         const writtenBy = judgedAs[origin];
         return writtenBy === undefined ? undefined : await judge(passage.text, writtenBy, asking);
       };
-      const [verdicts, joined] = await Promise.all([each(prompt.messages, one), whole]);
+      const [verdicts, joined] = await Promise.all([
+        each(prompt.messages, one),
+        each(stretches, ({ text }) => judge(text, "user", asking)),
+      ]);
       const findings = prompt.messages.flatMap((message, index) => {
         const verdict = verdicts[index];
         return verdict?.reached ? [findingOf(verdict, message)] : [];
       });
-      const last = pieces?.last;
-      if (joined?.reached && last !== undefined && !findings.some(({ origin }) => origin === "user")) {
-        findings.push(findingOf({ ...joined, spans: [] }, last, "joined"));
+      if (!findings.some(({ origin }) => origin === "user")) {
+        const found = stretches.flatMap(({ last }, index) => {
+          const verdict = joined[index];
+          return verdict?.reached ? [findingOf({ ...verdict, spans: [] }, last, "joined")] : [];
+        });
+        findings.push(...found);
       }
       if (findings.some(({ action }) => action === "block")) return { action: "block", code: "injection", findings };
       if (!findings.some(({ action }) => action === "quarantine")) return { action: "pass", findings };
@@ -91,9 +99,31 @@ function quarantined(message: Message): Message {
   return { ...message, passage: rewrite(message.passage, [{ span, replacement: quarantineNotice }]) };
 }
 
-/** The last short messages of the user, joined, when there is more than one. */
-function piecesOf(messages: readonly Message[]): { text: string; last: Message } | undefined {
-  const taken = messages.filter(({ origin, passage }) => origin === "user" && passage.text.length <= pieceCharsMax).slice(-piecesMax);
-  const last = taken.at(-1);
-  return last === undefined || taken.length < 2 ? undefined : { text: taken.map(({ passage }) => passage.text).join(" "), last };
+/** Messages that are read as one text, and the last of them. */
+interface Joined {
+  readonly text: string;
+  readonly last: Message;
+}
+
+/** The user's messages joined, when there are several. As a conversation grows only the last stretch changes, so that the verdicts on the others are kept. */
+function joinedOf(messages: readonly Message[]): Joined[] {
+  const typed = messages
+    .filter(({ origin }) => origin === "user")
+    .filter(({ passage }, index, all) => passage.text !== all[index - 1]?.passage.text); // "Go on." forty times in a row is no text
+  if (typed.length < 2) return [];
+  const stretches: Joined[] = [];
+  for (const last of typed) {
+    const text = endsOf(last.passage.text);
+    const stretch = stretches.at(-1);
+    if (stretch === undefined || stretch.text.length + text.length > stretchChars) stretches.push({ text, last });
+    else stretches[stretches.length - 1] = { text: `${stretch.text} ${text}`, last };
+  }
+  return stretches.map(({ text, last }, index) => {
+    const before = stretches[index - 1]?.text.slice(-overlapChars);
+    return { text: before === undefined ? text : `${before} ${text}`, last };
+  });
+}
+
+function endsOf(text: string): string {
+  return text.length <= 2 * endChars ? text : `${text.slice(0, endChars)} ${text.slice(-endChars)}`;
 }
