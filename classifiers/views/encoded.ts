@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { type Edit, editsOf, together } from "./mapped.ts";
 
 /** Longest piece that is decoded, in characters of the encoded text. */
@@ -6,8 +7,8 @@ const encodedMax = 98_304;
 /** Share of what was decoded that must be letters, digits, common signs and spaces for it to be a text. */
 const textShareMin = 0.9;
 
-/** Base64 of certificates and keys is wrapped at 64 or 76 characters. */
-const base64 = /(?<![A-Za-z0-9+/_-])(?:[A-Za-z0-9+/_-]{4}(?:\r?\n)?){3,}[A-Za-z0-9+/_-]{0,4}={0,2}(?![A-Za-z0-9+/_-])/gu;
+/** A text in base64 never begins with a sign. It may be wrapped at any width. */
+const base64 = /(?<![A-Za-z0-9])[A-Za-z0-9](?:(?:\r?\n)?[A-Za-z0-9+/_-]){11,}={0,2}/gu;
 const hex = /(?<![A-Za-z0-9])(?:0x)?(?:[0-9a-f]{2}[ ,:]?(?:0x)?){8,}(?![A-Za-z0-9])/giu;
 const escapes = /(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}){3,}/giu;
 const word = /[^\s"'<>]{9,}/gu;
@@ -33,7 +34,7 @@ const encodings: readonly { readonly expression: RegExp; readonly decode: (run: 
   { expression: binary, decode: (run) => Uint8Array.from(run.match(/[01]{8}/gu) ?? [], (byte) => Number.parseInt(byte, 2)) },
   { expression: hex, decode: (run) => Buffer.from(run.replaceAll(/0x|[ ,:]/giu, ""), "hex") },
   { expression: decimal, decode: (run) => Uint8Array.from(run.match(/\d+/gu) ?? [], Number) },
-  { expression: base64, decode: (run) => Buffer.from(run, "base64") },
+  { expression: base64, decode: fromBase64 },
 ];
 
 const named: Readonly<Record<string, string>> = {
@@ -73,17 +74,45 @@ function bytesOf(run: string, escaped: RegExp): Uint8Array | undefined {
 
 const escapedMin = 3;
 
-const utf8 = new TextDecoder("utf-8", { fatal: true });
+/** Words may stand in the lines before and after: what lies between is tried, too, and then each line. */
+function fromBase64(run: string): string | undefined {
+  const lines = run.split(/\r?\n/u);
+  if (lines.length === 1) return unwrapped(run, base64Min);
+  const [all, butLast] = [lines.length, lines.length - 1];
+  for (const [from, to] of [
+    [0, all],
+    [1, all],
+    [0, butLast],
+    [1, butLast],
+  ]) {
+    const text = unwrapped(lines.slice(from, to).join(""), shiftedMin);
+    if (text !== undefined) return [...lines.slice(0, from), text, ...lines.slice(to)].join("\n");
+  }
+  const texts = lines.map((one) => unwrapped(one, base64Min));
+  return texts.some((text) => text !== undefined) ? texts.map((text, index) => text ?? lines[index]).join("\n") : undefined;
+}
+
+/** Up to three letters that are none of it may stand before base64. */
+function unwrapped(run: string, charsMin: number): string | undefined {
+  const texts = [0, 1, 2, 3].values().map((from) => {
+    const isLong = run.length - from >= (from === 0 ? charsMin : shiftedMin);
+    return isLong ? readable(Buffer.from(run.slice(from), "base64")) : undefined;
+  });
+  return texts.find((text) => text !== undefined);
+}
+
+const base64Min = 12;
+
+/** Shorter words of plain writing, joined or read so often, come out as letters of other scripts by chance. */
+const shiftedMin = 24;
+
+const utf8 = new TextDecoder();
 
 /** Bytes or characters as a text, when they are one: certificates, keys, pictures and numbers are not. */
 function readable(decoded: string | Uint8Array | undefined): string | undefined {
   if (decoded === undefined) return undefined;
-  let text: string;
-  try {
-    text = typeof decoded === "string" ? decoded : utf8.decode(decoded);
-  } catch {
-    return undefined;
-  }
+  if (typeof decoded !== "string" && !isUtf8(decoded)) return undefined;
+  const text = typeof decoded === "string" ? decoded : utf8.decode(decoded);
   const usual = text.match(/[\p{L}\p{N}\p{M} .,;:!?'"()\-\n<>/{}[\]=_&%+*#@$`~|^\\]/gu)?.length ?? 0;
   const isText = text.length >= 6 && usual >= textShareMin * [...text].length && /\p{L}{2}|[0-9a-f]{16}/iu.test(text);
   return isText ? text : undefined;
