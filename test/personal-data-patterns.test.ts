@@ -1,5 +1,5 @@
 import { expect } from "chai";
-import { findPersonalData } from "../classifiers/classifier.ts";
+import { findPersonalData, openFrom } from "../classifiers/classifier.ts";
 import { dressed, found, hiddenCards, values } from "./support/personal-values.ts";
 
 /** Looks like personal data and is none. */
@@ -50,6 +50,18 @@ describe("personal data by pattern", () => {
     for (const text of hiddenCards) expect(found(`card ${text}, ok`), JSON.stringify(text)).to.deep.equal([`CREDIT_CARD ${text}`]);
     expect(found("john@exam\u200bple.com")).to.deep.equal(["EMAIL john@exam\u200bple.com"]);
     expect(found("DE89 3704 0044 0532\u00ad 0130 00")).to.deep.equal(["BANK_ACCOUNT DE89 3704 0044 0532\u00ad 0130 00"]);
+  });
+
+  it("finds values in full-width and small forms, and in digits of two code units", () => {
+    for (const address of ["anna＠example．com", "ａｎｎａ＠ｅｘａｍｐｌｅ．ｃｏｍ", "anna﹫example﹒com"]) {
+      expect(found(`（${address}）`)).to.deep.equal([`EMAIL ${address}`]);
+    }
+    expect(found("password：Tr0ub4dor9")).to.deep.equal(["CREDENTIAL Tr0ub4dor9"]);
+    const card = [..."4111111111111111"].map((digit, index) => String.fromCodePoint(0x1d7ce + 10 * (index % 5) + Number(digit))).join("");
+    expect(found(`card ${card}, ok`)).to.deep.equal([`CREDIT_CARD ${card}`]);
+    expect(openFrom(`card ${card}`)).to.equal(5);
+    expect(openFrom("2 \u{1d7ec}\u200b")).to.equal(0);
+    expect(found(`${card} anna@example.com`)).to.deep.equal([`CREDIT_CARD ${card}`, "EMAIL anna@example.com"]);
   });
 
   for (const text of benign) it(`leaves alone: ${text}`, () => expect(found(text)).to.deep.equal([]));

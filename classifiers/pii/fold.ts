@@ -1,24 +1,30 @@
-/** What is not seen and what only changes how its neighbour looks: default-ignorable and control characters, combining keycaps. Tab and line ends are seen. */
-const unseen = /[\p{Default_Ignorable_Code_Point}\p{Cf}]|\u20e3|(?![\t\n\r])\p{Cc}/gu;
+/** What is not seen and what only changes how its neighbour looks: default-ignorable and control characters, combining keycaps, half a character. Tab and line ends are seen. */
+const unseen = /[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cs}]|\u20e3|(?![\t\n\r])\p{Cc}/gu;
 
 const spaces = /[\t\u00a0\u2000-\u200a\u202f\u205f\u3000]/gu;
-const hyphens = /[\u2010-\u2012\u2212\ufe58\ufe63\uff0d]/gu;
-/** Digits of every script but ASCII's, of one code unit. */
-const digits = /(?![0-9])(?![\u{10000}-\u{10ffff}])\p{Nd}/gu;
+const hyphens = /[\u2010-\u2012\u2212\ufe58]/gu;
+/** Full-width and small forms of ASCII, one code unit for one. */
+const forms = /[\u2024\ufe50-\ufe57\ufe59-\ufe6b\uff01-\uff5e]/gu;
+/** Digits of every script but ASCII's. */
+const digits = /(?![0-9])\p{Nd}/gu;
 
 /** A text as patterns look at it. */
 export interface Folded {
   readonly text: string;
   /** Where the character at an index stood in the text itself. */
   at(index: number): number;
+  /** Where it ended, exclusive. */
+  endAt(index: number): number;
 }
 
-/** Takes out what hides a value from a pattern, and writes spaces, hyphens and digits of other kinds in the ordinary way. */
+/** Takes out what hides a value from a pattern, and writes letters, digits, signs and spaces of other kinds in the ordinary way. */
 export function fold(text: string): Folded {
   const plain = text
     .replace(spaces, " ")
     .replace(hyphens, "-")
-    .replace(digits, (digit) => digitOf(digit));
+    .replace(forms, (form) => form.normalize("NFKC"))
+    // Of two code units the second becomes one that is taken out.
+    .replace(digits, (digit) => digitOf(digit).padEnd(digit.length, "\u200b"));
   let folded = "";
   let taken = 0;
   const gaps: { readonly from: number; readonly removed: number }[] = [];
@@ -29,12 +35,15 @@ export function fold(text: string): Folded {
     removed += run.length;
     gaps.push({ from: folded.length, removed });
   }
-  if (gaps.length === 0) return { text: plain, at: (index) => index };
-  return { text: folded + plain.slice(taken), at: (index) => index + removedBefore(gaps, index) };
+  const at = (index: number): number => index + removedBefore(gaps, index);
+  const endAt = (index: number): number => at(index) + ((text.codePointAt(at(index)) ?? 0) > 0xffff ? 2 : 1);
+  return { text: folded + plain.slice(taken), at, endAt };
 }
 
-/** Unicode keeps the ten digits of a script together, zero first. */
+/** Unicode keeps the ten digits of a script together, zero first; mathematical ones stand five times ten together. */
 function digitOf(digit: string): string {
+  const plain = digit.normalize("NFKC");
+  if (/[0-9]/u.test(plain)) return plain;
   const code = digit.codePointAt(0) ?? 0;
   let zero = code;
   while (code - zero < 9 && /\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero -= 1;

@@ -17,7 +17,7 @@ export function openFrom(text: string): number {
   const folded = fold(text);
   const open = openInFolded(folded.text);
   // What is not seen at the end may stand inside the next value.
-  return open < folded.text.length ? folded.at(open) : folded.text === "" ? 0 : folded.at(open - 1) + 1;
+  return open < folded.text.length ? folded.at(open) : folded.text === "" ? 0 : folded.endAt(open - 1);
 }
 
 function openInFolded(text: string): number {

@@ -15,7 +15,7 @@ const finders = [findKeys, findEmails, findIbans, findAddresses, findCards, find
  */
 export function findPersonalData(text: string): Entity[] {
   const folded = fold(text);
-  return findInFolded(folded.text).map((one) => ({ ...one, start: folded.at(one.start), end: folded.at(one.end - 1) + 1 }));
+  return findInFolded(folded.text).map((one) => ({ ...one, start: folded.at(one.start), end: folded.endAt(one.end - 1) }));
 }
 
 /** The same for a text that is folded already. */
