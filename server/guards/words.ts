@@ -4,7 +4,7 @@ import { acting, apart, type Detection, type Detector } from "./detector.ts";
 /** An operator's own words: what a text may not speak of. */
 export interface Topic {
   readonly label: string;
-  /** Words and phrases, in any letter case, with any white space between words. */
+  /** Words and phrases, in any letter case, with any white space between words, accents as one character or as two. */
   readonly words: readonly string[];
   readonly action: "block" | "mask" | "shadow";
 }
@@ -42,12 +42,18 @@ export function waitForWords(topics: readonly Topic[]): Wait {
 }
 
 function plain(text: string): string {
-  return text.toLowerCase().replaceAll(/\s+/gu, " ");
+  return text.toLowerCase().normalize("NFD").replaceAll(/\s+/gu, " ");
 }
 
 function expressionOf(words: string): string {
   return words
+    .normalize("NFC")
     .split(/\s+/u)
-    .map((word) => RegExp.escape(word))
+    .map((word) => Array.from(word, eitherForm).join(""))
     .join("\\s+");
+}
+
+function eitherForm(char: string): string {
+  const apart = char.normalize("NFD");
+  return apart === char ? RegExp.escape(char) : `(?:${char}|${apart})`;
 }
