@@ -439,7 +439,15 @@ describe("POST /v1/moderations", function () {
     expect(model).to.match(/^delicate-/u);
     expect(results.map(({ flagged }) => flagged)).to.deep.equal([true, false]);
     expect(results[0]?.categories).to.have.property("self-harm", true);
-    const refused = await appliance.call("POST", "/v1/moderations", { input: "a".repeat(70_000) });
-    expect([refused.status, refused.body.error.param]).to.deep.equal([400, "input"]);
+  });
+
+  it("judges no more than the policy's `tokens_max`, of all texts together", async () => {
+    await using appliance = await startTestAppliance({ policy: "sentences: { too_long_to_judge: Send less. }\n" });
+    for (const input of ["a".repeat(70_000), "日".repeat(9_000), Array.from({ length: 9 }, () => "日".repeat(1_000))]) {
+      const { status, body } = await appliance.call("POST", "/v1/moderations", { input });
+      expect([status, body.error.code, body.error.message]).to.deep.equal([400, "too_long_to_judge", "Send less."]);
+    }
+    const { status, body } = await appliance.call("POST", "/v1/moderations", { input: "日".repeat(1_000) });
+    expect([status, body.results[0].coverage.tokens_total]).to.deep.equal([200, 1_000]);
   });
 });

@@ -2,6 +2,8 @@ import type { TokenCount } from "../../classifiers/classifier.ts";
 import type { Guard, Message, Prompt, Verdict } from "../pipeline/guard.ts";
 import { ask, each } from "./ask.ts";
 
+export const lengthGuard = "length";
+
 /** More a token has no text that people write: what is longer is not even counted. */
 const tokenChars = 8;
 
@@ -19,11 +21,11 @@ export function lengthOfPrompt(tokenCount: TokenCount, { tokensMax }: { tokensMa
     if (tooLong === undefined) return { action: "pass", findings: [] };
     const { origin, passage, index: message } = tooLong;
     const span = { start: 0, end: passage.text.length };
-    const finding = { guard: "length", label: "LENGTH", score: 1, threshold: 1, span, message, origin, action: "block" as const };
+    const finding = { guard: lengthGuard, label: "LENGTH", score: 1, threshold: 1, span, message, origin, action: "block" as const };
     return { action: "block", code: "too_long_to_judge", findings: [finding] };
   };
   return {
-    name: "length",
+    name: lengthGuard,
     alone: true,
     async inspect({ messages }, asking) {
       const chars = messages.map(({ passage }) => passage.text.length);

@@ -4,31 +4,48 @@ import { z } from "zod";
 import { type Classifiers, ClassifiersBusyError, type TextVerdict } from "../../../classifiers/classifier.ts";
 import { Fault } from "../../fault.ts";
 import { each } from "../../guards/ask.ts";
+import { lengthGuard } from "../../guards/length.ts";
+import type { Gates } from "../../pipeline/answer.ts";
+import type { Asking, Message, Prompt } from "../../pipeline/guard.ts";
+import { failureOf, inspect } from "../../pipeline/inspect.ts";
+import { passage } from "../../pipeline/passage.ts";
+import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
+import { Refusal } from "../../pipeline/refusal.ts";
 import { checked } from "../../wire/checked.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
 const textsMax = 64;
-const charsMax = 65_536;
 
 export const moderationRequestSchema = z.strictObject({
   input: z.union([z.string(), z.array(z.string()).min(1).max(textsMax)]),
   model: z.string().optional(),
 });
 
-/** OpenAI's `POST /v1/moderations`, answered by the classifier of delicate text; categories that OpenAI has carry its names. Not recorded: nothing is generated and no text is kept. */
-export function moderations({ classifiers, running }: Service): RequestHandler {
+/** OpenAI's `POST /v1/moderations`, answered by the classifier of delicate text, as much as the caller's policy lets be judged in one call; categories that OpenAI has carry its names. Not recorded: nothing is generated and no text is kept. */
+export function moderations({ classifiers, policies, running }: Service): RequestHandler {
   return async (request, response) => {
-    const asked = checked(moderationRequestSchema, request.body);
-    const texts = typeof asked.input === "string" ? [asked.input] : asked.input;
-    if (texts.reduce((sum, text) => sum + text.length, 0) > charsMax)
-      throw new Fault("invalid_value", `\`input\` is longer than the ${charsMax} characters that are judged in one call.`, {
-        param: "input",
-      });
-    const { name: scope } = callerOf(response);
-    const verdicts = await running.run(response, (signal) => each(texts, (text) => judged(classifiers, text, { scope, signal })));
+    const { input } = checked(moderationRequestSchema, request.body);
+    const texts = typeof input === "string" ? [input] : input;
+    const { name: caller } = callerOf(response);
+    const verdicts = await running.run(response, async (signal) => {
+      await checkLength(texts, policies.for(caller).gates, { caller, signal });
+      return await each(texts, (text) => judged(classifiers, text, { scope: caller, signal }));
+    });
     response.json({ id: `modr-${randomUUID()}`, model: classifiers.delicate.model.id, results: verdicts.map(resultOf) });
   };
+}
+
+async function checkLength(texts: readonly string[], { input, sentences }: Gates, asking: Asking): Promise<void> {
+  const messages = texts.map((text, index): Message => ({ role: "user", index, origin: "document", passage: passage(text) }));
+  const prompt: Prompt = { messages, pseudonyms: newPseudonyms(messages, asking.caller) };
+  const asked = await inspect(
+    input.filter(({ name }) => name === lengthGuard),
+    prompt,
+    asking,
+  );
+  if (asked.action === "failed") throw failureOf(asked.cause);
+  if (asked.action === "block") throw new Refusal(asked.code, asked.findings).in(sentences);
 }
 
 async function judged({ delicate }: Classifiers, text: string, options: { scope: string; signal: AbortSignal }): Promise<TextVerdict> {
