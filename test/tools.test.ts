@@ -158,6 +158,15 @@ describe("calls of functions", function () {
     expect([body.choices[0].finish_reason, body.usage.completion_tokens]).to.deep.equal(["length", 3]);
   });
 
+  it("that are whole leave where the answer was cut after them, or ended at a stop text", async () => {
+    const asked = { tools: [tool("read_page")] };
+    const two = `${written("read_page", { a: 1 })} ${written("read_page", { a: 2 })}`;
+    const cut = await ask({ ...userSays(two), ...asked, max_tokens: 1 });
+    expect([cut.body.choices[0].finish_reason, callsIn(cut.body).length]).to.deep.equal(["length", 1]);
+    const stopped = await ask({ ...userSays(`${written("read_page", { a: 1 })} and END more`), ...asked, stop: "END" });
+    expect([stopped.body.choices[0].finish_reason, callsIn(stopped.body).length]).to.deep.equal(["tool_calls", 1]);
+  });
+
   it("are refused where a number in them is not exact", async () => {
     for (const number of ["12345678901234567890", "1e999", "-1e999"]) {
       const said = `<tool_call>{"name":"read_page","arguments":{"n":${number}}}</tool_call>`;

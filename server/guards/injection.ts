@@ -34,15 +34,18 @@ type Weighed = TextVerdict & { readonly reached: boolean };
 /** The user's messages may be one text that was cut in pieces. Of each message so much is joined from either end; what lies between is judged with the message itself. */
 const endChars = 400;
 
+/** Joined they are a text that nobody wrote: it must be more likely an attack than not. */
+const joinedThresholdMin = 0.5;
+
 /** Joined messages are judged in stretches of about this length, each after the end of the one before. */
 const stretchChars = 1_000;
 const overlapChars = 250;
 
 /** Input gate: each message by its origin, and the messages of the user also joined. */
 export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: InjectionSettings): Guard<Prompt> {
-  const judge = async (text: string, origin: WrittenBy, asking: Asking): Promise<Weighed> => {
+  const judge = async (text: string, origin: WrittenBy, asking: Asking, thresholdMin = 0): Promise<Weighed> => {
     const verdict = await ask(injection, text, asking, { origin });
-    const threshold = settings.thresholds[origin] ?? verdict.threshold;
+    const threshold = Math.max(thresholdMin, settings.thresholds[origin] ?? verdict.threshold);
     return { ...verdict, threshold, reached: verdict.windows > 0 && verdict.score >= threshold };
   };
   const findingOf = (verdict: TextVerdict, message: Message, view?: string): Finding => {
@@ -71,7 +74,7 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
       };
       const [verdicts, joined] = await Promise.all([
         each(prompt.messages, one),
-        each(stretches, ({ text }) => judge(text, "user", asking)),
+        each(stretches, ({ text }) => judge(text, "user", asking, joinedThresholdMin)),
       ]);
       const findings = prompt.messages.flatMap((message, index) => {
         const verdict = verdicts[index];

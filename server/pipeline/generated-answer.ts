@@ -21,15 +21,17 @@ export async function* generatedAnswer(
   for (let attempt = 1, refusal: Refusal | undefined; ; attempt += 1) {
     const events = engine.generate(generationOf(judging, { attempt, refusal }), signal);
     const { released, ...text } = yield* releasedText(judging, engine, meter, meter.texts(events));
+    const isCut = meter.reason === "length";
     const { calls, ending } =
-      text.ending === undefined
-        ? await judgeCalls(meter.calls(), judging, { confirmed: false, whole: meter.reason !== "length" })
+      text.ending?.refusal === undefined
+        ? await judgeCalls(meter.calls(), judging, { confirmed: false, whole: text.ending === undefined && !isCut })
         : { calls: [], ending: text.ending };
     refusal = ending?.refusal;
     const isRetried = refusal !== undefined && refusal.code !== "tool_confirmation" && released === "" && attempt < gates.attemptsMax;
     if (isRetried) continue;
     for (const one of calls) yield { type: "call", call: one, usage: meter.usage };
-    return ending ?? { reason: calls.length > 0 ? "tool_calls" : meter.reason };
+    if (ending !== undefined) return ending;
+    return calls.length > 0 && !isCut ? { reason: "tool_calls" } : (text.ending ?? { reason: meter.reason });
   }
 }
 

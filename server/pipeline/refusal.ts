@@ -5,7 +5,8 @@ export const refusals = {
   control_characters: "The text holds runs of control characters, as attacks on models do. Remove them.",
   invisible_text: "The text hides characters that a reader does not see. Remove them.",
   repetition: "The text repeats one piece very often, as attacks on models do. Shorten it.",
-  too_long_to_judge: "The text is longer than what this service judges in one call. Send less, or in several calls.",
+  too_long_to_judge:
+    "The text is longer than what this service judges in one call, or disguised too many times over. Send less, or in several calls.",
   injection: "The text tries to change what the model was told to do. Remove that part, or say it as a question about the subject.",
   delicate: "The text is delicate, and this service's policy does not let such text pass.",
   topic: "The text speaks of what this service's policy excludes.",
