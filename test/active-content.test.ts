@@ -103,6 +103,7 @@ describe("active content in an answer", () => {
     "between backticks that an attribute holds": '<a title="`"> <script> `',
     "between an escaped backtick and another": "a \\` <script> ` b",
     "in the cells of a table": "| a | b |\n|---|---|\n| `x | <script> ` |",
+    "in a fence that only stands in a tag which is taken out": `a <img onerror="\n${fence}\n"> <script>\n`,
     "after an open preformatted block": `<textarea>\n\n${fence}\n</textarea><script>`,
     "behind an indented fence that continues a paragraph": `a\n    ${fence}\n<script>`,
   };

@@ -46,9 +46,11 @@ export function activeContentInAnswer({ action }: ActiveContentSettings): Segmen
 function detectionsIn(text: string, earlier: string, action: ActiveContentSettings["action"]): Detection[] {
   const found = [...piecesOf(text)].filter((piece) => isActive(text, piece));
   if (found.length === 0) return [];
-  const isCode = markdownCode(earlier + text);
+  const whole = earlier + text;
+  const isCode = markdownCode(whole);
+  const doubtful = firstOverLines(whole, isCode);
   const detections = found
-    .filter(({ start }) => !isCode(earlier.length + start))
+    .filter(({ start }) => !isCode(earlier.length + start) || earlier.length + start > doubtful)
     .map(({ start, end = text.length }) => ({
       label: "ACTIVE_CONTENT",
       span: { start, end },
@@ -56,6 +58,13 @@ function detectionsIn(text: string, earlier: string, action: ActiveContentSettin
       replacement: notice("active content", text, { start, end }),
     }));
   return apart(detections);
+}
+
+/** Where the first is taken out that holds the end of a line, and perhaps the fence of what is code only as long as that stands. */
+function firstOverLines(text: string, isCode: (offset: number) => boolean): number {
+  for (const piece of piecesOf(text))
+    if (text.slice(piece.start, piece.end).includes("\n") && isActive(text, piece) && !isCode(piece.start)) return piece.start;
+  return text.length;
 }
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */
