@@ -149,6 +149,7 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
   try {
     send({ type: "event", call, event: { type: "prompt", tokens: prompt.length, cached: place.sequence.nextTokenIndex } });
     await prefill(prompt, place, signal);
+    if (signal.aborted) return;
     steps.join();
     try {
       await steps.wait(); // with the others, not before them

@@ -22,7 +22,7 @@ export class TokenText<Token> {
   add(token: Token, emit: Emit): void {
     this.#open.push(token);
     const text = this.#text();
-    const { length } = text.replace(/\uFFFD{1,4}$/u, "");
+    const { length } = text.replace(/\uFFFD+$/u, "");
     this.#broken = length > this.#wholeChars ? 0 : this.#broken + 1;
     this.#wholeChars = length;
     // No character has more than four bytes; more tokens than that are broken for good.

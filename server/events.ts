@@ -62,20 +62,13 @@ export class Events {
     this.#metrics.tokens.inc({ model, kind: "prompt" }, tokens);
   }
 
-  /** `first`: `ms` is what the prompt took; otherwise it is the time since the last token. */
-  tokensCame({
-    model,
-    tokens,
-    first,
-    ms,
-  }: {
-    readonly model: string;
-    readonly tokens: number;
-    readonly first: boolean;
-    readonly ms: number;
-  }): void {
-    this.#metrics[first ? "prefill" : "interToken"].observe({ model }, ms / 1000);
+  tokensCame({ model, tokens }: { readonly model: string; readonly tokens: number }): void {
     this.#metrics.tokens.inc({ model, kind: "completion" }, tokens);
+  }
+
+  /** `first`: `ms` is what the prompt took; otherwise it is the time since the last text. */
+  textCame({ model, first, ms }: { readonly model: string; readonly first: boolean; readonly ms: number }): void {
+    this.#metrics[first ? "prefill" : "interToken"].observe({ model }, ms / 1000);
   }
 
   /** An engine's process ended by itself, or was ended because it got no further; it is started again. */

@@ -35,8 +35,9 @@ export class MeteredEngine implements Engine {
       const nowMs = performance.now();
       if (event.type === "prompt")
         this.#events.promptTaken({ model, tokens: event.tokens, ...(generation.background === true ? {} : { queuedMs: nowMs - lastMs }) });
-      if (event.type === "text" || event.type === "call") {
-        this.#events.tokensCame({ model, tokens: event.tokens, first, ms: nowMs - lastMs });
+      if (event.type === "text" || event.type === "call") this.#events.tokensCame({ model, tokens: event.tokens });
+      if (event.type === "text" && event.text !== "") {
+        this.#events.textCame({ model, first, ms: nowMs - lastMs });
         first = false;
       }
       lastMs = nowMs;

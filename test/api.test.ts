@@ -125,17 +125,28 @@ describe("the API", () => {
   it("takes names of who speaks, which are judged and which the model reads, and nothing for null", async () => {
     const spoken = await appliance.call("POST", "/v1/chat/completions", {
       messages: [
-        { role: "assistant", content: "Hi", name: "ann", audio: null, function_call: null, refusal: null },
+        {
+          role: "assistant",
+          content: "Hi",
+          name: "ann",
+          annotations: null,
+          audio: null,
+          function_call: null,
+          refusal: null,
+          tool_calls: null,
+        },
         { role: "tool", tool_call_id: "c", name: "stock", content: "17" },
         { role: "user", name: "alice", content: "Hello" },
       ],
       user: null,
+      model: null,
+      documents: null,
       store: null,
       service_tier: null,
       metadata: null,
       top_p: 0,
       modalities: ["text"],
-      stream_options: { include_obfuscation: false },
+      stream_options: { include_obfuscation: false, include_usage: null },
     });
     expect(spoken.body.choices?.[0].message.content, spoken.text).to.equal("alice: Hello");
     const input = [{ role: "user", name: "4111-1111-1111-1111", content: "Hello" }];

@@ -78,11 +78,12 @@ describe("what turns tokens into text", () => {
         out += piece;
       });
     expect(out).to.equal("\u{1f600}".repeat(4));
-    for (const token of ["ff", "fe", "ff", "fe", "ff", "fe", "61"])
+    const whole = out.length;
+    for (const token of ["ff", "fe", "ff", "fe", "ff", "fe", "ff"])
       text.add(Buffer.from(token, "hex"), (piece) => {
         out += piece;
       });
-    expect(out.at(-1)).to.equal("a");
+    expect(out.length, "what is broken for good is not waited for").to.be.greaterThan(whole);
   });
 
   it("knows a call whose mark ends in a token with a line break", () => {

@@ -105,6 +105,15 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       expect(unreadable.param).to.equal("input[0].content[0].file");
       const hostile = await refused({ instructions: "Be brief.", input: `Hello ${"\b".repeat(50)}` });
       expect(hostile.error.findings[0].message).to.equal(0);
+      const items = [
+        { role: "user", content: "Look." },
+        { role: "assistant", content: "Sure." },
+        { type: "function_call", call_id: "c", name: "f", arguments: JSON.stringify({ a: "\b".repeat(50) }) },
+        { type: "function_call_output", call_id: "c", output: "Well." },
+      ];
+      expect((await refused({ input: items })).error.findings[0].message).to.equal(2);
+      const both = { tools: [{ type: "function", name: "f" }], text: { format: { type: "json_object" } } };
+      expect((await refused(both)).param).to.equal("text");
       const wrong = { type: "json_schema", name: "a", schema: { type: "objekt" } };
       expect((await refused({ text: { format: wrong } })).param).to.equal("text.format.schema");
       expect((await refused({ tools: [{ type: "function", name: "f", parameters: { type: "array" } }] })).param).to.equal(

@@ -60,7 +60,7 @@ export class CallRecord {
 
   /** Throws a `Fault` as `allowed` does, since others have called meanwhile; then nothing is recorded. */
   received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
-    const { id, caller, endpoint, messages, endUser, stops, tokensMax, tools, schema, sampling = {} } = call;
+    const { id, caller, endpoint, messages, endUser, stops, tokensMax, contextMayEnd, tools, schema, sampling = {} } = call;
     const { logitBias } = sampling;
     const { quota } = this.#context;
     this.allowed(call, model);
@@ -75,7 +75,7 @@ export class CallRecord {
       model: model && { id: model.id, sha256: model.sha256 },
       policy: this.#context.policy,
       // Tokens spell texts, so they are counted as stop texts are.
-      sampling: { ...sampling, logitBias: logitBias && Object.keys(logitBias).length, tokensMax, stops: stops.length },
+      sampling: { ...sampling, logitBias: logitBias && Object.keys(logitBias).length, tokensMax, contextMayEnd, stops: stops.length },
       endUser: endUser === undefined ? undefined : this.#log.digest(endUser),
       messages: messages.map(({ role, origin, isCall, passage }) => ({ role, origin, isCall, ...this.#keep(passage.text, texts) })),
       tools: tools && this.#keep(JSON.stringify(tools.offered), texts),

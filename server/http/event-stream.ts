@@ -20,7 +20,7 @@ export interface Frames {
   readonly pause?: string;
 }
 
-/** Clients and what stands between end a connection that is silent for minutes, and a call is told of when all of it is judged. */
+/** Clients and what stands between end a connection that is silent for minutes; after some text a call may be composed for so long, and is told of when all of it is judged. */
 const pauseMsDefault = 15_000;
 
 /** Streams what leaves: one answer, or several of which each ends before the next begins. Until the first event an error has a status of its own, and is thrown. `pauseMs`: so long is silence. */

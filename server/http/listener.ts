@@ -91,7 +91,7 @@ export class Listener {
       const revoked = revokedSerials(this.#settings.certsDir);
       if (revoked.size !== this.#revoked.size || !revoked.isSubsetOf(this.#revoked)) {
         this.#revoked = revoked;
-        this.#endRevoked();
+        this.#events.revocationsChanged({ revoked: revoked.size, ended: this.#endRevoked() });
       }
       const material = readTlsMaterial(this.#settings.certsDir);
       this.#complaint = "";
@@ -101,7 +101,8 @@ export class Listener {
       this.#standingOf = standings(material, this.#issuersOf);
       this.#material = material;
       this.#events.tlsChanged();
-      this.#endRevoked();
+      const ended = this.#endRevoked();
+      if (ended > 0) this.#events.revocationsChanged({ revoked: this.#revoked.size, ended });
     } catch (error) {
       const complaint = (error as Error).message;
       if (complaint !== this.#complaint) this.#events.failed({ error });
@@ -150,14 +151,15 @@ export class Listener {
     clearTimeout(rest);
   }
 
-  /** What is revoked here, and what another CA has on its list. `retire` lists CAs of ours, and lets the streams of their clients end by themselves. */
-  #endRevoked(): void {
-    const ended = [...this.#sockets].filter(([, certificate]) => {
+  /** Ends what is revoked here, and what another CA has on its list; returns how many. `retire` lists CAs of ours, and lets the streams of their clients end by themselves. */
+  #endRevoked(): number {
+    const ended = [...this.#sockets].filter(([socket, certificate]) => {
+      if (socket.destroyed) return false;
       const { issuer, isListed } = this.#standingOf(certificate);
       return this.#revoked.has(certificate.serialNumber) || (issuer === "foreign" && isListed);
     });
     for (const [socket] of ended) socket.destroy();
-    this.#events.revocationsChanged({ revoked: this.#revoked.size, ended: ended.length });
+    return ended.length;
   }
 
   #endExpired(): void {

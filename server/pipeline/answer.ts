@@ -1,7 +1,7 @@
-import { type Engine, EngineFault } from "../../models/engine.ts";
+import type { Engine } from "../../models/engine.ts";
 import type { CallRecord } from "../audit/call-record.ts";
 import { Fault } from "../fault.ts";
-import type { AnswerEvent, Call, Ending, Usage } from "./call.ts";
+import { type AnswerEvent, type Call, type Ending, named, type Usage } from "./call.ts";
 import { confirmedCall } from "./confirmations.ts";
 import { generatedAnswer, Meter } from "./generated-answer.ts";
 import { type Asking, type Exposure, type Guard, isUntrusted, type Prompt, type SegmentGuard, type ToolGate } from "./guard.ts";
@@ -54,21 +54,11 @@ export async function* answer(
     yield { type: "end", usage: meter.usage, ...ending, ...(refusal === undefined ? {} : { refusal }) };
   } catch (error) {
     record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage: meter.usage });
-    const param = paramOf(error, call);
-    if (error instanceof EngineFault && param !== undefined) throw new Fault(error.code, error.message, { param, cause: error });
-    throw error instanceof Refusal ? error.in(gates.sentences) : error;
+    throw error instanceof Refusal ? error.in(gates.sentences) : named(error, call);
   } finally {
     // The reader left, or could not be written to: a generator that is closed early runs no other line.
     record.settled({ outcome: "cancelled", usage: meter.usage, ...(signal.aborted ? { error: signal.reason } : {}) });
   }
-}
-
-/** The parameter of the request that an engine can't honour. */
-function paramOf(error: unknown, { params, tools }: Call): string | undefined {
-  if (!(error instanceof EngineFault)) return undefined;
-  if (error.code === "context_length_exceeded") return params?.messages;
-  if (error.code === "schema_unsupported") return tools === undefined ? params?.schema : "tools";
-  return error.code === "logit_bias_unsupported" ? "logit_bias" : undefined;
 }
 
 /** What the application confirmed leaves as it was held; nothing is generated for it. */

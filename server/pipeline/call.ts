@@ -1,4 +1,5 @@
-import type { JsonSchema, Sampling, ToolCall, Tools } from "../../models/engine.ts";
+import { EngineFault, type JsonSchema, type Sampling, type ToolCall, type Tools } from "../../models/engine.ts";
+import { Fault } from "../fault.ts";
 import type { Message } from "./guard.ts";
 import type { Refusal } from "./refusal.ts";
 
@@ -26,7 +27,7 @@ export interface Call {
   readonly tokensMax?: number;
   /** The answer may end where the model's context does, before `tokensMax`. */
   readonly contextMayEnd?: boolean;
-  /** What the request calls the parameters that an engine can refuse. Absent where it generates nothing. */
+  /** What the request calls the parameters that an engine can refuse. Absent where no engine is asked. */
   readonly params?: { readonly messages: string; readonly schema: string };
   /** Absent where nothing is drawn. */
   readonly sampling?: Sampling;
@@ -64,3 +65,14 @@ export interface HeldCall extends ToolCall {
 }
 
 export type FinishReason = "stop" | "length" | "tool_calls" | "content_filter";
+
+/** An engine's fault with the parameter of the request that it can't honour; anything else as it is. */
+export function named(error: unknown, { params, tools }: Call): unknown {
+  if (!(error instanceof EngineFault)) return error;
+  const param = {
+    context_length_exceeded: params?.messages,
+    schema_unsupported: tools === undefined ? params?.schema : "tools",
+    logit_bias_unsupported: "logit_bias",
+  }[error.code as string];
+  return param === undefined ? error : new Fault(error.code, error.message, { param, cause: error });
+}

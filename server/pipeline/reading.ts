@@ -1,7 +1,7 @@
 import type { Model } from "../../models/engine.ts";
 import type { CallRecord } from "../audit/call-record.ts";
 import type { Gates } from "./answer.ts";
-import type { Call } from "./call.ts";
+import { type Call, named } from "./call.ts";
 import type { Prompt } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { newPseudonyms } from "./pseudonyms.ts";
@@ -35,6 +35,6 @@ export async function reading<Result>(
     return result;
   } catch (error) {
     record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage });
-    throw error instanceof Refusal ? error.in(gates.sentences) : error;
+    throw error instanceof Refusal ? error.in(gates.sentences) : named(error, call);
   }
 }

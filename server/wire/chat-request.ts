@@ -93,11 +93,12 @@ export async function callOf(
   if (older != null && newer != null && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
+  const [format = ""] = names.schema.split(".");
   const tools = await toolsOf(request, names, caller.name, offers);
   const schema = await schemaOf(request, names, caller.name);
   if (tools !== undefined && schema !== undefined)
-    throw new Fault("unsupported_parameter", "`response_format` in JSON can't be honoured together with `tools`. Give one of them.", {
-      param: "response_format",
+    throw new Fault("unsupported_parameter", `\`${format}\` in JSON can't be honoured together with \`tools\`. Give one of them.`, {
+      param: format,
     });
   if (request.tool_confirmations !== undefined && (request.n ?? 1) > 1)
     throw new Fault("invalid_value", "`n` must be 1 together with `tool_confirmations`: what was confirmed is called once.", {
@@ -108,7 +109,7 @@ export async function callOf(
     caller,
     endpoint: "chat.completions",
     messages: await messagesOf(request.messages, request.documents ?? [], caller.name, { param: names.messages }),
-    params: { messages: names.messages, schema: names.schema.split(".")[0] ?? "" },
+    params: { messages: names.messages, schema: format },
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
     ...(request.tool_confirmations === undefined ? {} : { confirmations: request.tool_confirmations }),

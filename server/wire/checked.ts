@@ -14,18 +14,18 @@ const knownParameters = new Set(
   ),
 );
 
-/** What a caller sent, as `schema` reads it. A parameter that is null asks for nothing, so one that is not honoured may be. Throws the fault of what is wrong with it. */
+/** What a caller sent, as `schema` reads it. A parameter that is null asks for nothing, honoured or not. Throws the fault of what is wrong with it. */
 export function checked<Schema extends z.ZodType>(schema: Schema, sent: unknown): z.output<Schema> {
   const parsed = schema.safeParse(schema instanceof z.ZodObject ? withoutNulls(sent, schema.shape) : sent);
   if (!parsed.success) throw faultOf(parsed.error);
   return parsed.data;
 }
 
-function withoutNulls(sent: unknown, honoured: object): unknown {
+function withoutNulls(sent: unknown, shape: Readonly<Record<string, z.ZodType>>): unknown {
   if (typeof sent !== "object" || sent === null || Array.isArray(sent)) return sent;
-  return Object.fromEntries(
-    Object.entries(sent).filter(([key, value]) => value !== null || Object.hasOwn(honoured, key) || !knownParameters.has(key)),
-  );
+  const maybe = (key: string): boolean =>
+    Object.hasOwn(shape, key) ? shape[key]?.safeParse(undefined).success === true : knownParameters.has(key);
+  return Object.fromEntries(Object.entries(sent).filter(([key, value]) => value !== null || !maybe(key)));
 }
 
 /** The first thing that is wrong with a body, named by its parameter; never quotes a value. */

@@ -45,11 +45,12 @@ export const messageSchema = z.union([
     role: z.literal("assistant"),
     content: text.nullish(),
     refusal: z.null().optional(),
+    annotations: z.array(z.unknown()).max(0).nullish(),
     audio: z.null().optional(),
     function_call: z.null().optional(),
-    tool_calls: z.array(toolCall).min(1).max(128).optional(),
+    tool_calls: z.array(toolCall).min(1).max(128).nullish(),
   }),
-  // What was called says `tool_call_id` already.
+  // Results stand in the order of the calls: the model reads neither the id nor the name.
   z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.nullish() }),
 ]);
 
@@ -64,6 +65,7 @@ const filesMax = 100;
 export type WireMessage = z.infer<typeof messageSchema>;
 /** One that another vendor's request was told as. `at`: where it stood there; null for what was no message. `failed`: the result of a tool that failed. */
 export type PlacedMessage = WireMessage & { readonly at?: number | null; readonly failed?: boolean };
+export type PlacedCall = z.infer<typeof toolCall> & { readonly at?: number };
 export type WireDocuments = z.infer<typeof documentsSchema>;
 
 /** Throws when there are more messages than the configuration allows. */
@@ -130,15 +132,16 @@ function messageOf(message: PlacedMessage, index: number | undefined, userOrigin
 /** The model is told who speaks, and that a tool failed, nowhere else. */
 function saidBy({ role, name, failed = false }: PlacedMessage, said: Passage): Passage {
   if (failed) return joined([added("Error: "), said], "");
-  return name == null || role === "tool" ? said : joined([within("name", passage(name)), said], ": ");
+  return name == null || role === "tool" || said.text === "" ? said : joined([within("name", passage(name)), said], ": ");
 }
 
 /** What an earlier answer called, name and arguments: a caller can write both. */
 function callsOf(message: WireMessage, index: number | undefined): Message[] {
   if (message.role !== "assistant") return [];
-  return (message.tool_calls ?? []).map((call) => ({
+  const calls: readonly PlacedCall[] = message.tool_calls ?? [];
+  return calls.map((call) => ({
     role: "assistant",
-    index,
+    index: call.at ?? index,
     origin: "model",
     passage: joined(
       [

@@ -87,7 +87,7 @@ export const responsesRequestSchema = z.strictObject({
   parallel_tool_calls: z.boolean().nullish(),
   /** Ours: calls that were held, and that the application confirms. */
   tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
-  text: z.strictObject({ format: format.optional() }).nullish(),
+  text: z.strictObject({ format: format.nullish() }).nullish(),
   metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
   user: z.string().max(512).nullish(),
   // Honoured in the one way that asks for nothing.
@@ -153,7 +153,7 @@ function messagesOf(items: readonly Item[]): PlacedMessage[] {
   const messages: PlacedMessage[] = [];
   for (const [at, one] of items.entries()) {
     if (one.type === "function_call") {
-      const call = { id: one.call_id, type: "function" as const, function: { name: one.name, arguments: one.arguments } };
+      const call = { id: one.call_id, type: "function" as const, function: { name: one.name, arguments: one.arguments }, at };
       const last = messages.at(-1);
       if (last?.role === "assistant") messages.splice(-1, 1, { ...last, tool_calls: [...(last.tool_calls ?? []), call] });
       else messages.push({ role: "assistant", content: null, tool_calls: [call], at });

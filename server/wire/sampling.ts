@@ -46,5 +46,5 @@ export const notObfuscated = z.literal(false, "pieces of an answer are not obfus
 /** Whether the answer is streamed. */
 export const streamShape = {
   stream: z.boolean().nullish(),
-  stream_options: z.strictObject({ include_usage: z.boolean().optional(), include_obfuscation: notObfuscated }).nullish(),
+  stream_options: z.strictObject({ include_usage: z.boolean().nullish(), include_obfuscation: notObfuscated }).nullish(),
 };

@@ -43,7 +43,14 @@ export function tokenize(service: Service): RequestHandler {
     const engine = engineFor(service, model);
     const caller = callerOf(response);
     const messages: Call["messages"] = [{ role: "user", index: 0, origin: "user", passage: passage(text) }];
-    const call: Call = { id: `tok-${randomUUID()}`, caller, endpoint: "tokens", messages, stops: [] };
+    const call: Call = {
+      id: `tok-${randomUUID()}`,
+      caller,
+      endpoint: "tokens",
+      messages,
+      stops: [],
+      params: { messages: "prompt", schema: "" },
+    };
     const tokens = await tokensOf(service, response, call, engine, () => ({ turns: [], text, identity: caller.name }));
     response.json({ count: tokens.length, max_model_len: engine.model.contextTokens, tokens });
   };
