@@ -85,8 +85,14 @@ export class Slots {
     };
     this.#waiting.push(own);
     signal.addEventListener("abort", leave, { once: true });
-    if (!background) for (const place of this.#background) place.abort();
+    if (!background) this.#wantPlace();
     await promise.finally(() => signal.removeEventListener("abort", leave));
+  }
+
+  /** Of what runs in the background, the last that began gives way, unless enough is given back soon. */
+  #wantPlace(): void {
+    const soon = [...this.#background.union(this.#leaving)].filter((one) => one.signal.aborted || this.#leaving.has(one));
+    if (soon.length < this.#queue.length) [...this.#background].findLast((one) => !one.signal.aborted && !this.#leaving.has(one))?.abort();
   }
 
   #makeRoom(identity: string): void {

@@ -144,6 +144,17 @@ describe("backup and restore", () => {
     await service.end("SIGTERM");
   }).timeout(60_000);
 
+  it("leaves out the next key of a rotation that is at work", async () => {
+    const { dataDir } = await backedUp();
+    writeFileSync(join(dataDir, "keys", "audit.key.proven"), `${"ab".repeat(32)}\n`, { mode: 0o600 });
+    const file = join(scratchDir(), "backup.age");
+    const made = await within(dataDir, ["backup", file, "--to", keys.to]);
+    expect([made.status, made.stderr]).to.deep.equal([0, made.stderr]);
+    const other = join(scratchDir(), "data");
+    expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.equal("");
+    expect(verifyAuditLog(other).problems).to.deep.equal([]);
+  }).timeout(60_000);
+
   it("refuses a log that can't be read, one of another installation, and a running service", async () => {
     const { dataDir, file } = await backedUp();
     writeFileSync(join(dataDir, "audit.db"), "damaged");

@@ -3,7 +3,7 @@ import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { Lockstep } from "../models/lockstep.ts";
 import { type Sequence, Sequences } from "../models/sequences.ts";
-import { Slots } from "../models/slots.ts";
+import { type Place, Slots } from "../models/slots.ts";
 import { whenDisplaced, whenIdle } from "../models/spare-cores.ts";
 import { type Reply, startTestAppliance, userSays } from "./support/appliance.ts";
 import { llamaSettings } from "./support/model.ts";
@@ -166,6 +166,22 @@ describe("places in an engine", () => {
     expect(late.queue?.position).to.equal(5);
     expect(late.queue?.retryAfterMs).to.be.above(0);
     expect(await Promise.race([modest.then(() => "served"), pause(20).then(() => "waits")])).to.equal("waits");
+  });
+
+  it("are asked back from what has time one by one, the last that began first", async () => {
+    const slots = new Slots(3, 10);
+    const aside: Place[] = [];
+    for (const identity of ["a", "b", "c"]) aside.push(await slots.take(identity, never, { background: true }));
+    const wanted = (): boolean[] => aside.map((place) => place.wanted.aborted);
+    const first = slots.take("d", never);
+    expect(wanted()).to.deep.equal([false, false, true]);
+    const second = slots.take("e", never);
+    expect(wanted()).to.deep.equal([false, true, true]);
+    aside[2]?.give();
+    aside[1]?.give();
+    for (const place of await Promise.all([first, second])) place.give();
+    aside[0]?.give();
+    expect(slots.isIdle).to.equal(true);
   });
 
   it("that are given back soon are in nobody's way", async () => {

@@ -28,7 +28,11 @@ export async function createBackup(config: Config, file: string, recipient: stri
     const head = snapshotAuditLog(dataDir, staged);
     for (const name of readdirSync(dataDir).filter((one) => !left.test(one))) {
       if (statSync(join(dataDir, name)).isDirectory())
-        cpSync(join(dataDir, name), join(staged, name), { recursive: true, preserveTimestamps: true });
+        cpSync(join(dataDir, name), join(staged, name), {
+          recursive: true,
+          preserveTimestamps: true,
+          filter: (path) => !nextKey.test(path),
+        });
       else cpSync(join(dataDir, name), join(staged, name), { preserveTimestamps: true });
     }
     const written = join(staged, "configuration");
@@ -55,6 +59,9 @@ export async function createBackup(config: Config, file: string, recipient: stri
     rmSync(scratch, { recursive: true, force: true });
   }
 }
+
+/** Of a rotation that is at work: the copy of the log is under the key from before. */
+const nextKey = /[\\/]audit\.key\.[a-z]+$/u;
 
 /** What a backup that was killed has left: a day later none is at work any more. */
 function removeAbandoned(dataDir: string): void {

@@ -70,6 +70,7 @@ export function segmentGuard(name: string, code: RefusalCode, detect: Look, wait
     rewrites: true,
     async inspect(segment, asking) {
       const { before, passage, ahead } = segment;
+      if (passage.text === "") return { action: "pass", findings: [] }; // nothing lies inside
       const inside = (await detect(before + passage.text + ahead, asking))
         .map((one) => ({ ...one, span: { start: one.span.start - before.length, end: one.span.end - before.length } }))
         .filter((one) => one.span.end > 0 && one.span.start < passage.text.length)

@@ -72,10 +72,16 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
         const writtenBy = judgedAs[origin];
         return writtenBy === undefined ? undefined : await judge(passage.text, writtenBy, asking);
       };
-      const [verdicts, joined] = await Promise.all([
-        each(prompt.messages, one),
-        each(stretches, ({ text }) => judge(text, "user", asking, joinedThresholdMin)),
-      ]);
+      const asked = [
+        ...prompt.messages.map((message) => () => one(message)),
+        ...stretches.map(
+          ({ text }) =>
+            () =>
+              judge(text, "user", asking, joinedThresholdMin),
+        ),
+      ];
+      const verdicts = await each(asked, (judged) => judged());
+      const joined = verdicts.slice(prompt.messages.length);
       const findings = prompt.messages.flatMap((message, index) => {
         const verdict = verdicts[index];
         return verdict?.reached ? [findingOf(verdict, message)] : [];

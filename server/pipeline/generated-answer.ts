@@ -3,7 +3,7 @@ import { misfitIn } from "../caller-schema.ts";
 import type { AnswerEvent, Ending, FinishReason, Usage } from "./call.ts";
 import { JsonText } from "./json-text.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
-import { joined, passage } from "./passage.ts";
+import { GrowingPassage, slice } from "./passage.ts";
 import { restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
 import { StopTexts } from "./stop-texts.ts";
@@ -47,12 +47,13 @@ async function* releasedText(
   const watch = { stops: () => engine.model.stops, wait: waitForPlaceholder(pseudonyms), asking, record };
   let released = "";
   let restored = "";
-  let judged = passage("");
+  const judged = new GrowingPassage();
   for await (const part of throughGuards(json?.shown(texts) ?? texts, gates.output, watch)) {
     if (part instanceof Refusal) return { released, ending: blocked(part) };
     const next = restore(json?.kept(part.passage) ?? part.passage.text, pseudonyms, restored);
     restored += next;
-    judged = joined([judged, part.passage], "");
+    const judgedChars = judged.text.length;
+    judged.add(part.passage);
     const text = stops.take(json?.write(next) ?? next, part.last);
     if (text !== "") {
       released += text;
@@ -60,7 +61,9 @@ async function* releasedText(
       yield { type: "text", text, usage: meter.usage };
     }
     if (stops.reached !== undefined) {
-      const refusal = part.last ? undefined : await refusalOfWhole(judged, gates.output, watch);
+      const at = judged.text.indexOf(stops.reached, Math.max(0, judgedChars - stops.reached.length));
+      const left = at < 0 ? judged : slice(judged, 0, at);
+      const refusal = part.last ? undefined : await refusalOfWhole(left, gates.output, watch);
       return { released, ending: refusal === undefined ? { reason: "stop", stop: stops.reached } : blocked(refusal) };
     }
   }

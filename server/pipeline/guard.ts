@@ -33,7 +33,7 @@ export interface Prompt {
 
 /** The subject of the output gate: a guard sees `before + text + ahead`, and only `text` may be released. */
 export interface Segment {
-  /** All that was released before. */
+  /** All that was released before, until the next segment comes. */
   readonly released: Passage;
   /** The end of it: as much as a pattern may need. */
   readonly before: string;

@@ -42,29 +42,16 @@ export function added(text: string): Passage {
 
 /** One text of several, with `separator` between them. */
 export function joined(passages: readonly Passage[], separator: string): Passage {
-  let text = "";
-  const runs: Run[] = [];
+  const all = new GrowingPassage();
   for (const one of passages) {
-    const first = one.runs[0];
-    if (runs.length > 0 && separator !== "") {
-      const { originalStart, part } = first ?? { originalStart: 0 };
-      runs.push({
-        start: text.length,
-        length: separator.length,
-        originalStart,
-        originalLength: 0,
-        ...(part === undefined ? {} : { part }),
-      });
-      text += separator;
+    if (all.runs.length > 0 && separator !== "") {
+      const { originalStart, part } = one.runs[0] ?? { originalStart: 0 };
+      const run = { start: 0, length: separator.length, originalStart, originalLength: 0 };
+      all.add({ text: separator, runs: [part === undefined ? run : { ...run, part }] });
     }
-    for (const run of one.runs) {
-      const last = runs.at(-1);
-      if (last !== undefined && goesOn(last, run)) runs[runs.length - 1] = longer(last, run.length);
-      else runs.push(text === "" ? run : { ...run, start: run.start + text.length });
-    }
-    text += one.text;
+    all.add(one);
   }
-  return { text, runs };
+  return { text: all.text, runs: all.runs };
 }
 
 /** Whether the text of `next`, which stands behind that of `run`, stood there in the original too. */
@@ -75,6 +62,21 @@ function goesOn(run: Run, next: Run): boolean {
 
 function longer(run: Run, length: number): Run {
   return { ...run, length: run.length + length, originalLength: run.originalLength + length };
+}
+
+/** A passage to which more is added at the end. */
+export class GrowingPassage implements Passage {
+  text = "";
+  readonly runs: Run[] = [];
+
+  add({ text, runs }: Passage): void {
+    for (const run of runs) {
+      const last = this.runs.at(-1);
+      if (last !== undefined && goesOn(last, run)) this.runs[this.runs.length - 1] = longer(last, run.length);
+      else this.runs.push({ ...run, start: run.start + this.text.length });
+    }
+    this.text += text;
+  }
 }
 
 /** A stretch of a passage. */

@@ -1,5 +1,5 @@
 import type { Segment } from "./guard.ts";
-import { joined, type Passage, passage, type Span, slice } from "./passage.ts";
+import { GrowingPassage, joined, type Passage, passage, type Span, slice } from "./passage.ts";
 
 /** From which index of `text` on it must wait, because with more text it may become part of something that is judged whole. */
 export type Wait = (text: string) => number;
@@ -21,12 +21,13 @@ export async function* segment(
   stops: () => readonly string[],
   { bySentence = false }: { bySentence?: boolean } = {},
 ): AsyncGenerator<Segment> {
-  let all = passage("");
+  const released = new GrowingPassage();
+  let next = passage("");
   let held = passage("");
   const release = (end: number, last: boolean): Segment => {
-    const text = slice(held, 0, end);
-    const part = { released: all, before: all.text.slice(-beforeChars), passage: text, ahead: held.text.slice(end), last };
-    all = joined([all, text], "");
+    released.add(next);
+    next = slice(held, 0, end);
+    const part = { released, before: released.text.slice(-beforeChars), passage: next, ahead: held.text.slice(end), last };
     held = slice(held, end);
     return part;
   };
