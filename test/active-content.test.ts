@@ -1,13 +1,13 @@
 import { expect } from "chai";
 import fc from "fast-check";
-import { activeContentInAnswer } from "../server/guards/active-content.ts";
+import { activeContentInAnswer, activeContentLeft } from "../server/guards/active-content.ts";
 import { cut, throughGate } from "./support/gate.ts";
 
-const guard = activeContentInAnswer({ action: "mask" });
+const guards = [activeContentInAnswer({ action: "mask" }), activeContentLeft({ action: "mask" })];
 const notice = "[active content withheld]";
 const fence = "```";
 const shown = async (text: string, lengths = [text.length || 1]): Promise<string> =>
-  (await throughGate(cut(text, lengths), [guard])).left.join("");
+  (await throughGate(cut(text, lengths), guards)).left.join("");
 
 describe("active content in an answer", () => {
   const active = [
@@ -103,6 +103,8 @@ describe("active content in an answer", () => {
     "between backticks that an attribute holds": '<a title="`"> <script> `',
     "between an escaped backtick and another": "a \\` <script> ` b",
     "in the cells of a table": "| a | b |\n|---|---|\n| `x | <script> ` |",
+    "between backticks of which one is taken out with an address": 'see [a](javascript:"`") <script> `',
+    "in a fence that an address makes as it is taken out": `${fence}](javascript:\`)\nx\n${fence}\n<script>\n${fence}`,
     "in a fence that only stands in a tag which is taken out": `a <img onerror="\n${fence}\n"> <script>\n`,
     "after an open preformatted block": `<textarea>\n\n${fence}\n</textarea><script>`,
     "behind an indented fence that continues a paragraph": `a\n    ${fence}\n<script>`,

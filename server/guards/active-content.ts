@@ -1,4 +1,5 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
+import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
 import { tagLengths, withoutEntities } from "./html-text.ts";
@@ -28,6 +29,22 @@ const name = "active_content";
 
 /** Output gate: what would run where the answer is shown as HTML or Markdown is taken out, tag by tag; code in Markdown is text, and stays. */
 export function activeContentInAnswer({ action }: ActiveContentSettings): SegmentGuard {
+  return guardOf(action, (text, span) => ({ span, replacement: notice("active content", text, span) }));
+}
+
+/**
+ * Behind all that takes something out: what was code only as long as that stood. It gets a space behind its first character, and is text for everybody. Nothing
+ * is taken out, so no other code, picture or link comes of it.
+ */
+export function activeContentLeft({ action }: ActiveContentSettings): SegmentGuard {
+  return guardOf(action, defused);
+}
+
+type Ending = (text: string, span: Span) => Pick<Detection, "span" | "replacement">;
+
+const defused: Ending = (text, { start }) => ({ span: { start, end: start + 1 }, replacement: `${text[start]} ` });
+
+function guardOf(action: ActiveContentSettings["action"], ending: Ending): SegmentGuard {
   return {
     name,
     wait: waitForActiveContent,
@@ -36,35 +53,19 @@ export function activeContentInAnswer({ action }: ActiveContentSettings): Segmen
       const { text: released } = segment.released;
       const before = released.slice(-openCharsMax);
       const earlier = released.slice(0, released.length - before.length);
-      const detect = (text: string): Detection[] => detectionsIn(text, earlier, action);
-      return segmentGuard(name, name, detect, waitForActiveContent).inspect({ ...segment, before }, asking);
+      const detect = (text: string): Detection[] =>
+        activeIn(text, earlier).map((span) => ({ label: "ACTIVE_CONTENT", action: acting[action], ...ending(text, span) }));
+      return segmentGuard(name, name, (text) => apart(detect(text)), waitForActiveContent).inspect({ ...segment, before }, asking);
     },
   };
 }
 
 /** `earlier`: what stands before `text`, and decides whether it is code. */
-function detectionsIn(text: string, earlier: string, action: ActiveContentSettings["action"]): Detection[] {
+function activeIn(text: string, earlier: string): Span[] {
   const found = [...piecesOf(text)].filter((piece) => isActive(text, piece));
   if (found.length === 0) return [];
-  const whole = earlier + text;
-  const isCode = markdownCode(whole);
-  const doubtful = firstOverLines(whole, isCode);
-  const detections = found
-    .filter(({ start }) => !isCode(earlier.length + start) || earlier.length + start > doubtful)
-    .map(({ start, end = text.length }) => ({
-      label: "ACTIVE_CONTENT",
-      span: { start, end },
-      action: acting[action],
-      replacement: notice("active content", text, { start, end }),
-    }));
-  return apart(detections);
-}
-
-/** Where the first is taken out that holds the end of a line, and perhaps the fence of what is code only as long as that stands. */
-function firstOverLines(text: string, isCode: (offset: number) => boolean): number {
-  for (const piece of piecesOf(text))
-    if (text.slice(piece.start, piece.end).includes("\n") && isActive(text, piece) && !isCode(piece.start)) return piece.start;
-  return text.length;
+  const isCode = markdownCode(earlier + text);
+  return found.filter(({ start }) => !isCode(earlier.length + start)).map(({ start, end = text.length }) => ({ start, end }));
 }
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */

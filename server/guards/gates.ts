@@ -3,7 +3,7 @@ import type { Gates } from "../pipeline/answer.ts";
 import type { Guard, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { waitForEnd } from "../pipeline/segment.ts";
 import type { PolicyRules } from "../policy/policy.ts";
-import { activeContentInAnswer } from "./active-content.ts";
+import { activeContentInAnswer, activeContentLeft } from "./active-content.ts";
 import { canaryDetector, newCanary, waitForCanary } from "./canary.ts";
 import { controlCharacters } from "./control-characters.ts";
 import { delicateInAnswer, delicateInPrompt } from "./delicate.ts";
@@ -19,7 +19,7 @@ import { repetition } from "./repetition.ts";
 import { toolGate } from "./tool-calls.ts";
 import { topicWords, waitForWords } from "./words.ts";
 
-/** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last, and behind it, at the output, what may come of brackets that it put in. */
+/** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last, and behind it, at the output, what may come of brackets that it put in and of code marks that it took out. */
 export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
   const canary = policy.output.canary === "off" ? undefined : newCanary();
   const output = atOutput(policy, classifiers, canary);
@@ -67,6 +67,7 @@ function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canar
   if (output.personal_data !== "off") guards.push(personalDataInAnswer(pii, output.personal_data));
   if (output.active_content !== "off") guards.push(activeContentInAnswer(output.active_content));
   if (output.links !== "off") guards.push(linksInAnswer(output.links));
+  if (output.active_content !== "off" && output.active_content.action !== "shadow") guards.push(activeContentLeft(output.active_content));
   return guards;
 }
 
