@@ -67,6 +67,17 @@ describe("an answer in JSON", () => {
     expect((await asked()).code).to.equal("topic");
   });
 
+  it("has no code marks in one string for what stands in another", async () => {
+    const engine = new Scripted('{"a":"`","b":"<img src=x onerror=alert(1)>","c":"`"}', '{"a":"\\n```\\n","b":"<script>","c":"\\n```"}');
+    await using appliance = await startTestAppliance({ engines: [engine] });
+    const asked = async (): Promise<unknown> => {
+      const { body } = await appliance.call("POST", chat, { ...userSays("Write."), response_format: { type: "json_object" } });
+      return JSON.parse(body.choices[0].message.content);
+    };
+    expect(await asked()).to.deep.equal({ a: "`", b: "[active content withheld]", c: "`" });
+    expect(await asked()).to.deep.equal({ a: "\n```\n", b: "[active content withheld]", c: "\n```" });
+  });
+
   it("is judged and masked as it was, and no part of it is lost by what is taken out", async () => {
     const engine = new Scripted(
       '{"password": "hunter2x9","source":"https://en.wikipedia.example/wiki/Heron","title":"Heron"}',

@@ -54,17 +54,17 @@ function guardOf(action: ActiveContentSettings["action"], ending: Ending): Segme
       const before = released.slice(-openCharsMax);
       const earlier = released.slice(0, released.length - before.length);
       const detect = (text: string): Detection[] =>
-        activeIn(text, earlier).map((span) => ({ label: "ACTIVE_CONTENT", action: acting[action], ...ending(text, span) }));
+        activeIn(text, earlier, segment.isJson).map((span) => ({ label: "ACTIVE_CONTENT", action: acting[action], ...ending(text, span) }));
       return segmentGuard(name, name, (text) => apart(detect(text)), waitForActiveContent).inspect({ ...segment, before }, asking);
     },
   };
 }
 
 /** `earlier`: what stands before `text`, and decides whether it is code. */
-function activeIn(text: string, earlier: string): Span[] {
+function activeIn(text: string, earlier: string, isJson = false): Span[] {
   const found = [...piecesOf(text)].filter((piece) => isActive(text, piece));
   if (found.length === 0) return [];
-  const isCode = markdownCode(earlier + text);
+  const isCode = isJson ? () => false : markdownCode(earlier + text);
   return found.filter(({ start }) => !isCode(earlier.length + start)).map(({ start, end = text.length }) => ({ start, end }));
 }
 

@@ -44,7 +44,7 @@ async function* releasedText(
 ): AsyncGenerator<AnswerEvent, { released: string; ending?: Ending }> {
   const stops = new StopTexts(call.stops);
   const json = call.schema === undefined ? undefined : new JsonText();
-  const watch = { stops: () => engine.model.stops, wait: waitForPlaceholder(pseudonyms), asking, record };
+  const watch = { stops: () => engine.model.stops, wait: waitForPlaceholder(pseudonyms), asking, record, isJson: json !== undefined };
   let released = "";
   let restored = "";
   const judged = new GrowingPassage();

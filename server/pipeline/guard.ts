@@ -41,6 +41,8 @@ export interface Segment {
   readonly ahead: string;
   /** No text follows. */
   readonly last: boolean;
+  /** The strings of a JSON text, which are shown one by one: none says what another is. */
+  readonly isJson?: boolean;
 }
 
 /** What of a conversation comes from outside: nothing, something, or something in which a guard found what it looks for. */

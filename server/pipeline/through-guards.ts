@@ -15,6 +15,7 @@ export interface Watch {
   readonly wait: Wait;
   readonly asking: Asking;
   readonly record: Pick<CallRecord, "judged">;
+  readonly isJson?: boolean;
 }
 
 /**
@@ -47,7 +48,7 @@ async function* asParts(texts: AsyncIterable<string>): AsyncGenerator<Judged> {
 async function* throughStage(
   parts: AsyncIterable<Judged>,
   guards: readonly SegmentGuard[],
-  { stops, wait, asking, record }: Watch,
+  { stops, wait, asking, record, isJson = false }: Watch,
 ): AsyncGenerator<Judged> {
   const end: { refusal?: Refusal } = {};
   async function* passages(): AsyncGenerator<Passage> {
@@ -64,7 +65,7 @@ async function* throughStage(
   for await (const part of segment(passages(), waits, stops, { bySentence })) {
     // What was held when the guards before refused does not leave.
     if (end.refusal !== undefined) return yield end.refusal;
-    const judged = await inspect(guards, part, asking);
+    const judged = await inspect(guards, { ...part, isJson }, asking);
     record.judged(judged.findings);
     if (judged.action === "failed") throw failureOf(judged.cause);
     if (judged.action === "block") return yield new Refusal(judged.code, judged.findings);
