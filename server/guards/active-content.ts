@@ -19,8 +19,11 @@ const elements =
   /<\/?(?:[\w-]{1,20}:)?(?:script|style|iframe|frame|frameset|object|embed|applet|base|meta|link|portal|fencedframe)(?![\w-])|<\?xml-stylesheet/iu;
 const handler = /[\s"'/]on[a-z]{2,30}\s*=/iu;
 const animated = /attributename\s*=\s*["']?\s*(?:on|href|xlink)/iu;
-/** With a function, an escape, an entity or a rule: what a style loads needs one. */
-const styled = /style\s*=\s*(?:"[^"]*[(\\&@]|'[^']*[(\\&@]|[^\s>]*[(\\&@])/iu;
+/** What may be one may stand in the value of another, so none takes its value away from the next. */
+const styles = /[\s"'/]style\s*=\s*(?=("[^"]*|'[^']*|[^\s>]*))/giu;
+/** Functions that load nothing by themselves. */
+const computing =
+  /(?<![\w\\-])(?:rgba?|hsla?|calc|var|min|max|clamp|(?:rotate|scale|translate)(?:3d|[xyz])?|(?:linear|radial)-gradient)\(/giu;
 const scheme = /(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/(?:xhtml|xml)|image\/svg)/u;
 const linked = /\](?:\(|:)<?(?:(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/x|image\/svg))/u;
 const schemes = ["javascript:", "vbscript:", "livescript:", "data:text/html", "data:text/xml", "data:application/x", "data:image/svg"];
@@ -117,8 +120,13 @@ function isActive(text: string, { start, end = text.length, isEndless = false }:
   const read = plain(piece);
   if (isEndless || linked.test(read)) return true;
   return (
-    piece.includes("<") && (elements.test(piece) || handler.test(piece) || animated.test(piece) || styled.test(piece) || scheme.test(read))
+    piece.includes("<") && (elements.test(piece) || handler.test(piece) || animated.test(piece) || isStyled(piece) || scheme.test(read))
   );
+}
+
+/** With another function, an escape or a rule: what a style loads needs one. */
+function isStyled(tag: string): boolean {
+  return [...tag.matchAll(styles)].some(([, value = ""]) => /[(\\@]/u.test(withoutEntities(value).replaceAll(computing, "")));
 }
 
 /** A tag may, an address that has begun as a harmless one may not. */
