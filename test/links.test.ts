@@ -97,11 +97,11 @@ describe("links and pictures in an answer", () => {
       }
     });
 
-  it("takes its beginning from an element that is longer than what is waited for", async () => {
+  it("puts a space into the beginning of an element that is longer than what is waited for", async () => {
     for (const quote of ['"', "'", '">'])
       for (const lengths of [[7], [9_000]]) {
         const text = `so <img alt=${quote}${"a".repeat(5_000)}${quote.slice(0, 1)} src="https://${host}/a.png"> it is`;
-        expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.match(/^so \[picture withheld\]img alt=/u);
+        expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.match(/^so < img alt=/u);
       }
   });
 

@@ -86,6 +86,7 @@ describe("an answer on its way through its guards", function () {
     const { output } = await testGates();
     for (const text of [
       "See https://example.com: use `<button onclick=x>`, or [this](https://example.com/a).\n",
+      `${fence}python\nif n<a or m:\n  pass\n${fence}\n\n${Array.from({ length: 300 }, (_, day) => `It rained on day ${day}. `).join("")}`,
       `See [this](https://example.com).\n\n${fence}html\n<script>alert(1)</script>\n${fence}\n`,
     ])
       for (const lengths of [[1], [400]]) expect((await throughGate(cut(text, lengths), output)).left.join("")).to.equal(text);

@@ -57,18 +57,23 @@ function guardOf(action: ActiveContentSettings["action"], ending: Ending): Segme
       const before = released.slice(-openCharsMax);
       const earlier = released.slice(0, released.length - before.length);
       const detect = (text: string): Detection[] =>
-        activeIn(text, earlier, segment.isJson).map((span) => ({ label: "ACTIVE_CONTENT", action: acting[action], ...ending(text, span) }));
+        activeIn(text, earlier, segment.isJson).map(({ isEndless, ...span }) => ({
+          label: "ACTIVE_CONTENT",
+          ...(isEndless
+            ? { action: action === "shadow" ? action : "rewrite", ...defused(text, span) }
+            : { action: acting[action], ...ending(text, span) }),
+        }));
       return segmentGuard(name, name, (text) => apart(detect(text)), waitForActiveContent).inspect({ ...segment, before }, asking);
     },
   };
 }
 
 /** `earlier`: what stands before `text`, and decides whether it is code. */
-function activeIn(text: string, earlier: string, isJson = false): Span[] {
+function activeIn(text: string, earlier: string, isJson = false): (Span & Pick<Piece, "isEndless">)[] {
   const found = [...piecesOf(text)].filter((piece) => isActive(text, piece));
   if (found.length === 0) return [];
   const isCode = isJson ? () => false : markdownCode(earlier + text);
-  return found.filter(({ start }) => !isCode(earlier.length + start)).map(({ start, end = text.length }) => ({ start, end }));
+  return found.filter(({ start }) => !isCode(earlier.length + start)).map((piece) => ({ ...piece, end: piece.end ?? text.length }));
 }
 
 /** Holds back what may become active, and what is, until the end of its line says whether it is code. */
@@ -92,7 +97,7 @@ interface Piece {
   readonly start: number;
   /** Undefined while more text may decide it. */
   readonly end: number | undefined;
-  /** A tag that does not end within what is waited for: it loses its beginning, and is none. */
+  /** A tag that does not end within what is waited for, as `<` in prose: whatever the policy says, it gets a space and is none. */
   readonly isEndless?: boolean;
 }
 

@@ -65,9 +65,11 @@ function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canar
   if (hasPatterns(output.topics)) guards.push(patternsInAnswer(output.topics.filter(({ patterns }) => patterns.length > 0)));
   if (output.delicate !== "off") guards.push(delicateInAnswer(delicate, output.delicate));
   if (output.personal_data !== "off") guards.push(personalDataInAnswer(pii, output.personal_data));
-  if (output.active_content !== "off") guards.push(activeContentInAnswer(output.active_content));
-  if (output.links !== "off") guards.push(linksInAnswer(output.links));
-  if (output.active_content !== "off" && output.active_content.action !== "shadow") guards.push(activeContentLeft(output.active_content));
+  const active = output.active_content;
+  const isDefused = active !== "off" && active.action !== "shadow";
+  if (active !== "off") guards.push(activeContentInAnswer(active));
+  if (output.links !== "off") guards.push(linksInAnswer({ ...output.links, leavesEndless: isDefused }));
+  if (isDefused) guards.push(activeContentLeft(active));
   return guards;
 }
 

@@ -7,6 +7,8 @@ export interface LinkSettings {
   readonly action: "mask" | "block" | "shadow";
   /** Hosts that pictures and links may lead to; `*.example` for all below one. */
   readonly hosts: readonly string[];
+  /** Another guard sees to tags that do not end, and knows what is code. */
+  readonly leavesEndless?: boolean;
 }
 
 /** Elements that a viewer loads something for by itself, and those that are followed. */
@@ -58,7 +60,7 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
 }
 
 /** `earlier`: what stands before `text`. A picture by reference, and the definition that says its address, may stand far from each other, in any order. */
-function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSettings): Detection[] {
+function detectionsIn(text: string, earlier: string, { action, hosts, leavesEndless = false }: LinkSettings): Detection[] {
   const found: Detection[] = [];
   const add = (label: "PICTURE" | "LINK", start: number, end: number): void => {
     const span = { start, end };
@@ -78,8 +80,14 @@ function detectionsIn(text: string, earlier: string, { action, hosts }: LinkSett
   }
   for (const { start, end, name } of elementsIn(text)) {
     const follows = new RegExp(`^(?:${followed})$`, "iu").test(name);
-    // One without an end loses its beginning, and is none.
-    if (end === undefined && text.length - start >= openCharsMax) add(follows ? "LINK" : "PICTURE", start, start + 1);
+    // It may be no more than a `<` in prose.
+    if (end === undefined && text.length - start >= openCharsMax && !leavesEndless)
+      found.push({
+        label: follows ? "LINK" : "PICTURE",
+        span: { start, end: start + 1 },
+        action: action === "shadow" ? action : "rewrite",
+        replacement: "< ",
+      });
     const all = end === undefined ? [] : attributesOf(text.slice(start + 1 + name.length, end));
     if (!follows && all.some((one) => !isKnown(one, hosts))) add("PICTURE", start, end ?? start);
     if (follows && all.some((one) => isCarrying(one, hosts))) add("LINK", start, end ?? start);
