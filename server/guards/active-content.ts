@@ -1,9 +1,9 @@
-import type { SegmentGuard } from "../pipeline/guard.ts";
+import type { Answered, SegmentGuard } from "../pipeline/guard.ts";
 import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
 import { tagLengths, withoutEntities } from "./html-text.ts";
-import { markdownCode } from "./markdown-code.ts";
+import { MarkdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {
   readonly action: "mask" | "block" | "shadow";
@@ -48,6 +48,7 @@ type Ending = (text: string, span: Span) => Pick<Detection, "span" | "replacemen
 const defused: Ending = (text, { start }) => ({ span: { start, end: start + 1 }, replacement: `${text[start]} ` });
 
 function guardOf(action: ActiveContentSettings["action"], ending: Ending): SegmentGuard {
+  const codes = new WeakMap<Answered, MarkdownCode>();
   return {
     name,
     wait: waitForActiveContent,
@@ -56,8 +57,11 @@ function guardOf(action: ActiveContentSettings["action"], ending: Ending): Segme
       const { text: released } = segment.released;
       const before = released.slice(-openCharsMax);
       const earlier = released.slice(0, released.length - before.length);
+      const { answer = { isJson: false } } = segment;
+      const code = answer.isJson ? undefined : (codes.get(answer) ?? new MarkdownCode());
+      if (code !== undefined) codes.set(answer, code);
       const detect = (text: string): Detection[] =>
-        activeIn(text, earlier, segment.isJson).map(({ isEndless, ...span }) => ({
+        activeIn(text, earlier, { from: before.length, code }).map(({ isEndless, ...span }) => ({
           label: "ACTIVE_CONTENT",
           ...(isEndless
             ? { action: action === "shadow" ? action : "rewrite", ...defused(text, span) }
@@ -68,11 +72,15 @@ function guardOf(action: ActiveContentSettings["action"], ending: Ending): Segme
   };
 }
 
-/** `earlier`: what stands before `text`, and decides whether it is code. */
-function activeIn(text: string, earlier: string, isJson = false): (Span & Pick<Piece, "isEndless">)[] {
-  const found = [...piecesOf(text)].filter((piece) => isActive(text, piece));
+/** What ends behind `from`. `earlier`: what stands before `text`, and decides whether it is code. */
+function activeIn(
+  text: string,
+  earlier: string,
+  { from, code }: { from: number; code: MarkdownCode | undefined },
+): (Span & Pick<Piece, "isEndless">)[] {
+  const found = [...piecesOf(text)].filter((piece) => (piece.end ?? text.length) > from && isActive(text, piece));
   if (found.length === 0) return [];
-  const isCode = isJson ? () => false : markdownCode(earlier + text);
+  const isCode = code?.in(earlier + text) ?? (() => false);
   return found.filter(({ start }) => !isCode(earlier.length + start)).map((piece) => ({ ...piece, end: piece.end ?? text.length }));
 }
 

@@ -31,6 +31,11 @@ export interface Prompt {
   readonly pseudonyms: Pseudonyms;
 }
 
+export interface Answered {
+  /** A JSON text, whose strings are shown one by one: none says what another is. */
+  readonly isJson: boolean;
+}
+
 /** The subject of the output gate: a guard sees `before + text + ahead`, and only `text` may be released. */
 export interface Segment {
   /** All that was released before, until the next segment comes. */
@@ -41,8 +46,8 @@ export interface Segment {
   readonly ahead: string;
   /** No text follows. */
   readonly last: boolean;
-  /** The strings of a JSON text, which are shown one by one: none says what another is. */
-  readonly isJson?: boolean;
+  /** The same for all segments of an answer that a guard sees. */
+  readonly answer?: Answered;
 }
 
 /** What of a conversation comes from outside: nothing, something, or something in which a guard found what it looks for. */

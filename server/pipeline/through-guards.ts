@@ -1,5 +1,5 @@
 import type { CallRecord } from "../audit/call-record.ts";
-import type { Asking, Segment, SegmentGuard } from "./guard.ts";
+import type { Answered, Asking, Segment, SegmentGuard } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { type Passage, passage } from "./passage.ts";
 import { Refusal } from "./refusal.ts";
@@ -8,14 +8,13 @@ import { segment, type Wait } from "./segment.ts";
 /** What may leave, or why no more does; then nothing follows. */
 export type Judged = Pick<Segment, "passage" | "last"> | Refusal;
 
-export interface Watch {
+export interface Watch extends Partial<Answered> {
   /** A template's own end marks. */
   readonly stops: () => readonly string[];
   /** Of no guard. */
   readonly wait: Wait;
   readonly asking: Asking;
   readonly record: Pick<CallRecord, "judged">;
-  readonly isJson?: boolean;
 }
 
 /**
@@ -60,12 +59,13 @@ async function* throughStage(
       yield part.passage;
     }
   }
+  const answer: Answered = { isJson };
   const waits = [...guards.map((guard) => guard.wait), wait];
   const bySentence = guards.some((guard) => guard.bySentence === true);
   for await (const part of segment(passages(), waits, stops, { bySentence })) {
     // What was held when the guards before refused does not leave.
     if (end.refusal !== undefined) return yield end.refusal;
-    const judged = await inspect(guards, { ...part, isJson }, asking);
+    const judged = await inspect(guards, { ...part, answer }, asking);
     record.judged(judged.findings);
     if (judged.action === "failed") throw failureOf(judged.cause);
     if (judged.action === "block") return yield new Refusal(judged.code, judged.findings);
