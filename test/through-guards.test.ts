@@ -92,6 +92,15 @@ describe("an answer on its way through its guards", function () {
       for (const lengths of [[1], [400]]) expect((await throughGate(cut(text, lengths), output)).left.join("")).to.equal(text);
   });
 
+  it("keeps a link whose host was masked, and no picture", async () => {
+    const { output } = await testGates();
+    const left = async (text: string): Promise<string> => (await throughGate(cut(text, [7]), output)).left.join("");
+    expect(await left("Open http://192.168.1.1/admin now.")).to.equal("Open http://[IP_ADDRESS]/admin now.");
+    expect(await left("Open [it](http://192.168.1.1:8080/admin) now.")).to.match(/^Open \[it\]\(http:.*\/admin\) now\.$/u);
+    expect(await left(`Open http://192.168.1.1/?q=${data} now.`)).to.equal("Open [link withheld] now.");
+    expect(await left("Open ![it](http://192.168.1.1/a.png) now.")).to.equal("Open [picture withheld] now.");
+  });
+
   it("is seen by a guard as the guards before left it", async () => {
     const seen: Segment[] = [];
     const topics = [{ label: "MERGER", words: ["heron"], action: "mask" as const }];

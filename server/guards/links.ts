@@ -262,9 +262,12 @@ function attributesOf(tag: string): string[] {
   });
 }
 
+/** A label that took the place of a host, or of a part of one. */
+const labelled = /(?<=[/\\]{2}[^/\\?#]{0,300})\[([A-Z][A-Z0-9_]{0,63})\]/gu;
+
 /** As it is written, and as Markdown and browsers may read it. */
 function readings(address: string): string[] {
-  const written = address.slice(0, addressCharsMax);
+  const written = address.slice(0, addressCharsMax).replaceAll(labelled, "$1");
   const plain = withoutEntities(written).replaceAll(/[\s\p{Cc}\p{Cf}]/gu, "");
   return [written, plain, plain.replaceAll("\\", "")];
 }
