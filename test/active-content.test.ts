@@ -59,6 +59,9 @@ describe("active content in an answer", () => {
     "]( JaVa&#x53;cript\\:x)",
     "](data:text/html;base64,PHNj)",
     "]: vbscript:x",
+    "](\njavascript:x)",
+    "]( \n <javascript:x>)",
+    "]:\n  javascript:x",
   ];
   for (const piece of active) {
     it(`is withheld: ${piece.replaceAll("\n", " ")}`, async () => {

@@ -118,8 +118,10 @@ function pieceAt(text: string, start: number): Piece {
   const rest = text.slice(start, start + openCharsMax);
   const isWhole = rest.length === openCharsMax;
   if (rest.startsWith("]")) {
-    const end = /[)\n\]]|(?<=.)</u.exec(rest.slice(2));
-    return { start, end: end === null ? (isWhole ? start + openCharsMax : undefined) : start + 2 + end.index };
+    // An address may stand in the next line.
+    const from = 2 + (/^[^\S\n]*\n?[^\S\n]*/u.exec(rest.slice(2))?.[0].length ?? 0);
+    const end = /[)\n\]]|(?<=.)</u.exec(rest.slice(from));
+    return { start, end: end === null ? (isWhole ? start + openCharsMax : undefined) : start + from + end.index };
   }
   const { viewers, browsers } = tagLengths(rest);
   if (viewers !== undefined && browsers !== undefined) return { start, end: start + Math.max(viewers, browsers) };
