@@ -66,6 +66,7 @@ const carriers = [
   `[c][2]\n\n[2]: //${host}/?q=${data}`,
   `https://${host}/'?q=${data}`,
   `www.${host}/?q=${data}`,
+  `https://${host}/?q=${data})https://${host}/?q=${data}`,
   `[x](https://${host}/${"a/".repeat(2_000)})`,
   `<a href="//${host}/?q=${data}">x</a>`,
   `<a href="https:\\\\${host}/?q=${data}">x</a>`,

@@ -1,4 +1,5 @@
 import type { SegmentGuard } from "../pipeline/guard.ts";
+import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
 import { tagLengths, withoutEntities } from "./html-text.ts";
@@ -20,7 +21,7 @@ const attribute = /[\s/]*([^\s"'<>/=]{1,64})(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^
 const addressed: ReadonlySet<string> = new Set(["src", "srcset", "href", "xlink:href", "data", "poster", "background"]);
 
 /** An address that is written out; GitHub's Markdown makes links of `www.` too. */
-const bare = /(?<!\]\(\s{0,9}<?)\b(?:[a-z][a-z0-9+.-]{1,12}:(?:\/\/|\\\\)|www\.)[^\s<>"]{3,4096}/giu;
+const bare = /(?<!\]\(\s{0,9}<?)\b(?:[a-z][a-z0-9+.-]{1,12}:(?:\/\/|\\\\)|www\.)(?=[^\s<>"]{3})/giu;
 /** Where an address in Markdown begins: of a link, or of a definition. */
 const bracket = /\](?:\(|:)\s{0,99}/gu;
 
@@ -93,10 +94,8 @@ function detectionsIn(text: string, earlier: string, { action, hosts, leavesEndl
     if (follows && all.some((one) => isCarrying(one, hosts))) add("LINK", start, end ?? start);
   }
   for (const { start, end, address } of addresses) if (isCarrying(address, hosts)) add("LINK", start, end);
-  for (const { index, 0: written } of text.matchAll(bare)) {
-    const address = written.slice(0, untilBracket(written, 0));
-    if (isCarrying(address.replace(/^www\./iu, "https://www."), hosts)) add("LINK", index, index + address.length);
-  }
+  for (const { start, end } of bareIn(text))
+    if (isCarrying(text.slice(start, end).replace(/^www\./iu, "https://www."), hosts)) add("LINK", start, end);
   return apart(found);
 }
 
@@ -156,6 +155,18 @@ function addressesIn(text: string): Address[] {
     const address = angled === undefined ? text.slice(start, end) : angled.slice(1).replace(/>$/u, "");
     return { bracket: index, start, end, address, isDefinition: opening.startsWith("]:") };
   });
+}
+
+/** The next may begin right behind the bracket at which one ends. */
+function* bareIn(text: string): Generator<Span> {
+  const search = new RegExp(bare);
+  for (let found = search.exec(text); found !== null; found = search.exec(text)) {
+    const { index: start } = found;
+    const written = text.slice(start, untilBracket(text, start));
+    const end = start + (/[\s<>"]/u.exec(written)?.index ?? written.length);
+    yield { start, end };
+    search.lastIndex = end;
+  }
 }
 
 /** Up to white space, or the first bracket that closes what was not opened. */
