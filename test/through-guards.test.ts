@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { activeContentInAnswer, activeContentLeft } from "../server/guards/active-content.ts";
 import { controlCharacters } from "../server/guards/control-characters.ts";
 import { segmentGuard } from "../server/guards/detector.ts";
 import { invisibleText, openSequence } from "../server/guards/invisible-text.ts";
@@ -80,6 +81,34 @@ describe("an answer on its way through its guards", function () {
         );
         if (text.includes("![x")) expect(out).to.not.match(/!\[x[^\]]*\[[^\]]*\][^\]]*\]\(https/u);
       }
+  });
+
+  it("leaves nothing that its guards of links and active content would take", async () => {
+    const guards = [
+      activeContentInAnswer({ action: "mask" }),
+      linksInAnswer({ action: "mask", hosts: [], leavesEndless: true }),
+      activeContentLeft({ action: "mask" }),
+    ];
+    const marks = ["`", "``", `\n${fence}\n`, "\n", "\n\n", '"', "'", "<", ">", "[", "]", "](", "]:", "!", "![x", " ", "<b ", "\\"];
+    const acting = [
+      "<script>",
+      " onclick=x>",
+      "<img x=",
+      ` src="${evil}">`,
+      `](${evil})`,
+      `](${evil} "`,
+      "](javascript:x)",
+      "]: javascript:x ",
+    ];
+    const piece = fc.constantFrom(...joining, ...marks, ...marks, ...acting, ...acting, `https://evil.example/?q=${data}`);
+    await fc.assert(
+      fc.asyncProperty(fc.array(piece, { minLength: 4, maxLength: 16 }), fc.constantFrom([1], [7], [4_000]), async (pieces, lengths) => {
+        const out = (await throughGate(cut(pieces.join(""), lengths), guards)).left.join("");
+        const { findings } = await throughGate([out], guards);
+        expect(findings, `${JSON.stringify(pieces.join(""))}\n${out}`).to.deep.equal([]);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it("keeps code beside what carries nothing", async () => {
