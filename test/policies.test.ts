@@ -1,4 +1,4 @@
-import { copyFileSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
@@ -126,6 +126,19 @@ output: { canary: off }
     expect(await status()).to.equal(200);
     put("input: { delicate: { action: block } }\n");
     await until(async () => (await status()) === 400);
+  });
+
+  it("leave the old at work while one can't even be looked at", async () => {
+    await using appliance = await judgedBy("strict");
+    const named = join(appliance.config.dataDir, "named.yaml");
+    const status = async (): Promise<number> => (await appliance.call("POST", chat, userSays(despair))).status;
+    rmSync(named);
+    symlinkSync("named.yaml", named);
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
+    expect(await status()).to.equal(400);
+    rmSync(named);
+    writeFileSync(named, "input: { delicate: off }\n");
+    await until(async () => (await status()) === 200);
   });
 
   it("that name a policy which is not there, or one that names others itself, are refused with a sentence", async () => {

@@ -44,8 +44,8 @@ export class Policies implements Disposable {
 
   /** Takes up what changed; a set with a wrong file is not taken up, and the one at work stays. */
   #look(): void {
-    if (this.#set.isCurrent) return;
     try {
+      if (this.#set.isCurrent) return;
       this.#set = new PolicySet(this.#path, this.#classifiers);
       this.#refusedFor = "";
       this.#events.policyRead({ policy: this.#set.main.name, sha256: this.#set.main.sha256 });
