@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /** Writes a file so that a reader sees the old one or the new one, never a part, also after a power cut. Makes its directory (0700). */
@@ -7,7 +7,7 @@ export function writeFileWhole(path: string, content: string | Uint8Array, mode:
   const temporary = `${path}.${process.pid}.new`;
   const file = openSync(temporary, "w", mode);
   try {
-    writeSync(file, typeof content === "string" ? Buffer.from(content) : content);
+    writeFileSync(file, content);
     fsyncSync(file);
   } catch (error) {
     rmSync(temporary, { force: true });

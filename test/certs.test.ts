@@ -1,9 +1,9 @@
 import { execFile } from "node:child_process";
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { connect, createServer } from "node:tls";
 import { promisify } from "node:util";
 import { expect } from "chai";
@@ -288,6 +288,18 @@ describe("certificates", () => {
     const clients = listIssued(dir).filter((one) => one.kind === "client");
     expect(clients).to.have.length(7);
     expect(clients.filter((one) => one.status === "revoked")).to.have.length(2);
+  });
+
+  it("are never written in part: where the disk is full, what was there stays", async () => {
+    const file = join(scratchDir(), "crl.pem");
+    writeFileSync(file, "whole");
+    const module = JSON.stringify(new URL("../certs/write-file.ts", import.meta.url));
+    const write = `import { writeFileWhole } from ${module}; writeFileWhole(process.argv[1], "x".repeat(3_000), 0o600);`;
+    const full = ["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "bash", process.execPath, "--input-type=module", "--eval", write, file];
+    const { stderr } = await run("bash", full).catch((error) => error);
+    expect(readFileSync(file, "utf8")).to.equal("whole");
+    expect(stderr).to.match(/EFBIG/u);
+    expect(readdirSync(dirname(file))).to.deep.equal(["crl.pem"]);
   });
 
   it("refuse names that are paths and roles that do not exist", () => {
