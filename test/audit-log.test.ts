@@ -1,5 +1,5 @@
-import { copyFileSync, cpSync, existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, cpSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { mock } from "node:test";
 import { expect } from "chai";
 import { AuditLog } from "../server/audit/audit-log.ts";
@@ -240,6 +240,9 @@ describe("the audit log", () => {
       rmSync(join(other, file));
       expect(() => running.append("received", "x", {}), file).to.throw(/removed or replaced/u);
       expect(running.notWritable, file).to.match(/removed or replaced/u);
+      symlinkSync(file, join(other, file)); // can't even be looked at
+      expect(() => running.append("received", "x", {}), file).to.throw(/ELOOP/u);
+      expect(running.notWritable, file).to.match(/can't be written: ELOOP/u);
     }
   });
 
@@ -264,6 +267,6 @@ describe("the audit log", () => {
     for (const file of ["audit.db", "audit.head", "keys/audit.key"]) {
       expect(statSync(join(dataDir, file)).mode & 0o777, file).to.equal(0o600);
     }
-    expect(existsSync(`${secretPath(dataDir)}.new`)).to.equal(false);
+    expect(readdirSync(dirname(secretPath(dataDir)))).to.deep.equal(["audit.key"]);
   });
 });

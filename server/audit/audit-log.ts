@@ -80,9 +80,9 @@ export class AuditLog {
 
   /** Undefined when an entry could be written now, otherwise why not. */
   get notWritable(): string | undefined {
-    const replaced = this.#replaced();
-    if (replaced !== undefined) return replaced;
     try {
+      const replaced = this.#replaced();
+      if (replaced !== undefined) return replaced;
       this.#database.exec("BEGIN IMMEDIATE; ROLLBACK");
       const { bavail, bsize } = statfsSync(this.path);
       if (bavail * bsize < roomMin) return `There is no room for the audit log ${this.path}: free some space.`;

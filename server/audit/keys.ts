@@ -1,6 +1,7 @@
 import { createHmac, createPrivateKey, type KeyObject, randomBytes } from "node:crypto";
-import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { writeFileWhole } from "../../certs/write-file.ts";
 
 /** Keys of what is stored, each 32 bytes, derived from one secret so that an operator has one file to keep safe. */
 export interface AuditKeys {
@@ -36,13 +37,7 @@ export function createAuditSecret(dataDir: string): void {
   const path = secretPath(dataDir);
   if (existsSync(path)) return;
   if (existsSync(join(dataDir, "audit.db"))) throw new Error(missing(dataDir));
-  mkdirSync(join(dataDir, "keys"), { recursive: true, mode: 0o700 });
-  const file = openSync(`${path}.new`, "w", 0o600);
-  writeSync(file, `${randomBytes(32).toString("hex")}\n`);
-  fsyncSync(file);
-  closeSync(file);
-  chmodSync(`${path}.new`, 0o600);
-  renameSync(`${path}.new`, path);
+  writeFileWhole(path, `${randomBytes(32).toString("hex")}\n`, 0o600);
 }
 
 export function readAuditKeys(dataDir: string): AuditKeys {
