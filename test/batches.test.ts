@@ -8,6 +8,7 @@ import { issueClient, revoke } from "../certs/authority.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { Slots } from "../models/slots.ts";
+import { newBatch } from "../server/batches/batch.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
 import { misfitIn } from "../server/caller-schema.ts";
 import { clientAgent, type Json, prepareData, prose, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
@@ -389,6 +390,27 @@ describe("what is stored of batches", () => {
     } finally {
       mock.timers.reset();
       again.close();
+    }
+  });
+
+  it("keeps what came of a batch for the whole retention, however long the batch went on", () => {
+    const dayMs = 86_400_000;
+    const store = new BatchStore(prepareData(), 1);
+    store.addBatch("app", Buffer.from("a certificate"), newBatch({ endpoint: chat, input_file_id: "file-x", metadata: null }));
+    const [job = expect.fail()] = store.active();
+    mock.timers.enable({ apis: ["Date"], now: Date.now() + dayMs });
+    try {
+      store.record(job, 1, "completed", Buffer.from("{}\n"));
+      store.end(job, "expired");
+      store.removeOld();
+      const { output_file_id } = store.job("app", job.batch.id).batch;
+      expect(store.file("app", output_file_id ?? "").bytes).to.equal(3);
+      mock.timers.setTime(Date.now() + dayMs);
+      store.removeOld();
+      expect([store.batches("app", { limit: 1 }), store.bytesOf("app")]).to.deep.equal([[], 0]);
+    } finally {
+      mock.timers.reset();
+      store.close();
     }
   });
 

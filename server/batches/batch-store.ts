@@ -55,8 +55,7 @@ export class BatchStore {
   /** Begins a file, which nobody sees until it is `complete`. */
   beginFile(owner: string, purpose: StoredFile["purpose"], filename: string): string {
     const id = `file-${randomUUID().replaceAll("-", "")}`;
-    const now = nowS();
-    this.#run("INSERT INTO files VALUES (?, ?, ?, ?, 0, 0, ?, ?)", id, owner, purpose, filename, now, now + this.#retentionS);
+    this.#run("INSERT INTO files VALUES (?, ?, ?, ?, 0, 0, 0, 0)", id, owner, purpose, filename);
     return id;
   }
 
@@ -68,8 +67,10 @@ export class BatchStore {
     });
   }
 
+  /** From now on the file is seen, and its time runs: what came of a batch is kept as long as any file, however long the batch went on. */
   completeFile(file: string): void {
-    this.#run("UPDATE files SET ready = 1 WHERE id = ?", file);
+    const now = nowS();
+    this.#run("UPDATE files SET ready = 1, created_at = ?, expires_at = ? WHERE id = ?", now, now + this.#retentionS, file);
   }
 
   file(owner: string, id: string): StoredFile {
@@ -138,9 +139,8 @@ export class BatchStore {
     this.#atOnce(() => {
       const output = this.beginFile(owner, "batch_output", `${batch.id}_output.jsonl`);
       const errors = this.beginFile(owner, "batch_output", `${batch.id}_error.jsonl`);
-      const goneAt = batch.created_at + this.#retentionS;
       const body = JSON.stringify(batch);
-      this.#run("INSERT INTO batches VALUES (?, ?, ?, ?, ?, 0, ?, ?)", batch.id, owner, certificate, output, errors, goneAt, body);
+      this.#run("INSERT INTO batches VALUES (?, ?, ?, ?, ?, 0, 0, ?)", batch.id, owner, certificate, output, errors, body);
     });
   }
 
@@ -192,7 +192,7 @@ export class BatchStore {
         ...(status === "completed" ? { finalizing_at: nowS() } : {}),
         ...(errors.length === 0 ? {} : { errors: { object: "list", data: errors } }),
       });
-      this.#run("UPDATE batches SET ended = 1 WHERE id = ?", job.batch.id);
+      this.#run("UPDATE batches SET ended = 1, gone_at = ? WHERE id = ?", nowS() + this.#retentionS, job.batch.id);
     });
   }
 
