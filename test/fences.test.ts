@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { root } from "./support/appliance.ts";
@@ -101,4 +101,22 @@ describe("the import fences", () => {
   for (const [index, [file, imported, allowed]] of imports.entries()) {
     it(`${allowed ? "let" : "do not let"} ${file} import ${imported}`, () => expect(refused.has(folder(index))).to.equal(!allowed));
   }
+});
+
+describe("the folders of server/", () => {
+  it("import one way, types too; a file beside them imports none, but for appliance.ts", () => {
+    const layers = ["audit", "pipeline", "documents", "guards", "wire", "policy", "batches", "http"];
+    const layerOf = (file: string): number => layers.indexOf(file.split("/")[0] ?? "");
+    const server = join(root, "server");
+    const upwards = readdirSync(server, { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".ts") && file !== "appliance.ts")
+      .flatMap((file) =>
+        [...readFileSync(join(server, file), "utf8").matchAll(/ from "(\.[^"]+)";$/gmu)].map(([, to = ""]) => ({
+          file,
+          to: join(dirname(file), to),
+        })),
+      )
+      .filter(({ file, to }) => layerOf(to) > layerOf(file));
+    expect(upwards).to.deep.equal([]);
+  });
 });

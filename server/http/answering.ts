@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Response } from "express";
 import type { Engine } from "../../models/engine.ts";
-import { CallRecord } from "../audit/call-record.ts";
 import { answer } from "../pipeline/answer.ts";
 import type { AnswerEvent, Call } from "../pipeline/call.ts";
+import { CallRecord } from "../pipeline/call-record.ts";
 import { type ChatRequest, callOf, type Names } from "../wire/chat-request.ts";
 import { checkCount } from "../wire/messages.ts";
 import type { Service } from "./app.ts";

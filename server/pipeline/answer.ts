@@ -1,7 +1,7 @@
 import type { Engine } from "../../models/engine.ts";
-import type { CallRecord } from "../audit/call-record.ts";
 import { Fault } from "../fault.ts";
 import { type AnswerEvent, type Call, type Ending, named, type Usage } from "./call.ts";
+import type { CallRecord } from "./call-record.ts";
 import { confirmedCall } from "./confirmations.ts";
 import { generatedAnswer, Meter } from "./generated-answer.ts";
 import { type Asking, type Exposure, type Guard, isUntrusted, type Prompt, type SegmentGuard, type ToolGate } from "./guard.ts";

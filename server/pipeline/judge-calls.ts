@@ -1,8 +1,8 @@
 import type { ToolCall } from "../../models/engine.ts";
-import type { CallRecord } from "../audit/call-record.ts";
 import type { Gates } from "./answer.ts";
 import type { Call, Ending, HeldCall } from "./call.ts";
 import { parsedArguments, textsIn, withTexts } from "./call-arguments.ts";
+import type { CallRecord } from "./call-record.ts";
 import { confirmationOf } from "./confirmations.ts";
 import type { Asking, Exposure, Prompt } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";

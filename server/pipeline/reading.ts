@@ -1,7 +1,7 @@
 import type { Model } from "../../models/engine.ts";
-import type { CallRecord } from "../audit/call-record.ts";
 import type { Gates } from "./answer.ts";
 import { type Call, named } from "./call.ts";
+import type { CallRecord } from "./call-record.ts";
 import type { Prompt } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { newPseudonyms } from "./pseudonyms.ts";

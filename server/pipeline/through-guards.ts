@@ -1,4 +1,4 @@
-import type { CallRecord } from "../audit/call-record.ts";
+import type { CallRecord } from "./call-record.ts";
 import type { Answered, Asking, Segment, SegmentGuard } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { type Passage, passage } from "./passage.ts";

@@ -1,10 +1,10 @@
 import { statSync } from "node:fs";
 import type { Classifiers } from "../../classifiers/classifier.ts";
-import type { RecordContext } from "../audit/call-record.ts";
 import type { Events } from "../events.ts";
-import { gatesOf } from "../guards/gates.ts";
 import { namePattern } from "../name-pattern.ts";
 import type { Gates } from "../pipeline/answer.ts";
+import type { RecordContext } from "../pipeline/call-record.ts";
+import { gatesOf } from "./gates.ts";
 import { type Policy, readPolicies, readPolicy } from "./policy.ts";
 
 /** A policy at work. */

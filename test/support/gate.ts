@@ -1,10 +1,10 @@
-import { gatesOf } from "../../server/guards/gates.ts";
 import type { Gates } from "../../server/pipeline/answer.ts";
 import type { Finding } from "../../server/pipeline/finding.ts";
 import type { Message, Origin, SegmentGuard } from "../../server/pipeline/guard.ts";
 import { passage } from "../../server/pipeline/passage.ts";
 import { Refusal } from "../../server/pipeline/refusal.ts";
 import { throughGuards, type Watch } from "../../server/pipeline/through-guards.ts";
+import { gatesOf } from "../../server/policy/gates.ts";
 import { policySchema } from "../../server/policy/policy.ts";
 import { testClassifiers } from "./classifiers.ts";
 

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import { CallRecord } from "../../audit/call-record.ts";
 import type { Call } from "../../pipeline/call.ts";
+import { CallRecord } from "../../pipeline/call-record.ts";
 import { told } from "../../pipeline/finding.ts";
 import { failureOf, inspect } from "../../pipeline/inspect.ts";
 import { newPseudonyms } from "../../pipeline/pseudonyms.ts";

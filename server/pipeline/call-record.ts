@@ -1,12 +1,12 @@
 import { EngineFault, type Model } from "../../models/engine.ts";
+import type { AuditLog } from "../audit/audit-log.ts";
+import type { Quota, Reservation } from "../audit/usage.ts";
 import { Fault } from "../fault.ts";
-import type { Call, FinishReason, Usage } from "../pipeline/call.ts";
-import { type Finding, findingsMax, told } from "../pipeline/finding.ts";
-import type { Prompt } from "../pipeline/guard.ts";
-import type { Inspection } from "../pipeline/inspect.ts";
-import { Refusal } from "../pipeline/refusal.ts";
-import type { AuditLog } from "./audit-log.ts";
-import type { Quota, Reservation } from "./usage.ts";
+import type { Call, FinishReason, Usage } from "./call.ts";
+import { type Finding, findingsMax, told } from "./finding.ts";
+import type { Prompt } from "./guard.ts";
+import type { Inspection } from "./inspect.ts";
+import { Refusal } from "./refusal.ts";
 
 /** Room for what is put around a caller's texts: marks, the template, the operator's words. */
 const overheadTokens = 256;

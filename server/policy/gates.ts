@@ -1,23 +1,23 @@
 import type { Classifiers } from "../../classifiers/classifier.ts";
+import { activeContentInAnswer, activeContentLeft } from "../guards/active-content.ts";
+import { canaryDetector, newCanary, waitForCanary } from "../guards/canary.ts";
+import { controlCharacters } from "../guards/control-characters.ts";
+import { delicateInAnswer, delicateInPrompt } from "../guards/delicate.ts";
+import { promptGuard, segmentGuard } from "../guards/detector.ts";
+import { injectionInPrompt } from "../guards/injection.ts";
+import { invisibleText, openSequence } from "../guards/invisible-text.ts";
+import { lengthOfPrompt } from "../guards/length.ts";
+import { linksInAnswer } from "../guards/links.ts";
+import { loopInAnswer } from "../guards/loop.ts";
+import { patternsInAnswer, topicPatterns } from "../guards/patterns.ts";
+import { personalDataInAnswer, personalDataInPrompt } from "../guards/personal-data.ts";
+import { repetition } from "../guards/repetition.ts";
+import { toolGate } from "../guards/tool-calls.ts";
+import { topicWords, waitForWords } from "../guards/words.ts";
 import type { Gates } from "../pipeline/answer.ts";
 import type { Guard, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { waitForEnd } from "../pipeline/segment.ts";
-import type { PolicyRules } from "../policy/policy.ts";
-import { activeContentInAnswer, activeContentLeft } from "./active-content.ts";
-import { canaryDetector, newCanary, waitForCanary } from "./canary.ts";
-import { controlCharacters } from "./control-characters.ts";
-import { delicateInAnswer, delicateInPrompt } from "./delicate.ts";
-import { promptGuard, segmentGuard } from "./detector.ts";
-import { injectionInPrompt } from "./injection.ts";
-import { invisibleText, openSequence } from "./invisible-text.ts";
-import { lengthOfPrompt } from "./length.ts";
-import { linksInAnswer } from "./links.ts";
-import { loopInAnswer } from "./loop.ts";
-import { patternsInAnswer, topicPatterns } from "./patterns.ts";
-import { personalDataInAnswer, personalDataInPrompt } from "./personal-data.ts";
-import { repetition } from "./repetition.ts";
-import { toolGate } from "./tool-calls.ts";
-import { topicWords, waitForWords } from "./words.ts";
+import type { PolicyRules } from "./policy.ts";
 
 /** The guards a policy asks for, in the order in which they look: what is cheap first, what rewrites last, and behind it, at the output, what may come of brackets that it put in and of code marks that it took out. */
 export function gatesOf(policy: PolicyRules, classifiers: Classifiers): Gates {
