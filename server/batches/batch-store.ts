@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import { type EncryptedDatabase, openEncrypted } from "../audit/encrypted-database.ts";
 import { batchesPath, readAuditKeys } from "../audit/keys.ts";
 import { Fault } from "../fault.ts";
-import { type Batch, type BatchError, type Ended, type Job, nowS, type StoredFile } from "./batch.ts";
+import type { Batch, BatchError, StoredFile } from "../wire/batch-replies.ts";
+import type { BatchListQuery, FileListQuery } from "../wire/batch-request.ts";
+import { type Job, nowS } from "./batch.ts";
 
 const what = "The database of files and batches";
 
@@ -34,12 +36,6 @@ interface BatchRow {
   readonly body: string;
 }
 
-/** Where a list goes on. */
-export interface Page {
-  readonly limit: number;
-  readonly after?: string | undefined;
-}
-
 /** Files and batches on disk, encrypted. What belongs to one caller is found under its name only: to anybody else it is not there. */
 export class BatchStore {
   readonly #database: EncryptedDatabase;
@@ -49,7 +45,7 @@ export class BatchStore {
     this.#retentionS = retentionDays * 86_400;
     this.#database = openEncrypted(batchesPath(dataDir), readAuditKeys(dataDir).batches, what, schema);
     // Uploads that a crash has cut off.
-    for (const { id } of this.#all<{ id: string }>("SELECT id FROM files WHERE NOT ready AND purpose = 'batch'")) this.#drop(id);
+    for (const { id } of this.#all<{ id: string }>("SELECT id FROM files WHERE NOT ready AND purpose = 'batch'")) this.dropFile(id);
   }
 
   /** Begins a file, which nobody sees until it is `complete`. */
@@ -79,7 +75,7 @@ export class BatchStore {
     return shown(found);
   }
 
-  files(owner: string, { limit, after, order, purpose }: Page & { order: "asc" | "desc"; purpose?: string | undefined }): StoredFile[] {
+  files(owner: string, { limit, after, order, purpose }: FileListQuery): StoredFile[] {
     const sign = order === "desc" ? "<" : ">";
     const further = `(:after IS NULL OR rowid ${sign} (SELECT rowid FROM files WHERE owner = :owner AND id = :after))`;
     return this.#all<FileRow>(
@@ -89,12 +85,15 @@ export class BatchStore {
   }
 
   removeFile(owner: string, id: string): void {
-    this.#drop(this.file(owner, id).id);
+    this.dropFile(this.file(owner, id).id);
   }
 
-  /** The end of an upload that failed. */
+  /** Whosever it is, and whole or not. */
   dropFile(id: string): void {
-    this.#drop(id);
+    this.#atOnce(() => {
+      this.#run("DELETE FROM lines WHERE file = ?", id);
+      this.#run("DELETE FROM files WHERE id = ?", id);
+    });
   }
 
   /** Undefined past the end, or when there is no such file any more. */
@@ -151,7 +150,7 @@ export class BatchStore {
   }
 
   /** Newest first. */
-  batches(owner: string, { limit, after }: Page): Batch[] {
+  batches(owner: string, { limit, after }: BatchListQuery): Batch[] {
     return this.#all<BatchRow>(
       `SELECT * FROM batches WHERE owner = :owner AND (:after IS NULL OR rowid < (SELECT rowid FROM batches WHERE owner = :owner AND id = :after))
        ORDER BY rowid DESC LIMIT :limit`,
@@ -181,13 +180,12 @@ export class BatchStore {
   }
 
   /** Ends a batch; what came of its lines becomes files. */
-  end(job: Job, status: Ended, errors: readonly BatchError[] = []): void {
+  end(job: Job, status: "completed" | "failed" | "expired" | "cancelled", errors: BatchError[] = []): void {
     this.#atOnce(() => {
-      const [output_file_id, error_file_id] = [job.outputFile, job.errorFile].map((file) => this.#fileOrNothing(file));
       this.change(job, {
         status,
-        output_file_id: output_file_id ?? null,
-        error_file_id: error_file_id ?? null,
+        output_file_id: this.#fileOrNothing(job.outputFile),
+        error_file_id: this.#fileOrNothing(job.errorFile),
         [`${status}_at`]: nowS(),
         ...(status === "completed" ? { finalizing_at: nowS() } : {}),
         ...(errors.length === 0 ? {} : { errors: { object: "list", data: errors } }),
@@ -199,7 +197,7 @@ export class BatchStore {
   /** Removes what has been kept long enough. */
   removeOld(): void {
     const old = this.#all<{ id: string }>("SELECT id FROM files WHERE ready AND expires_at <= ?", nowS());
-    for (const { id } of old) this.#drop(id);
+    for (const { id } of old) this.dropFile(id);
     this.#run("DELETE FROM batches WHERE ended AND gone_at <= ?", nowS());
   }
 
@@ -208,17 +206,10 @@ export class BatchStore {
   }
 
   #fileOrNothing(file: string): string | null {
-    const isEmpty = this.line(file, 1) === undefined && this.content(file).next().done === true;
-    if (isEmpty) this.#drop(file);
+    const isEmpty = this.lineCount(file) === 0;
+    if (isEmpty) this.dropFile(file);
     else this.completeFile(file);
     return isEmpty ? null : file;
-  }
-
-  #drop(id: string): void {
-    this.#atOnce(() => {
-      this.#run("DELETE FROM lines WHERE file = ?", id);
-      this.#run("DELETE FROM files WHERE id = ?", id);
-    });
   }
 
   #atOnce(work: () => void): void {

@@ -1,7 +1,8 @@
 import { setImmediate as turn } from "node:timers/promises";
 import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
-import { type Batch, type Job, newBatch, nowS } from "./batch.ts";
+import type { Batch } from "../wire/batch-replies.ts";
+import { type Job, newBatch, nowS } from "./batch.ts";
 import { type BatchSettings, BatchSteps, type LineEndpoints } from "./batch-steps.ts";
 import type { BatchStore } from "./batch-store.ts";
 import { Upload } from "./upload.ts";

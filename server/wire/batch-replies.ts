@@ -3,6 +3,7 @@ import { faults } from "../fault.ts";
 
 const time = z.int().describe("Unix seconds");
 
+/** A file as its owner sees it. */
 export const fileSchema = z.object({
   id: z.string(),
   object: z.literal("file"),
@@ -14,25 +15,25 @@ export const fileSchema = z.object({
   status: z.literal("processed"),
 });
 
+export type StoredFile = Readonly<z.infer<typeof fileSchema>>;
+
 export const fileDeletedSchema = z.object({ id: z.string(), object: z.literal("file"), deleted: z.literal(true) });
 
+const batchErrorSchema = z.object({
+  code: z.enum(Object.keys(faults)),
+  message: z.string(),
+  param: z.string().nullable(),
+  line: z.int().nullable().describe("From one"),
+});
+
+export type BatchError = z.infer<typeof batchErrorSchema>;
+
+/** A batch as its owner sees it. */
 export const batchSchema = z.object({
   id: z.string(),
   object: z.literal("batch"),
   endpoint: z.string(),
-  errors: z
-    .object({
-      object: z.literal("list"),
-      data: z.array(
-        z.object({
-          code: z.enum(Object.keys(faults)),
-          message: z.string(),
-          param: z.string().nullable(),
-          line: z.int().nullable().describe("From one"),
-        }),
-      ),
-    })
-    .nullable(),
+  errors: z.object({ object: z.literal("list"), data: z.array(batchErrorSchema) }).nullable(),
   input_file_id: z.string(),
   completion_window: z.literal("24h"),
   status: z.enum(["validating", "failed", "in_progress", "finalizing", "completed", "expired", "cancelling", "cancelled"]),
@@ -50,6 +51,8 @@ export const batchSchema = z.object({
   request_counts: z.object({ total: z.int(), completed: z.int(), failed: z.int() }),
   metadata: z.record(z.string(), z.string()).nullable(),
 });
+
+export type Batch = Readonly<z.infer<typeof batchSchema>>;
 
 const listOf = <One extends z.ZodType>(one: One) =>
   z.object({

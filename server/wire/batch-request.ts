@@ -23,6 +23,7 @@ export const fileFormSchema = fileFieldsSchema.extend({ file: z.string().meta({ 
 const limit = z.coerce.number().int().min(1).max(1_000);
 
 export const batchListQuery = z.strictObject({ after: z.string().max(100).optional(), limit: limit.default(20) });
+export type BatchListQuery = z.infer<typeof batchListQuery>;
 
 export const fileListQuery = z.strictObject({
   after: z.string().max(100).optional(),
@@ -30,3 +31,4 @@ export const fileListQuery = z.strictObject({
   order: z.enum(["asc", "desc"]).default("desc"),
   purpose: z.enum(["batch", "batch_output"]).optional(),
 });
+export type FileListQuery = z.infer<typeof fileListQuery>;
