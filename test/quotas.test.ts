@@ -4,7 +4,7 @@ import { EchoEngine } from "../models/echo-engine.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { createAuditSecret } from "../server/audit/keys.ts";
 import { Fault } from "../server/fault.ts";
-import { answer } from "../server/pipeline/answer.ts";
+import { answer, type Gates } from "../server/pipeline/answer.ts";
 import { CallRecord, type RecordContext } from "../server/pipeline/call-record.ts";
 import type { Guard, Prompt } from "../server/pipeline/guard.ts";
 import { prepareData, startTestAppliance, userSays } from "./support/appliance.ts";
@@ -15,16 +15,17 @@ import { noGuards } from "./support/stream.ts";
 import { pause } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
-const open = await testGates(parse(noGuards));
+/** Nothing counts the tokens of a prompt either: of ten thousand calls at once that would refuse most. */
+const open: Gates = { ...(await testGates(parse(noGuards))), input: [] };
 const engine = new EchoEngine("echo");
 
 /** Answers one call under a quota: `answered`, or the code of what refused it. */
 async function ask(
   log: AuditLog,
   quota: RecordContext["quota"],
-  { name = "app", text = "one two three", tokensMax = 3, models = [] as string[], gates = open } = {},
+  { name = "app", text = "one two three", tokensMax = 3, gates = open } = {},
 ): Promise<string> {
-  const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota, models, attemptsMax: 1 });
+  const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota, attemptsMax: 1 });
   const call = {
     id: `call-${crypto.randomUUID()}`,
     caller: { name, role: "app", serial: "01" },
@@ -79,7 +80,7 @@ describe("a quota", () => {
     const quota = { window: "month", requests_max: 1 } as const;
     expect(await ask(log, quota, { gates })).to.equal("answered");
     expect(await ask(log, quota, { gates })).to.equal("quota_exceeded");
-    expect(await ask(log, undefined, { gates, models: ["another"] })).to.equal("model_not_allowed");
+    expect(await ask(log, { ...quota, models: ["another"] }, { gates })).to.equal("model_not_allowed");
     expect(judged).to.equal(1);
     log.close();
   });
@@ -106,13 +107,13 @@ describe("a quota", () => {
     log.append("settled", "failed", { outcome: "failed", usage: { promptTokens: 1, completionTokens: 0 } });
     log.close();
     const again = AuditLog.open(dataDir, {});
-    const { usage } = again;
-    expect(() => usage.reserve("app", { window: "month", tokens_max: 104 }, 4)).to.throw(
+    const { quotas } = again;
+    expect(() => quotas.reserve("app", { window: "month", tokens_max: 104 }, 4)).to.throw(
       Fault,
       /104 tokens in one month, of which 3 are left/u,
     );
-    usage.reserve("app", { window: "month", tokens_max: 105, requests_max: 2 }, 4);
-    expect(() => usage.reserve("app", { window: "month", requests_max: 2 }, 4)).to.throw(/2 requests in one month/u);
+    quotas.reserve("app", { window: "month", tokens_max: 105, requests_max: 2 }, 4);
+    expect(() => quotas.reserve("app", { window: "month", requests_max: 2 }, 4)).to.throw(/2 requests in one month/u);
     again.close();
   });
 
@@ -127,18 +128,18 @@ describe("a quota", () => {
   it("of streams bounds the calls of a caller that are answered at the same time", () => {
     const { log } = newLog();
     const quota = { window: "day", streams_max: 2 } as const;
-    const [first] = [log.usage.reserve("app", quota, 1), log.usage.reserve("app", quota, 1)];
-    expect(() => log.usage.reserve("app", quota, 1)).to.throw(/2 calls at the same time/u);
-    log.usage.reserve("other", quota, 1);
-    log.usage.settle(first ?? expect.fail(), 1, true);
-    log.usage.reserve("app", quota, 1);
+    const [first] = [log.quotas.reserve("app", quota, 1), log.quotas.reserve("app", quota, 1)];
+    expect(() => log.quotas.reserve("app", quota, 1)).to.throw(/2 calls at the same time/u);
+    log.quotas.reserve("other", quota, 1);
+    log.quotas.settle(first ?? expect.fail(), 1, true);
+    log.quotas.reserve("app", quota, 1);
     log.close();
   });
 
   it("names the models that a caller may ask", async () => {
     const { log } = newLog();
-    expect(await ask(log, undefined, { models: ["large"] })).to.equal("model_not_allowed");
-    expect(await ask(log, undefined, { models: ["large", "echo"] })).to.equal("answered");
+    expect(await ask(log, { window: "day", models: ["large"] })).to.equal("model_not_allowed");
+    expect(await ask(log, { window: "day", models: ["large", "echo"] })).to.equal("answered");
     log.close();
   });
 

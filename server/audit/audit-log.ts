@@ -5,8 +5,8 @@ import { type AuditDatabase, type Entry, type EntryKind, entryWriter, lastEntrie
 import { genesisHead, HeadFile, readHead, standsBeside } from "./head.ts";
 import { type AuditKeys, readAuditKeys } from "./keys.ts";
 import { lockData } from "./lock.ts";
+import { Quotas } from "./quotas.ts";
 import { finishKeyRotation } from "./rotate-key.ts";
-import { Usage } from "./usage.ts";
 
 /** With less room than this, in bytes, the next entry may fail. */
 const roomMin = 1 << 20;
@@ -14,7 +14,7 @@ const roomMin = 1 << 20;
 /** Writes the log. What `append` returns from is durable; what it throws on was not acknowledged to anybody. */
 export class AuditLog {
   readonly path: string;
-  readonly usage: Usage;
+  readonly quotas: Quotas;
   readonly #keys: AuditKeys;
   readonly #database: AuditDatabase;
   readonly #head: HeadFile;
@@ -30,7 +30,7 @@ export class AuditLog {
     this.#keys = keys;
     this.#lock = lock;
     this.#database = database;
-    this.usage = new Usage(database);
+    this.quotas = new Quotas(database);
     const write = entryWriter(database);
     const store = this.#database.prepare<[string, Buffer]>("INSERT OR IGNORE INTO texts VALUES (?, ?)");
     this.#head = this.#openHead(join(dirname(path), "audit.head"), lastEntries(database, 1)[0]);

@@ -1,6 +1,6 @@
 import { EngineFault, type Model } from "../../models/engine.ts";
 import type { AuditLog } from "../audit/audit-log.ts";
-import type { Quota, Reservation } from "../audit/usage.ts";
+import type { Quota, Reservation } from "../audit/quotas.ts";
 import { Fault } from "../fault.ts";
 import type { Call, FinishReason, Usage } from "./call.ts";
 import { type Finding, findingsMax, told } from "./finding.ts";
@@ -17,8 +17,6 @@ export interface RecordContext {
   /** Whether prompt and answer are stored, encrypted; otherwise only their keyed hashes are. */
   readonly storesText: boolean;
   readonly quota?: Quota | undefined;
-  /** Models that the caller may ask; none named: all. */
-  readonly models?: readonly string[] | undefined;
   /** How often an answer may be generated. */
   readonly attemptsMax: number;
 }
@@ -52,10 +50,11 @@ export class CallRecord {
 
   /** Before a call is judged, which costs more than to refuse it. Throws a `Fault` when the caller may not ask this model or has used up its quota. */
   allowed(call: Call, model: Asked | undefined): void {
-    const { quota, models = [] } = this.#context;
-    if (model !== undefined && models.length > 0 && !models.includes(model.id))
+    const { quota } = this.#context;
+    if (quota === undefined) return;
+    if (model !== undefined && quota.models?.includes(model.id) === false)
       throw new Fault("model_not_allowed", undefined, { param: "model" });
-    if (quota !== undefined) this.#log.usage.check(call.caller.name, quota, this.#mostTokens(call, model));
+    this.#log.quotas.check(call.caller.name, quota, this.#mostTokens(call, model));
   }
 
   /** Throws a `Fault` as `allowed` does, since others have called meanwhile; then nothing is recorded. */
@@ -65,9 +64,9 @@ export class CallRecord {
     const { quota } = this.#context;
     this.allowed(call, model);
     const reserved = this.#mostTokens(call, model);
-    const { usage } = this.#log;
-    if (quota === undefined) usage.uncounted(caller.name);
-    const reservation = quota && usage.reserve(caller.name, quota, reserved);
+    const { quotas } = this.#log;
+    if (quota === undefined) quotas.uncounted(caller.name);
+    const reservation = quota && quotas.reserve(caller.name, quota, reserved);
     const texts: Buffer[] = [];
     const body = {
       endpoint,
@@ -87,7 +86,7 @@ export class CallRecord {
     try {
       this.#write(() => this.#log.append("received", id, body, texts));
     } catch (error) {
-      if (reservation !== undefined) usage.settle(reservation, 0, false);
+      if (reservation !== undefined) quotas.settle(reservation, 0, false);
       throw error;
     }
     this.#call = id;
@@ -123,7 +122,7 @@ export class CallRecord {
       totalMs: Math.round(performance.now() - this.#startedMs),
     };
     if (this.#reservation !== undefined)
-      this.#log.usage.settle(this.#reservation, usage.promptTokens + usage.completionTokens, outcome !== "failed");
+      this.#log.quotas.settle(this.#reservation, usage.promptTokens + usage.completionTokens, outcome !== "failed");
     this.#write(() => this.#log.append("settled", id, body, texts));
   }
 

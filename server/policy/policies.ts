@@ -8,7 +8,7 @@ import { gatesOf } from "./gates.ts";
 import { type Policy, readPolicies, readPolicy } from "./policy.ts";
 
 /** A policy at work. */
-export interface Judging {
+interface PolicyAtWork {
   readonly gates: Gates;
   readonly recordContext: RecordContext;
 }
@@ -38,7 +38,7 @@ export class Policies implements Disposable {
   }
 
   /** The policy that judges this caller. */
-  for(caller: string): Judging {
+  for(caller: string): PolicyAtWork {
     return this.#set.for(caller);
   }
 
@@ -64,29 +64,29 @@ export class Policies implements Disposable {
 /** One reading of all files. */
 class PolicySet {
   readonly main: Policy;
-  readonly #default: Judging;
-  readonly #others: { readonly matches: RegExp; readonly judging: Judging }[] = [];
+  readonly #default: PolicyAtWork;
+  readonly #others: { readonly matches: RegExp; readonly policy: PolicyAtWork }[] = [];
   /** What each file looked like when it was read. */
   readonly #files = new Map<string, string>();
 
   constructor(path: string, classifiers: Classifiers) {
-    const judging = (policy: Policy): Judging => ({
+    const atWork = (policy: Policy): PolicyAtWork => ({
       gates: gatesOf(policy, classifiers),
       recordContext: {
         policy: { name: policy.name, sha256: policy.sha256 },
         storesText: policy.audit.text === "encrypted",
         attemptsMax: policy.attempts_max,
-        ...(policy.quota === "off" ? {} : { quota: policy.quota, models: policy.quota.models }),
+        ...(policy.quota === "off" ? {} : { quota: policy.quota }),
       },
     });
     const { main, named } = readPolicies(path, (file) => this.#read(file));
     this.main = main;
-    this.#default = judging(main);
-    for (const { names, policy } of named) this.#others.push({ matches: namePattern(names), judging: judging(policy) });
+    this.#default = atWork(main);
+    for (const { names, policy } of named) this.#others.push({ matches: namePattern(names), policy: atWork(policy) });
   }
 
-  for(caller: string): Judging {
-    return this.#others.find(({ matches }) => matches.test(caller))?.judging ?? this.#default;
+  for(caller: string): PolicyAtWork {
+    return this.#others.find(({ matches }) => matches.test(caller))?.policy ?? this.#default;
   }
 
   /** Whether the files are as they were read. */

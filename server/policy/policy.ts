@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from "node:path";
 import { z } from "zod";
 import { labels, patternLabels } from "../../classifiers/classifier.ts";
 import type { JsonSchema } from "../../models/engine.ts";
+import { quotaSchema } from "../audit/quotas.ts";
 import { checkedYaml, readText } from "../checked-yaml.ts";
 import { wrongWith } from "../guards/patterns.ts";
 import { misfitOf, SchemaError } from "../json-schema.ts";
@@ -59,17 +60,6 @@ const links = z.union([
   }),
 ]);
 
-const quota = z.union([
-  off,
-  z.strictObject({
-    window: z.enum(["hour", "day", "month"]).default("day"),
-    requests_max: z.int().min(1).optional(),
-    tokens_max: z.int().min(1).optional(),
-    streams_max: z.int().min(1).optional(),
-    models: z.array(z.string().min(1)).min(1).optional(),
-  }),
-]);
-
 const toolRule = z.strictObject({
   names: z.array(z.string().regex(/^[a-zA-Z0-9_*-]{1,64}$/u, "is not a function's name, or a pattern of names with `*`")).min(1),
   action: z.enum(["allow", "deny"]).default("allow"),
@@ -86,7 +76,7 @@ export const policySchema = z.strictObject({
     .max(100)
     .default([]),
   /** What each caller under this policy may use. */
-  quota: quota.default("off"),
+  quota: z.union([off, quotaSchema]).default("off"),
   attempts_max: z.int().min(1).max(5).default(2),
   input: z
     .strictObject({
@@ -169,7 +159,7 @@ export interface NamedPolicy {
   readonly policy: Policy;
 }
 
-/** A policy and all that it names. Throws when one of them is missing or wrong. `read` gets each file once. */
+/** A policy and all that it names. Throws when one of them is missing or wrong. */
 export function readPolicies(path: string, read = readPolicy): { readonly main: Policy; readonly named: readonly NamedPolicy[] } {
   const main = read(path);
   const named = main.identities.map(({ names, policy: name }): NamedPolicy => {

@@ -1,16 +1,21 @@
+import { z } from "zod";
 import { Fault } from "../fault.ts";
 import type { AuditDatabase } from "./database.ts";
 
 /** What one caller may use. Absent: no bound. */
-export interface Quota {
+export const quotaSchema = z.strictObject({
   /** Begins at the full hour, at midnight or on the first day of the month (UTC). */
-  readonly window: "hour" | "day" | "month";
-  readonly requests_max?: number | undefined;
+  window: z.enum(["hour", "day", "month"]).default("day"),
+  requests_max: z.int().min(1).optional(),
   /** Of prompts and answers. */
-  readonly tokens_max?: number | undefined;
+  tokens_max: z.int().min(1).optional(),
   /** Calls that are answered at the same time. */
-  readonly streams_max?: number | undefined;
-}
+  streams_max: z.int().min(1).optional(),
+  /** Ids of those that the caller may ask. */
+  models: z.array(z.string().min(1)).min(1).optional(),
+});
+
+export type Quota = z.infer<typeof quotaSchema>;
 
 /** A share of a quota that a running call holds. */
 export interface Reservation {
@@ -32,7 +37,7 @@ const windowChars = { hour: 13, day: 10, month: 7 } as const;
  * What callers have used. The log is the only store: what a caller used before this process began is read from its entries once, so that a crash or a
  * restart gives nobody more. A call that was received and never settled counts with all that it had reserved; one that failed does not count as a request.
  */
-export class Usage {
+export class Quotas {
   readonly #database: AuditDatabase;
   readonly #used = new Map<string, Used>();
   readonly #running = new Map<string, number>();
