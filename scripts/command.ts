@@ -1,7 +1,5 @@
 /** One command of the `sallyport` command line. */
 export interface Command {
-  /** One line for the overview. */
-  readonly summary: string;
   /** What `--help` prints. */
   readonly usage: string;
   /** Returns the exit status: 0 done, 1 failed. Throws `UsageError` for wrong usage (status 2). */

@@ -12,7 +12,6 @@ import { examine } from "../doctor/examine.ts";
 import { step } from "../progress.ts";
 
 export const attest: Command = {
-  summary: "write a signed report on this installation",
   usage: `Usage: npx sallyport attest [--out FILE] | attest --verify FILE [--key KEY] [--json]
 
 Writes one HTML file for a change board: what \`doctor\` finds, failed checks first, version, SHA-256 of every file, model and package,

@@ -43,7 +43,6 @@ const actions: Readonly<Record<string, readonly string[]>> = {
 };
 
 export const audit: Command = {
-  summary: "prove that the log is whole, search and export it",
   usage: `Usage: npx sallyport audit verify | search | export | checkpoint | rotate-key [options]
 
   verify             walk the whole log: the hash chain over every entry, every stored text, both entries of every call, and the

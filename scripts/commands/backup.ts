@@ -10,7 +10,6 @@ import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
 export const backup: Command = {
-  summary: "write an encrypted backup, and prove it",
   usage: `Usage: npx sallyport backup FILE --to KEY | --new-key FILE
 
 Writes the data directory (log, keys, certificates), the configuration and its policies into one encrypted file, beside a running

@@ -21,7 +21,6 @@ import { setUp } from "./setup.ts";
 
 const resultsFile = fileURLToPath(new URL("../../bench/results/answer.json", import.meta.url));
 export const bench: Command = {
-  summary: "measure this machine: time to first token, tokens a second, what the guards cost",
   usage: `Usage: npx sallyport bench [classifiers|adversarial] [--quick] [--out FILE]
        npx sallyport bench serve --against URL [--model NAME] [--ca FILE] [--cert FILE --key FILE] [--quick] [--out FILE]
        npx sallyport bench hostile [--quick] [--out FILE]

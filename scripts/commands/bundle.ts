@@ -25,7 +25,6 @@ const options = {
 type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
 
 export const bundle: Command = {
-  summary: "carry a whole installation into a host without network",
   usage: `Usage: npx sallyport bundle create [FILE] [--key FILE] [--model ID]… [--since BUNDLE] [--json]
        npx sallyport bundle verify FILE [--trust FINGERPRINT] [--json]
        npx sallyport bundle key FILE [--succeeds FILE]

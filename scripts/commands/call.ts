@@ -6,7 +6,6 @@ import { type Command, UsageError } from "../command.ts";
 import { stopSignal } from "../stop-signal.ts";
 
 export const call: Command = {
-  summary: "send a prompt and stream the answer to the terminal",
   usage: `Usage: npx sallyport call PROMPT [options] | call --ready
 
 Calls the running appliance over mutual TLS, as an application would, and prints the answer while it is written.

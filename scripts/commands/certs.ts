@@ -44,7 +44,6 @@ const actions: Readonly<Record<string, { readonly options: readonly string[]; re
 };
 
 export const certs: Command = {
-  summary: "make, issue, renew, rotate, revoke and list certificates",
   usage: `Usage: npx sallyport certs init | issue NAME | renew [NAME] | export NAME | rotate | retire | request | install FILE |
                            revoke NAME | list [options]
 

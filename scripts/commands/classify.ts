@@ -15,7 +15,6 @@ import { inOrder } from "../in-order.ts";
 import { linesOf } from "../lines.ts";
 
 export const classify: Command = {
-  summary: "judge texts: prompt injection, delicate text, personal data",
   usage: `Usage: npx sallyport classify --task injection|delicate|pii [--origin user|document|tool] < IN.jsonl > OUT.jsonl
 
 Reads one JSON object a line, {"id": …, "text": "…"}, and writes one a line, in the same order, as it goes:

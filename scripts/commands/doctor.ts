@@ -4,7 +4,6 @@ import { examine } from "../doctor/examine.ts";
 import { step } from "../progress.ts";
 
 export const doctor: Command = {
-  summary: "check this host and this installation",
   usage: `Usage: npx sallyport doctor [--json]
 
 Looks at the runtime, CPU, GPU, limits of this process and its control group, egress (a route that leads out is a warning; it tries two

@@ -16,7 +16,6 @@ const options = { id: { type: "string" }, licence: { type: "string" }, json: { t
 const taken: Record<string, readonly string[]> = { list: ["json"], pull: [], add: ["id", "licence"], verify: [] };
 
 export const models: Command = {
-  summary: "list, fetch, add and verify models",
   usage: `Usage: npx sallyport models list | pull ID | add FILE | verify [ID] [options]
 
   list [--json]      what the catalogue (models/catalogue.yaml) has, and which files are here

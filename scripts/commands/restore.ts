@@ -7,7 +7,6 @@ import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
 export const restore: Command = {
-  summary: "put a backup in the place of the data directory",
   usage: `Usage: npx sallyport restore FILE --key FILE [--signed-by KEY] [--back-in-time]
 
 Decrypts a backup into a scratch directory, proves it whole, moves what is in the data directory aside (replaced-DATE, delete it

@@ -11,7 +11,6 @@ import { stopSignal } from "../stop-signal.ts";
 import { setUp } from "./setup.ts";
 
 export const serve: Command = {
-  summary: "run the appliance in the foreground",
   usage: `Usage: npx sallyport serve [--setup]
 
 Loads the configured models and answers over mutual TLS until Ctrl-C, SIGTERM or a closed terminal (SIGHUP); then running

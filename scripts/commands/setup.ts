@@ -14,7 +14,6 @@ import { fetchModel } from "./models.ts";
 const firstClients: readonly Role[] = ["app", "operator", "auditor"];
 
 export const setup: Command = {
-  summary: "do what is missing before the first start",
   usage: `Usage: npx sallyport setup
 
 Fetches the models that sallyport.yaml names, makes the CA, the server's certificate, client certificates app, operator and
