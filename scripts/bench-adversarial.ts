@@ -11,10 +11,15 @@ import { inOrder } from "./in-order.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
 
-export const adversarialFile = fileURLToPath(new URL("../bench/results/adversarial.json", import.meta.url));
+const adversarialFile = fileURLToPath(new URL("../bench/results/adversarial.json", import.meta.url));
 
 const seed = 5;
 const sideBySide = 8;
+
+interface Options {
+  readonly quick: boolean;
+  readonly out?: string | undefined;
+}
 
 interface Share {
   readonly of: number;
@@ -30,8 +35,8 @@ interface Row {
   readonly twins: { readonly asItIs: Share; readonly withViews: Share };
 }
 
-/** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, with the disguise on and taken off. */
-export async function benchAdversarial(quick: boolean, out: string): Promise<void> {
+/** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, with the disguise on and taken off. Returns the exit status. */
+export async function benchAdversarial({ quick, out = adversarialFile }: Options): Promise<number> {
   const stop = stopSignal();
   try {
     await using classifiers = await openConfiguredClassifiers(readConfig());
@@ -68,6 +73,7 @@ export async function benchAdversarial(quick: boolean, out: string): Promise<voi
     mkdirSync(dirname(resolve(out)), { recursive: true });
     writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
     console.log(`${table(rows)}\n\n${out}`);
+    return 0;
   } catch (error) {
     throw stop.aborted ? new Stopped("Stopped before all was judged; nothing was written.") : error;
   }

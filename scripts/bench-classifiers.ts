@@ -9,13 +9,18 @@ import { host } from "./host.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
 
-export const classifiersFile = fileURLToPath(new URL("../bench/results/classifiers.json", import.meta.url));
+const classifiersFile = fileURLToPath(new URL("../bench/results/classifiers.json", import.meta.url));
+
+interface Options {
+  readonly quick: boolean;
+  readonly out?: string | undefined;
+}
 
 type Model = "idle" | "decoding";
 type Row = Bucket & { readonly model: Model };
 
-/** `bench classifiers`: what judging costs, with the language model idle and decoding. */
-export async function benchClassifiers(quick: boolean, out: string): Promise<void> {
+/** `bench classifiers`: what judging costs, with the language model idle and decoding. Returns the exit status. */
+export async function benchClassifiers({ quick, out = classifiersFile }: Options): Promise<number> {
   const plan = quick ? { words: [24, 96], texts: 10 } : { words: [24, 96, 400, 1_600, 4_000], texts: 60 };
   const stop = stopSignal();
   try {
@@ -67,6 +72,7 @@ export async function benchClassifiers(quick: boolean, out: string): Promise<voi
     console.log(
       `${table(rows)}\n\npeak memory ${Math.round(result.peakMemoryBytes / 1e6)} MB; ${decoded} tokens/s decoded meanwhile\n${out}`,
     );
+    return 0;
   } catch (error) {
     throw stop.aborted ? new Stopped("Stopped before all was measured; nothing was written.") : error;
   }

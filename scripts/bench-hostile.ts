@@ -16,14 +16,13 @@ import { Stopped, stopSignal } from "./stop-signal.ts";
 
 const hostileFile = fileURLToPath(new URL("../bench/results/hostile.json", import.meta.url));
 
-/** `bench hostile`: two answers while another identity attacks the guards. Returns the exit status. */
-export async function benchHostile({
-  quick,
-  out = hostileFile,
-}: {
+interface Options {
   readonly quick: boolean;
   readonly out?: string | undefined;
-}): Promise<number> {
+}
+
+/** `bench hostile`: two answers while another identity attacks the guards. Returns the exit status. */
+export async function benchHostile({ quick, out = hostileFile }: Options): Promise<number> {
   const plan: Plan = { rounds: quick ? 1 : 3, windowMs: quick ? 2_000 : 10_000, families };
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));

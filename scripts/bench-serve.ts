@@ -37,9 +37,10 @@ interface Measured {
 const quickPlan = { streams: [1, 4], rounds: 1, tokensMax: 16, prompts: 1, promptTokens: 300 };
 const wholePlan = { streams: [1, 2, 4, 8], rounds: 3, tokensMax: 96, prompts: 3, promptTokens: 2_000 };
 
-/** `bench serve`: this service and another server in turns, and the ratios. */
-export async function benchServe(options: Options, plan = options.quick ? quickPlan : wholePlan): Promise<void> {
-  const out = options.out ?? serveFile;
+/** `bench serve`: this service and another server in turns, and the ratios. Returns the exit status. */
+export async function benchServe(options: Options): Promise<number> {
+  const { out = serveFile } = options;
+  const plan = options.quick ? quickPlan : wholePlan;
   const theirs = otherClient(options);
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
@@ -87,6 +88,7 @@ export async function benchServe(options: Options, plan = options.quick ? quickP
     mkdirSync(dirname(resolve(out)), { recursive: true });
     writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
     console.log(`${table(result)}\n\n${out}`);
+    return 0;
   } catch (error) {
     throw stop.aborted ? new Stopped("Stopped before all rounds were measured; nothing was written.") : error;
   } finally {

@@ -4,7 +4,6 @@ import { parseArgs } from "node:util";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { writeFileWhole } from "../../certs/write-file.ts";
 import { readConfig } from "../../server/config.ts";
-import { createBackup } from "../backup/create.ts";
 import { type Command, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
@@ -37,6 +36,7 @@ The format is age (X25519) with tar inside: without Sallyport, \`age --decrypt -
     const target = resolve(file ?? "");
     if (existsSync(target)) throw new Error(`${target} exists already. Name another file.`);
     const signal = stopSignal();
+    const { createBackup } = await import("../backup/create.ts"); // with all that reads policies and certificates, which a key needs none of
     const { head, files } = await step("Writing and proving the backup", () => createBackup(readConfig(), target, to, signal));
     console.log(
       `${target}: ${Object.keys(files).length} files, the log to entry ${head.seq}, head ${head.hash}. Restored into a scratch directory, and whole.`,

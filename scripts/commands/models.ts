@@ -5,7 +5,6 @@ import { type CatalogueEntry, entryOf, pinOf, readCatalogue } from "../../models
 import { pull } from "../../models/pull.ts";
 import { verifyFile } from "../../models/verify-file.ts";
 import { readConfig } from "../../server/config.ts";
-import { addModel } from "../add-model.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
@@ -36,8 +35,10 @@ The models directory is SALLYPORT_MODELS (default models). Name the model in sal
     const { modelsDir } = readConfig();
     if (action === "list" && name === undefined) list(modelsDir, values.json ?? false);
     else if (action === "pull" && name !== undefined) await fetchModel(name, modelsDir, stopSignal());
-    else if (action === "add" && name !== undefined) await addModel(resolve(name), modelsDir, values, stopSignal());
-    else if (action === "verify") return await verify(name, modelsDir, stopSignal());
+    else if (action === "add" && name !== undefined) {
+      const { addModel } = await import("../add-model.ts"); // with the engine, which no other action needs
+      await addModel(resolve(name), modelsDir, values, stopSignal());
+    } else if (action === "verify") return await verify(name, modelsDir, stopSignal());
     else throw new UsageError("Say what to do: `models list`, `pull ID`, `add FILE` or `verify`.");
     return 0;
   },

@@ -8,7 +8,6 @@ import { openConfiguredClassifiers, openEngines, unlessStopped } from "../engine
 import { step } from "../progress.ts";
 import { shellWord } from "../shell-word.ts";
 import { stopSignal } from "../stop-signal.ts";
-import { setUp } from "./setup.ts";
 
 export const serve: Command = {
   usage: `Usage: npx sallyport serve [--setup]
@@ -25,7 +24,7 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
     const { values } = parseArgs({ args, options: { setup: { type: "boolean", default: false } } });
     const stop = stopSignal();
     const config = readConfig();
-    if (values.setup) await setUp(config, stop);
+    if (values.setup) await (await import("./setup.ts")).setUp(config, stop);
     await using opened = new AsyncDisposableStack();
     const leaving = testEgress();
     const [{ startAppliance }, classifiers, engines] = await step("Loading the models", async () => {
