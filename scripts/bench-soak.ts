@@ -11,6 +11,7 @@ import { ApiClient } from "./api-client.ts";
 import { UsageError } from "./command.ts";
 import { setUp } from "./commands/setup.ts";
 import { host } from "./host.ts";
+import { numberFrom, wholeFrom } from "./option-number.ts";
 import { memoryOf, startOwnService } from "./own-service.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
@@ -26,8 +27,8 @@ interface Options {
 /** `bench soak`: the service as a process of its own, eight identities that call and leave, and what is left of it. Returns the exit status. */
 export async function benchSoak({ minutes, requests, out = soakFile }: Options): Promise<number> {
   if (minutes !== undefined && requests !== undefined) throw new UsageError("Give --minutes or --requests, one of them.");
-  const forMs = 60_000 * positive("--minutes", minutes ?? "30");
-  const count = requests === undefined ? undefined : positive("--requests", requests);
+  const forMs = 60_000 * numberFrom("--minutes", minutes ?? "30", 0.01, 1_000_000);
+  const count = requests === undefined ? undefined : wholeFrom("--requests", requests, 1);
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
   try {
@@ -78,12 +79,6 @@ export async function benchSoak({ minutes, requests, out = soakFile }: Options):
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }
-}
-
-function positive(option: string, text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value <= 1e9)) throw new UsageError(`${option} takes a number above 0, and not "${text}".`);
-  return value;
 }
 
 /** Asks until nothing is held and everything is settled, ten seconds at most. */

@@ -12,6 +12,7 @@ import { rotateAuditKey } from "../../server/audit/rotate-key.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { readConfig } from "../../server/config.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
+import { wholeFrom } from "../option-number.ts";
 import { type Found, oneLine, search } from "../search-log.ts";
 import { version } from "../version.ts";
 
@@ -122,7 +123,7 @@ function checkpoint(dataDir: string, out: string | undefined): number {
 async function exportAll(dataDir: string, { format, out, "from-seq": from = "1" }: Values): Promise<number> {
   const wanted = exportFormats.find((one): one is ExportFormat => one === format);
   if (wanted === undefined) throw new UsageError(`Say how: --format ${exportFormats.join(", ")}.`);
-  const fromSeq = whole("--from-seq", from);
+  const fromSeq = wholeFrom("--from-seq", from, 1);
   if (out !== undefined && existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
   using reader = new AuditReader(dataDir);
   const sender = { host: hostname(), version: version() };
@@ -142,16 +143,10 @@ function searchIn(dataDir: string, values: Values): number {
   const found: Found[] = search(
     reader,
     { text, caller, call, kind, outcome, since, until },
-    whole("--max", values.max ?? "100"),
+    wholeFrom("--max", values.max ?? "100", 1),
     texts === true,
   );
   for (const one of found) console.log(values.json ? JSON.stringify(one) : oneLine(one));
   if (found.length === 0 && !values.json) console.log("Nothing found.");
   return 0;
-}
-
-function whole(option: string, text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new UsageError(`${option} takes a whole number from 1, and not "${text}".`);
-  return value;
 }

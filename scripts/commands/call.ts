@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { readConfig } from "../../server/config.ts";
 import { ApiClient } from "../api-client.ts";
 import { type Command, UsageError } from "../command.ts";
+import { numberFrom, wholeFrom } from "../option-number.ts";
 import { stopSignal } from "../stop-signal.ts";
 
 export const call: Command = {
@@ -49,7 +50,7 @@ Calls the running appliance over mutual TLS, as an application would, and prints
       messages: [...(values.system === undefined ? [] : [{ role: "system", content: values.system }]), { role: "user", content: prompt }],
       stream: true,
       max_tokens: wholeFrom("--max-tokens", values["max-tokens"], 1),
-      ...(temperature === undefined ? {} : { temperature: temperatureFrom(temperature) }),
+      ...(temperature === undefined ? {} : { temperature: numberFrom("--temperature", temperature, 0, 2) }),
       ...(seed === undefined ? {} : { seed: wholeFrom("--seed", seed, 0) }),
     };
     const client = ApiClient.installed(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
@@ -92,18 +93,4 @@ function textOf(choice: { delta: { content?: string }; finish_reason: string | n
   const text = choice?.delta.content ?? "";
   if (choice?.finish_reason === "content_filter") return `${text}\n[ended by a guard]`;
   return choice?.finish_reason === "length" ? `${text} […]` : text;
-}
-
-function wholeFrom(option: string, text: string, min: number): number {
-  const value = Number(text);
-  if (text.trim() === "" || !Number.isSafeInteger(value) || value < min)
-    throw new UsageError(`${option} takes a whole number from ${min}, and not "${text}".`);
-  return value;
-}
-
-function temperatureFrom(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0 && value <= 2))
-    throw new UsageError(`--temperature takes a number from 0 to 2, and not "${text}".`);
-  return value;
 }

@@ -14,6 +14,7 @@ import { readConfig } from "../../server/config.ts";
 import { issueAgain } from "../broken-connection.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
 import { readKeyPair } from "../key-pair.ts";
+import { wholeFrom } from "../option-number.ts";
 
 const options = {
   role: { type: "string" },
@@ -212,10 +213,7 @@ interface Life {
 }
 
 function lifeOf(days: string | undefined): Life {
-  if (days === undefined) return {};
-  const lifeDays = Number(days);
-  if (!Number.isInteger(lifeDays) || lifeDays < 1 || lifeDays > 3_650) throw new UsageError("--days takes a whole number from 1 to 3650.");
-  return { lifeDays };
+  return days === undefined ? {} : { lifeDays: wholeFrom("--days", days, 1, 3_650) };
 }
 
 function table(all: readonly IssuedCertificate[]): string {

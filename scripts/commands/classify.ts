@@ -13,6 +13,7 @@ import {
 import { type Command, UsageError } from "../command.ts";
 import { inOrder } from "../in-order.ts";
 import { linesOf } from "../lines.ts";
+import { wholeFrom } from "../option-number.ts";
 
 export const classify: Command = {
   usage: `Usage: npx sallyport classify --task injection|delicate|pii [--origin user|document|tool] < IN.jsonl > OUT.jsonl
@@ -35,8 +36,7 @@ Needs no running service, no language model and no certificate.
     });
     const task = oneOf(tasks, values.task, "--task");
     const origin = oneOf(origins, values.origin, "--origin");
-    const workers = Number(values.workers);
-    if (!Number.isInteger(workers) || workers < 0 || workers > 64) throw new UsageError("--workers takes a whole number from 0 to 64.");
+    const workers = wholeFrom("--workers", values.workers, 0, 64);
     await using classifiers = await openClassifiers({ workers });
     const answers = inOrder(linesOf(process.stdin, lineBytesMax), sideBySide, (line) => answerTo(line, classifiers, task, origin));
     for await (const answer of answers) {
