@@ -4,7 +4,8 @@ import type { Check } from "./check.ts";
 
 export async function classifiers(config: Config): Promise<Check> {
   const name = "classifiers";
-  await using opened = await openConfiguredClassifiers(config);
+  // Each thread would open every model, and one tests them.
+  await using opened = await openConfiguredClassifiers({ ...config, classifiers: { ...config.classifiers, workers: 1 } });
   if (opened.notReady !== undefined)
     return { name, state: "fail", detail: `${opened.notReady} Restore classifiers/ from the repository or the bundle.` };
   const ids = [opened.injection, opened.delicate, opened.pii, opened.embedding].map(({ model }) => model.id);
