@@ -17,7 +17,8 @@ import { scratchDir } from "./support/scratch.ts";
 async function refusalOf(name: string, harm: Harm): Promise<string> {
   const file = hostileModel(name, harm);
   const pinned = { bytes: statSync(file).size, sha256: await sha256Of(file) };
-  return await LlamaEngine.start(llamaSettings({ ...pinned, file, contextTokens: 256, parallel: 1, stallMs: 1_000 }), 0).then(
+  const settings = llamaSettings({ ...pinned, file, contextTokens: 256, parallel: 1, stallMs: 1_000, template: "auto" });
+  return await LlamaEngine.start(settings, 0).then(
     (engine) => engine[Symbol.asyncDispose]().then(() => "it was loaded"),
     (fault: EngineFault) => fault.message,
   );

@@ -9,8 +9,9 @@ export const { modelsDir } = readConfig({});
 export const defaultEntry: CatalogueEntry = entryOf(readCatalogue(modelsDir), "smollm2-135m-instruct");
 export const defaultModelFile = join(modelsDir, defaultEntry.file);
 
+/** What the catalogue says of it, its template too: trying the file's own at each start is a third of it, and `models add` does so. */
 export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings {
-  const { id, bytes, sha256 } = defaultEntry;
+  const { id, bytes, sha256, template = "auto" } = defaultEntry;
   return {
     id,
     bytes,
@@ -24,6 +25,7 @@ export function llamaSettings(more: Partial<LlamaSettings> = {}): LlamaSettings 
     prefillShare: 0.8,
     cacheBytesMax: 2 ** 28,
     stallMs: 60_000,
+    template,
     defaults: { temperature: 0.2 },
     ...more,
   };
