@@ -5,10 +5,11 @@ import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
 import { Fault } from "../server/fault.ts";
+import { ClientGone } from "../server/http/running-calls.ts";
 import { answer, type Gates } from "../server/pipeline/answer.ts";
 import type { Call } from "../server/pipeline/call.ts";
 import { CallRecord } from "../server/pipeline/call-record.ts";
-import type { SegmentGuard } from "../server/pipeline/guard.ts";
+import type { Guard, Prompt, SegmentGuard } from "../server/pipeline/guard.ts";
 import { Refusal } from "../server/pipeline/refusal.ts";
 import { said, testGates } from "./support/gate.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -204,5 +205,21 @@ describe("an answer", () => {
     const ran = await run("The quick brown fox jumps over the lazy dog. ".repeat(10), { engine, signal: stop.signal });
     expect(ran.error).to.include({ code: "shutting_down" });
     expect(outcomes(ran)).to.deep.equal(["received pass", "settled cancelled"]);
+  });
+
+  it("that ends while its prompt is judged says why in the log, and asks no engine", async () => {
+    const stop = new AbortController();
+    const engine = new ScriptedEngine(["some"]);
+    const leaving: Guard<Prompt> = {
+      name: "leaving",
+      async inspect() {
+        stop.abort(new ClientGone());
+        stop.signal.throwIfAborted();
+        return { action: "pass", findings: [] };
+      },
+    };
+    const ran = await run("hi", { engine, gates: { ...gates, input: [leaving] }, signal: stop.signal });
+    expect(ran.entries.map(({ body }) => body.code ?? body.decision)).to.deep.equal(["failed", "client_gone"]);
+    expect([outcomes(ran).at(-1), engine.asked]).to.deep.equal(["settled cancelled", false]);
   });
 });

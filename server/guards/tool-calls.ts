@@ -39,10 +39,8 @@ export function toolGate(settings: ToolSettings): ToolGate {
     async inspect({ tool, arguments: text, exposure, confirmed }: ProposedCall, { caller }): Promise<Verdict<ProposedCall>> {
       const rule = ruleOf(tool.name);
       if ((rule?.action ?? settings.default) === "deny") return no("tool_call", "NOT_ALLOWED");
-      const given = parsed(text);
-      if (given === undefined || rule?.misfit?.(given) !== undefined || (await misfitIn(text, tool.parameters, caller)) !== undefined) {
+      if (rule?.misfit?.(JSON.parse(text)) !== undefined || (await misfitIn(text, tool.parameters, caller)) !== undefined)
         return no("tool_call", "ARGUMENTS");
-      }
       const confirm = rule?.confirm ?? "never";
       const asks =
         confirm === "always" ||
@@ -56,14 +54,4 @@ export function toolGate(settings: ToolSettings): ToolGate {
 function no(code: "tool_call" | "tool_confirmation", label: string): Verdict<ProposedCall> {
   const finding: Finding = { guard: name, label, score: 1, threshold: 1, span: { start: 0, end: 0 }, action: "block" };
   return { action: "block", code, findings: [finding] };
-}
-
-/** Undefined where the gate before it made of the arguments what is no object any more. */
-function parsed(text: string): object | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }

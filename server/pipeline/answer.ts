@@ -1,13 +1,12 @@
 import type { Engine } from "../../models/engine.ts";
 import { Fault } from "../fault.ts";
-import { type AnswerEvent, type Call, type Ending, named, type Usage } from "./call.ts";
+import type { AnswerEvent, Call, Ending, Usage } from "./call.ts";
 import type { CallRecord } from "./call-record.ts";
 import { confirmedCall } from "./confirmations.ts";
 import { generatedAnswer, Meter } from "./generated-answer.ts";
 import { type Asking, type Exposure, type Guard, isUntrusted, type Prompt, type SegmentGuard, type ToolGate } from "./guard.ts";
-import { failureOf, type Inspection, inspect } from "./inspect.ts";
+import { type Asked, endedBy, inputGate, passed, type Recording } from "./input-gate.ts";
 import { type Judging, judgeCalls } from "./judge-calls.ts";
-import { newPseudonyms } from "./pseudonyms.ts";
 import { Refusal, type RefusalCode } from "./refusal.ts";
 import type { Preface } from "./turns.ts";
 
@@ -34,16 +33,12 @@ export async function* answer(
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent> {
   const meter = new Meter();
+  const recording: Recording = { call, gates, model: engine.model, record, signal };
   try {
-    record.allowed(call, engine.model);
-    const prompt: Prompt = { messages: call.messages, pseudonyms: newPseudonyms(call.messages, call.caller.name) };
-    const asking: Asking = { caller: call.caller.name, signal };
-    const asked = await inspect(gates.input, prompt, asking);
-    record.received(call, engine.model, asked);
-    if (asked.action === "failed") throw failureOf(asked.cause);
-    if (asked.action === "block") throw new Refusal(asked.code, asked.findings);
+    const asked = passed(await inputGate(recording));
     // The answer must call a function, and the policy lets the model hear of none.
     if (call.tools?.offered.length === 0) throw new Refusal("tool_call", []);
+    const asking: Asking = { caller: call.caller.name, signal };
     const judging: Judging = { call, gates, prompt: asked.subject, exposure: exposureOf(asked), asking, record };
     const { confirmations } = call;
     const ending = confirmations
@@ -53,8 +48,7 @@ export async function* answer(
     const refusal = ending.refusal?.in(gates.sentences);
     yield { type: "end", usage: meter.usage, ...ending, ...(refusal === undefined ? {} : { refusal }) };
   } catch (error) {
-    record.settled({ outcome: signal.aborted ? "cancelled" : error instanceof Refusal ? "refused" : "failed", error, usage: meter.usage });
-    throw error instanceof Refusal ? error.in(gates.sentences) : named(error, call);
+    throw endedBy(error, recording, meter.usage);
   } finally {
     // The reader left, or could not be written to: a generator that is closed early runs no other line.
     record.settled({ outcome: "cancelled", usage: meter.usage, ...(signal.aborted ? { error: signal.reason } : {}) });
@@ -73,7 +67,7 @@ async function* confirmedAnswer(judging: Judging, confirmations: readonly string
   return ending ?? { reason: "tool_calls" };
 }
 
-function exposureOf({ subject, findings }: Extract<Inspection<Prompt>, { action: "pass" }>): Exposure {
+function exposureOf({ subject, findings }: Extract<Asked, { action: "pass" }>): Exposure {
   if (!subject.messages.some(isUntrusted)) return "none";
   return findings.some(({ origin }) => origin === "document" || origin === "tool") ? "finding" : "untrusted";
 }

@@ -5,10 +5,10 @@ import { parsedArguments, textsIn, withTexts } from "./call-arguments.ts";
 import type { CallRecord } from "./call-record.ts";
 import { confirmationOf } from "./confirmations.ts";
 import type { Asking, Exposure, Prompt } from "./guard.ts";
-import { failureOf, inspect } from "./inspect.ts";
 import { passage } from "./passage.ts";
 import { restore } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
+import { leftOf } from "./through-guards.ts";
 
 /** What an answer is judged with. */
 export interface Judging {
@@ -33,9 +33,11 @@ interface JudgedCalls {
  */
 export async function judgeCalls(
   proposed: readonly ToolCall[],
-  { call, gates, prompt: { pseudonyms }, exposure, asking, record }: Judging,
+  judging: Judging,
   { confirmed, whole }: { confirmed: boolean; whole: boolean },
 ): Promise<JudgedCalls> {
+  const { call, gates, exposure } = judging;
+  const { pseudonyms } = judging.prompt;
   const isTooFew = whole && call.tools?.required === true && proposed.length === 0;
   if (isTooFew || (call.tools?.parallel === false && proposed.length > 1)) return blocked(new Refusal("tool_call", []));
   const calls: (ToolCall & { readonly unrestored: string })[] = [];
@@ -46,31 +48,27 @@ export async function judgeCalls(
     if (tool === undefined || written === undefined) return blocked(new Refusal("tool_call", []));
     const texts = new Map<string, string>();
     for (const text of textsIn(written)) {
-      const read = await inspect(
+      const left = await leftOf(
         gates.output,
         { released: passage(""), before: "", passage: passage(text), ahead: "", last: true },
-        asking,
+        judging,
       );
-      record.judged(read.findings);
-      if (read.action === "failed") throw failureOf(read.cause);
-      if (read.action === "block") return blocked(new Refusal(read.code, read.findings));
-      if (read.subject.passage.text !== text) texts.set(text, read.subject.passage.text);
+      if (left instanceof Refusal) return blocked(left);
+      texts.set(text, left.passage.text);
     }
     const masked = withTexts(written, (text) => texts.get(text) ?? text);
     if (masked === undefined) return blocked(new Refusal("tool_call", []));
     const restored = gates.tools.restores(one.name) ? withTexts(masked, (text) => restore(text, pseudonyms)) : masked;
     if (restored === undefined) return blocked(new Refusal("tool_call", []));
     const [unrestored, given] = [JSON.stringify(masked), JSON.stringify(restored)];
-    const judged = await inspect([gates.tools], { tool, arguments: given, exposure, confirmed }, asking);
-    record.judged(judged.findings);
-    if (judged.action === "failed") throw failureOf(judged.cause);
-    if (judged.action === "block") {
-      waiting = new Refusal(judged.code, judged.findings);
-      if (judged.code !== "tool_confirmation") return blocked(waiting);
+    const left = await leftOf([gates.tools], { tool, arguments: given, exposure, confirmed }, judging);
+    if (left instanceof Refusal) {
+      if (left.code !== "tool_confirmation") return blocked(left);
+      waiting = left;
     }
     calls.push({ name: one.name, arguments: given, unrestored });
   }
-  for (const { name, arguments: given } of calls) record.released(`\n${name} ${given}`);
+  for (const { name, arguments: given } of calls) judging.record.released(`\n${name} ${given}`);
   if (waiting !== undefined)
     return blocked(
       waiting,

@@ -1,5 +1,5 @@
 import type { CallRecord } from "./call-record.ts";
-import type { Answered, Asking, Segment, SegmentGuard } from "./guard.ts";
+import type { Answered, Asking, Guard, Segment, SegmentGuard } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
 import { type Passage, passage } from "./passage.ts";
 import { Refusal } from "./refusal.ts";
@@ -47,7 +47,7 @@ async function* asParts(texts: AsyncIterable<string>): AsyncGenerator<Judged> {
 async function* throughStage(
   parts: AsyncIterable<Judged>,
   guards: readonly SegmentGuard[],
-  { stops, wait, asking, record, isJson = false }: Watch,
+  { stops, wait, isJson = false, ...watch }: Watch,
 ): AsyncGenerator<Judged> {
   const end: { refusal?: Refusal } = {};
   async function* passages(): AsyncGenerator<Passage> {
@@ -65,22 +65,26 @@ async function* throughStage(
   for await (const part of segment(passages(), waits, stops, { bySentence })) {
     // What was held when the guards before refused does not leave.
     if (end.refusal !== undefined) return yield end.refusal;
-    const judged = await inspect(guards, { ...part, answer }, asking);
-    record.judged(judged.findings);
-    if (judged.action === "failed") throw failureOf(judged.cause);
-    if (judged.action === "block") return yield new Refusal(judged.code, judged.findings);
-    yield { passage: judged.subject.passage, last: part.last };
+    const left = await leftOf(guards, { ...part, answer }, watch);
+    yield left;
+    if (left instanceof Refusal) return;
   }
 }
 
 /** What the guards say to an answer that ends before the text that is generated for it: no more of it leaves, and some judge it as a whole. */
-export async function refusalOfWhole(
-  released: Passage,
-  guards: readonly SegmentGuard[],
+export async function refusalOfWhole(released: Passage, guards: readonly SegmentGuard[], watch: Watch): Promise<Refusal | undefined> {
+  const left = await leftOf(guards, { released, before: "", passage: passage(""), ahead: "", last: true }, watch);
+  return left instanceof Refusal ? left : undefined;
+}
+
+/** What guards leave of `subject`, or their no. Recorded. Throws when one failed. */
+export async function leftOf<Subject>(
+  guards: readonly Guard<Subject>[],
+  subject: Subject,
   { asking, record }: Pick<Watch, "asking" | "record">,
-): Promise<Refusal | undefined> {
-  const judged = await inspect(guards, { released, before: "", passage: passage(""), ahead: "", last: true }, asking);
+): Promise<Subject | Refusal> {
+  const judged = await inspect(guards, subject, asking);
   record.judged(judged.findings);
   if (judged.action === "failed") throw failureOf(judged.cause);
-  return judged.action === "block" ? new Refusal(judged.code, judged.findings) : undefined;
+  return judged.action === "block" ? new Refusal(judged.code, judged.findings) : judged.subject;
 }

@@ -4,8 +4,7 @@ import { z } from "zod";
 import type { Call } from "../../pipeline/call.ts";
 import { CallRecord } from "../../pipeline/call-record.ts";
 import { told } from "../../pipeline/finding.ts";
-import { failureOf, inspect } from "../../pipeline/inspect.ts";
-import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
+import { recorded } from "../../pipeline/reading.ts";
 import { checked } from "../../wire/checked.ts";
 import { checkCount, messageSchema, messagesOf } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
@@ -28,24 +27,9 @@ export function guardCheck(service: Service): RequestHandler {
     response.locals.callId = call.id;
     const { gates, recordContext } = service.policies.for(call.caller.name);
     const record = new CallRecord(service.audit, recordContext);
-    record.allowed(call, undefined);
-    const prompt = { messages, pseudonyms: newPseudonyms(messages, call.caller.name) };
-    const { asked, gone } = await service.running.run(response, async (signal) => {
-      const asked = await inspect(gates.input, prompt, { caller: call.caller.name, signal });
-      return { asked, gone: signal.aborted ? signal.reason : undefined };
-    });
-    record.received(call, undefined, asked);
-    const usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
-    if (gone !== undefined) {
-      record.settled({ outcome: "cancelled", usage, error: gone });
-      throw gone;
-    }
-    if (asked.action === "failed") {
-      const error = failureOf(asked.cause);
-      record.settled({ outcome: "failed", usage, error });
-      throw error;
-    }
-    record.settled({ outcome: "answered", usage });
+    const asked = await service.running.run(response, (signal) =>
+      recorded({ call, gates, record, signal }, async (asked) => ({ result: asked, tokens: 0 })),
+    );
     response.json({
       id: call.id,
       object: "guard.check",

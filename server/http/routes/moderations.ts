@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import { type Classifiers, ClassifiersBusyError, type TextVerdict } from "../../../classifiers/classifier.ts";
+import type { Classifiers, TextVerdict } from "../../../classifiers/classifier.ts";
 import { Fault } from "../../fault.ts";
-import { each } from "../../guards/ask.ts";
+import { ask, each } from "../../guards/ask.ts";
 import { lengthGuard } from "../../guards/length.ts";
 import type { Gates } from "../../pipeline/answer.ts";
 import type { Asking, Message, Prompt } from "../../pipeline/guard.ts";
@@ -29,8 +29,9 @@ export function moderations({ classifiers, policies, running }: Service): Reques
     const texts = typeof input === "string" ? [input] : input;
     const { name: caller } = callerOf(response);
     const verdicts = await running.run(response, async (signal) => {
-      await checkLength(texts, policies.for(caller).gates, { caller, signal });
-      return await each(texts, (text) => judged(classifiers, text, { scope: caller, signal }));
+      const asking = { caller, signal };
+      await checkLength(texts, policies.for(caller).gates, asking);
+      return await each(texts, (text) => judged(classifiers, text, asking));
     });
     response.json({ id: `modr-${randomUUID()}`, model: classifiers.delicate.model.id, results: verdicts.map(resultOf) });
   };
@@ -48,13 +49,12 @@ async function checkLength(texts: readonly string[], { input, sentences }: Gates
   if (asked.action === "block") throw new Refusal(asked.code, asked.findings).in(sentences);
 }
 
-async function judged({ delicate }: Classifiers, text: string, options: { scope: string; signal: AbortSignal }): Promise<TextVerdict> {
+async function judged({ delicate }: Classifiers, text: string, asking: Asking): Promise<TextVerdict> {
   try {
-    return await delicate.judge(text, options);
+    return await ask(delicate, text, asking);
   } catch (error) {
-    if (options.signal.aborted) throw options.signal.reason;
-    if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
-    throw new Fault("guard_failed", undefined, { cause: error });
+    asking.signal?.throwIfAborted();
+    throw error instanceof Fault ? error : new Fault("guard_failed", undefined, { cause: error });
   }
 }
 
