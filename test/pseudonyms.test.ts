@@ -179,6 +179,14 @@ describe("pseudonyms", () => {
       expect(newPseudonyms([...asked, said(`</data ${hidden}>`, "tool")], "app").nonce).not.to.equal(nonce);
   });
 
+  it("come back behind words without their brackets, however the answer is cut", async () => {
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([], "app"), [{ label: "GOV_ID", value: "49/1" }]);
+    const [placeholder = ""] = placeholders;
+    for (const dress of Object.values(dresses))
+      for (const lengths of [[1], [7], [90]])
+        expect(await streamed(`Her id is ${dress(placeholder)}.`, lengths, pseudonyms)).to.equal("Her id is 49/1.");
+  });
+
   it("of one value are one, whatever else there is", () => {
     const values = ["a", "b", "a", "c", "b"].map((one) => ({ label: "PERSON", value: one }));
     const { placeholders } = pseudonymise(newPseudonyms([], "app"), values);

@@ -2,6 +2,7 @@ import type { Classifier, Entity, EntityVerdict, Label } from "../../classifiers
 import { findPersonalData, openFrom, patternLabels } from "../../classifiers/classifier.ts";
 import type { Guard, Message, Prompt, SegmentGuard } from "../pipeline/guard.ts";
 import { rewrite } from "../pipeline/passage.ts";
+import { isPlaceholder } from "../pipeline/placeholder.ts";
 import { pseudonymise } from "../pipeline/pseudonyms.ts";
 import { ask, each } from "./ask.ts";
 import { acting, type Detection, findingsOf, segmentGuard } from "./detector.ts";
@@ -51,17 +52,17 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
       const { entities, threshold } = shaped
         ? { entities: findPersonalData(text), threshold: 1 }
         : await ask(pii, text, asking, { labels });
-      return entities
-        .filter((one) => labels.includes(one.label) && !placeholder.test(text.slice(one.start, one.end)))
-        .map((one) => detection(one, threshold, action, `[${one.label}]`));
+      return (
+        entities
+          // A placeholder, also after "password:", is what the input gate put there.
+          .filter((one) => labels.includes(one.label) && !isPlaceholder(text.slice(one.start, one.end)))
+          .map((one) => detection(one, threshold, action, `[${one.label}]`))
+      );
     },
     openFrom,
   );
   return { ...guard, bySentence: !shaped };
 }
-
-/** A placeholder, also after "password:", is what the input gate put there. */
-const placeholder = /^<?[A-Z_]+_\d+_[a-z2-9]{6}>?$/u;
 
 /** What a pattern finds was not weighed. */
 function detection(

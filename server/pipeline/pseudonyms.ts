@@ -1,5 +1,6 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { Message } from "./guard.ts";
+import { nonceOf, placeholderOf, rewrittenIn, waitForRewritten, withoutPlaceholders } from "./placeholder.ts";
 import type { Wait } from "./segment.ts";
 
 /** Placeholders for the personal values of a conversation. Immutable; rides on the prompt. */
@@ -17,11 +18,9 @@ export interface PersonalValue {
   readonly value: string;
 }
 
-const placeholderCharsMax = 96;
 const addressCharsMax = 2_048;
 /** Twice the longest tag that the guards wait for. */
 const tagCharsMax = 8_192;
-const alphabet = "abcdefghjkmnpqrstuvwxyz23456789";
 
 /** Of this process. */
 const key = randomBytes(32);
@@ -40,7 +39,7 @@ export function newPseudonyms(messages: readonly Message[], caller: string): Pse
     const digest = createHmac("sha256", key)
       .update(JSON.stringify([caller, beginning, attempt]))
       .digest();
-    const nonce = [...digest.subarray(0, 6)].map((byte) => alphabet[byte % alphabet.length]).join("");
+    const nonce = nonceOf(digest);
     if (!texts.some((text) => text.includes(nonce))) return { nonce, placeholders: new Map(), values: new Map() };
   }
 }
@@ -57,7 +56,7 @@ export function pseudonymise(known: Pseudonyms, values: readonly PersonalValue[]
     if (seen !== undefined) return seen;
     const count = (counts.get(label) ?? 0) + 1;
     counts.set(label, count);
-    const placeholder = `<${label}_${count}_${known.nonce}>`;
+    const placeholder = placeholderOf(label, count, known.nonce);
     all.set(key, placeholder);
     restored.set(placeholder, value);
     return placeholder;
@@ -65,57 +64,34 @@ export function pseudonymise(known: Pseudonyms, values: readonly PersonalValue[]
   return { pseudonyms: { nonce: known.nonce, placeholders: all, values: restored }, placeholders };
 }
 
-/**
- * Holds back an end of the text that may be the beginning of a placeholder, in any of the ways in which a model writes one, and a whole one until the
- * character behind it is known: `restore` asks.
- */
-export function waitForPlaceholder({ nonce, values }: Pseudonyms): Wait {
-  if (values.size === 0) return (text) => text.length;
-  const labels = new Set([...values.keys()].map((placeholder) => placeholder.slice(1, placeholder.search(/_\d/u))));
-  const separator = "\\\\?[_ -]?";
-  const beginnings = [...labels].map((label) => {
-    const pieces = [
-      ...[...label].map((char) => (char === "_" ? separator : char)),
-      separator,
-      "\\d{1,6}",
-      separator,
-      ...nonce,
-      "(?:\\\\?>|\\\\|&(?:g(?:t;?)?)?)",
-    ];
-    return pieces.reduceRight((rest, piece) => `${piece}(?:${rest})?`, "");
-  });
-  const open = new RegExp(`(?<![\\p{L}\\p{N}_])(?:\\\\|\\\\?<|&(?:l(?:t;?)?)?)?(?:${beginnings.join("|")})?$`, "iu");
-  return (text) => {
-    const from = Math.max(0, text.length - placeholderCharsMax);
-    return from + (open.exec(text.slice(from))?.index ?? text.length - from);
-  };
+/** Holds back an end of the text that may be the beginning of a placeholder, and a whole one until the character behind it is known: `restore` asks. */
+export function waitForPlaceholder(pseudonyms: Pseudonyms): Wait {
+  const labels = labelsOf(pseudonyms);
+  return labels.length === 0 ? (text) => text.length : waitForRewritten(labels, pseudonyms.nonce);
 }
 
 /**
- * Puts the values back, in one pass: a value that looks like a placeholder is not replaced again. A model may have changed the letter case, lost the
- * brackets, or escaped them. What stands in an address stays a placeholder, so that no link carries a value outwards, and so does a value that would begin
- * an element or an address, by itself or with its neighbours, or end code: the guards have not seen it. `before`: what has left already.
+ * Puts the values back, in one pass: a value that looks like a placeholder is not replaced again. What stands in an address stays a placeholder, so that no
+ * link carries a value outwards, and so does a value that would begin an element or an address, by itself or with its neighbours, or end code: the guards have
+ * not seen it. `before`: what has left already.
  */
-export function restore(text: string, { nonce, values }: Pseudonyms, before = ""): string {
+export function restore(text: string, pseudonyms: Pseudonyms, before = ""): string {
+  const { nonce, values } = pseudonyms;
   if (values.size === 0 || !text.toLowerCase().includes(nonce)) return text;
-  const written = new RegExp(
-    `(?:\\\\?<|&lt;)?(?<![\\p{L}\\p{N}])([A-Z]+(?:\\\\?[_ -][A-Z]+)*)\\\\?[_ -](\\d{1,6})\\\\?[_ -]${nonce}(?![\\p{L}\\p{N}])(?:\\\\?>|&gt;)?`,
-    "giu",
-  );
   let restored = "";
   let taken = 0;
-  for (const { 0: whole, 1: label = "", 2: number, index } of text.matchAll(written)) {
-    const value = values.get(`<${label.toUpperCase().replaceAll(/\\?[_ -]/gu, "_")}_${number}_${nonce}>`);
-    restored += text.slice(taken, index);
-    taken = index + whole.length;
+  for (const { start, end, placeholder } of rewrittenIn(text, labelsOf(pseudonyms), nonce)) {
+    const value = values.get(placeholder);
+    restored += text.slice(taken, start);
+    taken = end;
     const left = (before.slice(-tagCharsMax) + restored).slice(-tagCharsMax);
     const stays =
       value === undefined ||
       opening.test(value) ||
-      joining.test(`${left.slice(-1)}${value}${text.slice(taken, taken + 1)}`) ||
+      joining.test(`${left.slice(-1)}${value}${text.slice(end, end + 1)}`) ||
       isInAddress(left.slice(-addressCharsMax)) ||
       isInTag(left);
-    restored += stays ? whole : value;
+    restored += stays ? text.slice(start, end) : value;
   }
   return restored + text.slice(taken);
 }
@@ -144,8 +120,8 @@ function isInTag(text: string): boolean {
   return last !== undefined && last[1] === undefined && last.index + last[0].length === plain.length;
 }
 
-function withoutPlaceholders(text: string): string {
-  return text.replaceAll(/<[A-Z_]{1,40}_\d{1,6}_[a-z0-9]{6}>/gu, "");
+function labelsOf({ placeholders }: Pseudonyms): string[] {
+  return [...new Set([...placeholders.keys()].map(labelOf))];
 }
 
 function labelOf(key: string): string {
