@@ -3,6 +3,7 @@ import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
 import { tagLengths, withoutEntities } from "./html-text.ts";
+import { addressCharsMax, addressesIn, definitionsIn, openCharsMax, picturesIn, untilBracket } from "./markdown-links.ts";
 
 export interface LinkSettings {
   readonly action: "mask" | "block" | "shadow";
@@ -22,26 +23,10 @@ const addressed: ReadonlySet<string> = new Set(["src", "srcset", "href", "xlink:
 
 /** An address that is written out; GitHub's Markdown makes links of `www.` too. */
 const bare = /(?<!\]\(\s{0,9}<?)\b(?:[a-z][a-z0-9+.-]{1,12}:(?:\/\/|\\\\)|www\.)(?=[^\s<>"]{3})/giu;
-/** Where an address in Markdown begins: of a link, or of a definition. */
-const bracket = /\](?:\(|:)\s{0,99}/gu;
-
 /** Longest query, longest piece of a path and longest path that carry nothing. */
 const queryCharsMax = 48;
 const pieceCharsMax = 64;
 const pathCharsMax = 200;
-
-/** Longest open link or picture that is waited for. */
-const openCharsMax = 4_096;
-
-/** The rest of a longer one is not read: by then it is plain where it leads, and that it carries something. */
-const addressCharsMax = 1_024;
-/** A longer one defines nothing. */
-const labelCharsMax = 1_000;
-
-const labelChars = "(?:\\\\.|[^\\\\[\\]])*";
-const labelBefore = new RegExp(`\\[(${labelChars})$`, "su");
-const labelBehind = new RegExp(`^\\[(${labelChars})\\]`, "su");
-const openLabel = new RegExp(`^\\[${labelChars}\\\\?$`, "su");
 
 const base = "https://here.invalid/";
 
@@ -136,27 +121,6 @@ function elementsIn(text: string): Element[] {
   });
 }
 
-interface Address {
-  /** Of the bracket that closes before it. */
-  readonly bracket: number;
-  readonly start: number;
-  /** Of the address; the end of the text while it may go on. */
-  readonly end: number;
-  readonly address: string;
-  readonly isDefinition: boolean;
-}
-
-/** Addresses of links, pictures and definitions in Markdown. */
-function addressesIn(text: string): Address[] {
-  return [...text.matchAll(bracket)].map(({ index, 0: opening }) => {
-    const start = index + opening.length;
-    const angled = text[start] === "<" ? (/^<[^>\n]*>?/u.exec(text.slice(start, start + openCharsMax))?.[0] ?? "") : undefined;
-    const end = angled === undefined ? untilBracket(text, start) : start + angled.length;
-    const address = angled === undefined ? text.slice(start, end) : angled.slice(1).replace(/>$/u, "");
-    return { bracket: index, start, end, address, isDefinition: opening.startsWith("]:") };
-  });
-}
-
 /** The next may begin right behind the bracket at which one ends. */
 function* bareIn(text: string): Generator<Span> {
   const search = new RegExp(bare);
@@ -167,101 +131,6 @@ function* bareIn(text: string): Generator<Span> {
     yield { start, end };
     search.lastIndex = end;
   }
-}
-
-/** Up to white space, or the first bracket that closes what was not opened. */
-function untilBracket(text: string, start: number): number {
-  let depth = 0;
-  for (let index = start; index < Math.min(text.length, start + addressCharsMax + 1); index += 1) {
-    const char = text[index];
-    if (char === " " || char === "\n" || char === "\t") return index;
-    if (char === "\\") index += 1;
-    else if (char === "(" || char === "[") depth += 1;
-    else if (char === ")" || char === "]") depth -= 1;
-    if (depth < 0) return index;
-  }
-  return Math.min(text.length, start + addressCharsMax + 1);
-}
-
-interface Definition extends Pick<Address, "start" | "end" | "address"> {
-  readonly label: string;
-}
-
-function definitionsIn(text: string): Definition[] {
-  return addressesIn(text).flatMap(({ bracket: close, start, end, address, isDefinition }) => {
-    const label = isDefinition ? labelBefore.exec(text.slice(Math.max(0, close - labelCharsMax), close))?.[1] : undefined;
-    return label === undefined ? [] : [{ label: labelOf(label), start, end, address }];
-  });
-}
-
-/** As CommonMark compares two: in one letter case, where `ß` is `SS`. */
-function labelOf(text: string): string {
-  return text.toLowerCase().toUpperCase().replaceAll(/\s+/gu, " ").trim();
-}
-
-interface Picture {
-  readonly start: number;
-  /** Undefined where it has none yet. One that ends with the text may go on. */
-  readonly end: number | undefined;
-  /** Undefined where only a definition can say it. */
-  readonly address: string | undefined;
-  /** Definitions that may. */
-  readonly labels: readonly string[];
-}
-
-/** Pictures in Markdown. Where it is not plain which bracket closes the text that is shown instead, every address in the rest of the paragraph may be the picture's. */
-function picturesIn(text: string, addresses: readonly Address[]): Picture[] {
-  const found: Picture[] = [];
-  const byBracket = new Map(addresses.filter((one) => !one.isDefinition).map((one) => [one.bracket, one]));
-  const { closings, ends } = bracketsOf(text);
-  let paragraph = 0;
-  let covered = -1;
-  for (let start = text.indexOf("!["); start >= 0; start = text.indexOf("![", start + 2)) {
-    while ((ends[paragraph] ?? text.length) < start) paragraph += 1;
-    const stop = ends[paragraph] ?? text.length;
-    const close = closings.get(start + 1);
-    const shown = close === undefined ? undefined : text.slice(start + 2, close);
-    const isPlain = shown !== undefined && !/[`<]/u.test(shown);
-    const own = isPlain
-      ? [byBracket.get(close ?? 0)]
-      : covered >= start
-        ? []
-        : [...byBracket.values()].filter((one) => one.bracket > start && one.start <= stop);
-    if (!isPlain) covered = stop;
-    for (const { end, address } of own.filter((one) => one !== undefined)) {
-      const closing = /^\s{0,99}(?:(?:"[^"]{0,300}"|'[^']{0,300}'|\([^)]{0,300}\))\s{0,99})?\)/u.exec(text.slice(end, end + 999));
-      const isOpen = closing === null && stop === text.length;
-      found.push({ start, end: isOpen ? undefined : end + (closing?.[0].length ?? 0), address, labels: [] });
-    }
-    if (close === undefined || shown === undefined) {
-      if (stop === text.length) found.push({ start, end: undefined, address: undefined, labels: [] });
-      continue;
-    }
-    const after = text.slice(close + 1, close + 1 + labelCharsMax);
-    const label = labelBehind.exec(after);
-    const isCut = label === null && openLabel.test(after) && close + 1 + after.length === text.length;
-    const labels = [shown, label?.[1] ?? ""].filter((one) => one !== "" && one.length < labelCharsMax).map(labelOf);
-    found.push({ start, end: isCut ? undefined : close + 1 + (label?.[0].length ?? 0), address: undefined, labels });
-  }
-  return found;
-}
-
-/** Which bracket closes which, by the index of the one that opens; and where paragraphs end, over which no brackets reach. */
-function bracketsOf(text: string): { closings: ReadonlyMap<number, number>; ends: readonly number[] } {
-  const closings = new Map<number, number>();
-  const ends: number[] = [];
-  let open: number[] = [];
-  for (const { index, 0: mark } of text.matchAll(/\\.|[[\]]|\n[ \t]{0,99}(?=\n)/gsu)) {
-    if (mark === "[") open.push(index);
-    else if (mark === "]") {
-      const opened = open.pop();
-      if (opened !== undefined) closings.set(opened, index);
-    } else if (mark.startsWith("\n")) {
-      ends.push(index);
-      open = [];
-    }
-  }
-  return { closings, ends };
 }
 
 /** What the attributes of a tag lead to, as a browser reads them. */
