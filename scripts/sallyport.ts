@@ -51,7 +51,8 @@ async function main(): Promise<number> {
     return await command.run(args);
   } catch (error) {
     if (error instanceof UsageError || isParseArgsError(error)) {
-      console.error(`${(error as Error).message}\n\n${command.usage}`);
+      // The whole help would push what is wrong off the screen.
+      console.error(`${(error as Error).message}\n\n${command.usage.split("\n\n", 1)}\n\nnpx sallyport ${name} --help tells more.`);
       return 2;
     }
     console.error(told(error));

@@ -10,10 +10,11 @@ import { EngineFault } from "../models/engine.ts";
 import { told } from "../scripts/failure.ts";
 import { shellWord } from "../scripts/shell-word.ts";
 import { prepareData, prose, root } from "./support/appliance.ts";
+import { run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { type Service, startService } from "./support/service.ts";
-import { pause } from "./support/until.ts";
+import { pause, until } from "./support/until.ts";
 
 /** A line of a stack. */
 const stack = /^\s+at /mu;
@@ -47,14 +48,29 @@ describe("the command line", () => {
     expect(stderr).to.not.match(stack);
   });
 
-  it("quotes a path with spaces in a command that it prints", async () => {
+  it("says at the start how to call it from a terminal that has not its settings, with paths in quotes", async () => {
     expect(shellWord("data/certs")).to.equal("data/certs");
     expect(shellWord("it's here")).to.equal("'it'\\''s here'");
     const dataDir = join(scratchDir(), "my data");
     cpSync(prepareData(), dataDir, { recursive: true });
     const service = await startService(dataDir);
-    await service.end("SIGTERM");
+    await until(() => service.output().includes("Ctrl-C stops it."));
     expect(service.output()).to.match(/--cacert '[^']*my data\/certs\/ca\.pem' --cert '/u);
+    const [, settings, command] = /^ {2}(.*)npx sallyport (call .*)$/mu.exec(service.output()) ?? [];
+    const there = `${settings} ${process.execPath} ${join(root, "scripts/sallyport.ts")} ${command}`;
+    const { stdout } = await run("bash", ["-c", there], { PORT: "", SALLYPORT_DATA: "", SALLYPORT_CONFIG: "" });
+    await service.end("SIGTERM");
+    expect(stdout).to.equal("Say hello.\n");
+  });
+
+  it("says in a few lines what is wrong with how it was called", async () => {
+    const { status, stderr } = await sallyport(["bench", "--quik"]);
+    expect(status).to.equal(2);
+    expect(stderr)
+      .to.match(/^Unknown option '--quik'/u)
+      .and.match(/Usage: npx sallyport bench/u);
+    expect(stderr.trim().split("\n")).to.have.length.at.most(10);
+    expect(stderr).to.match(/npx sallyport bench --help tells more\.\n$/u);
   });
 });
 
@@ -69,6 +85,8 @@ describe("sallyport certs", () => {
       [["issue", "app", "--reason", "x"], /`certs issue` takes no --reason/u],
       [["list", "--days", "3"], /`certs list` takes no --days/u],
       [["revoke"], /Say whom/u],
+      [["install"], /Say which file: `certs install FILE`/u],
+      [["renew", "app", "operator"], /Name one, or none for all/u],
       [["list", "app"], /takes no name/u],
       [["toString"], /Say what to do/u],
     ] as const) {

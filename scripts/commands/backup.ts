@@ -32,7 +32,7 @@ The format is age (X25519) with tar inside: without Sallyport, \`age --decrypt -
     if (keyFile !== undefined) return await newKey(keyFile);
     const to = values.to ?? "";
     if (!/^age1[0-9a-z]{58}$/u.test(to))
-      throw new UsageError(`"${to}" is no public key: it begins with age1. Make a pair with \`backup --new-key FILE\`.`);
+      throw new UsageError(`"${to}" is no public key, age1 and 58 more letters and digits. Make a pair with \`backup --new-key FILE\`.`);
     const target = resolve(file ?? "");
     if (existsSync(target)) throw new Error(`${target} exists already. Name another file.`);
     const signal = stopSignal();

@@ -30,8 +30,8 @@ const options = {
   json: { type: "boolean" },
 } as const;
 
-/** What each action takes besides `--dir`, and whether it takes a name. */
-const actions: Readonly<Record<string, { readonly options: readonly string[]; readonly name: "none" | "one" | "may" }>> = {
+/** What each action takes besides `--dir`, and whether it takes a name, or a file. */
+const actions: Readonly<Record<string, { readonly options: readonly string[]; readonly name: "none" | "one" | "may" | "file" }>> = {
   init: { options: [], name: "none" },
   issue: { options: ["role", "days", "csr"], name: "one" },
   renew: { options: [], name: "may" },
@@ -39,7 +39,7 @@ const actions: Readonly<Record<string, { readonly options: readonly string[]; re
   rotate: { options: ["days", "issuing", "ca"], name: "none" },
   retire: { options: ["force"], name: "none" },
   request: { options: ["out"], name: "none" },
-  install: { options: [], name: "one" },
+  install: { options: [], name: "file" },
   revoke: { options: ["reason"], name: "one" },
   list: { options: ["json"], name: "none" },
 };
@@ -81,9 +81,14 @@ export const certs: Command = {
     const [action = "", name, ...rest] = positionals;
     const taken = Object.hasOwn(actions, action) ? actions[action] : undefined;
     if (taken === undefined) throw new UsageError(`Say what to do: \`certs ${Object.keys(actions).join("`, `")}\`.`);
-    if (rest.length > 0 || (taken.name === "one" && name === undefined) || (taken.name === "none" && name !== undefined))
+    if (taken.name === "none" ? name !== undefined : rest.length > 0 || (taken.name !== "may" && name === undefined))
       throw new UsageError(
-        taken.name === "none" ? `\`certs ${action}\` takes no name.` : `Say whom, in one word: \`certs ${action} NAME\`.`,
+        {
+          none: `\`certs ${action}\` takes no name.`,
+          file: `Say which file: \`certs ${action} FILE\`.`,
+          one: `Say whom, in one word: \`certs ${action} NAME\`.`,
+          may: `Name one, or none for all: \`certs ${action} NAME\`.`,
+        }[taken.name],
       );
     refuseOthers(`certs ${action}`, values, ["dir", ...taken.options]);
     const { dataDir, tls } = readConfig();

@@ -57,14 +57,20 @@ function aboutEgress({ refused, ways }: Egress): string {
     : `WARNING: egress is open (${ways.join(", ")}). Run the service where nothing leads out: systemd units or PREFIX/run, see docs/install.md.`;
 }
 
+/** The other terminal does not have this one's settings. */
 function howToCall(url: string, { dataDir, models }: Config): string {
   const near = relative(process.cwd(), join(dataDir, "certs"));
   const certs = near.startsWith("..") ? join(dataDir, "certs") : near;
   const file = (...path: string[]): string => shellWord(join(certs, ...path));
+  const port = process.env.PORT && { PORT: /\d+$/u.exec(url)?.[0] };
+  const { SALLYPORT_CONFIG, SALLYPORT_DATA } = process.env;
+  const settings = Object.entries({ ...port, SALLYPORT_CONFIG, SALLYPORT_DATA })
+    .flatMap(([name, value]) => (value ? [`${name}=${shellWord(value)} `] : []))
+    .join("");
   return `
 Sallyport answers at ${url} (model ${models[0]?.id}). Try it from another terminal:
 
-  npx sallyport call "Say hello."
+  ${settings}npx sallyport call "Say hello."
 
   curl --cacert ${file("ca.pem")} --cert ${file("clients", "app", "cert.pem")} --key ${file("clients", "app", "key.pem")} \\
     -H 'Content-Type: application/json' ${url}/v1/chat/completions \\
