@@ -70,6 +70,10 @@ describe("sallyport audit", () => {
     expect(refused[0]).to.match(/settled .* refused injection$/u);
     expect(lines(await audit("search", "--kind", "received", "--max", "1"))[0]).to.match(/ {2}received .* app block$/u);
     expect((await audit("search", "--since", "2999")).stdout).to.equal("Nothing found.\n");
+    const first = JSON.parse(lines(await audit("search", "--json", "--kind", "started"))[0] ?? "").at;
+    const inIndia = new Date(Date.parse(first) + 330 * 60_000).toISOString().replace("Z", "+05:30");
+    expect(lines(await audit("search", "--kind", "started", "--since", inIndia))).to.have.length(1);
+    expect((await audit("search", "--kind", "started", "--until", inIndia)).stdout).to.equal("Nothing found.\n");
     expect((await audit("search", "--texts")).stdout).to.include('"The heron nests by the river."');
     expect((await audit("search")).stdout).to.not.include("heron");
   });
@@ -106,6 +110,11 @@ describe("sallyport audit", () => {
       ["export"],
       ["export", "--format", "xml"],
       ["search", "--max", "0"],
+      ["search", "--since", "yesterday"],
+      ["search", "--since", "28.11.2026"],
+      ["search", "--until", "2026-13-45"],
+      ["search", "--kind", "recieved"],
+      ["search", "--outcome", "blocked"],
       ["verify", "--caller", "x"],
       ["rotate-key", "now"],
     ]) {
@@ -135,7 +144,12 @@ describe("sallyport audit", () => {
     const run = (...args: string[]) => sallyport(["audit", ...args], { SALLYPORT_DATA: own });
     expect((await run("checkpoint", "--out", checkpoint)).status).to.equal(0);
     await on();
-    expect((await run("verify", "--checkpoint", checkpoint)).status).to.equal(0);
+    const { status: whole, stdout: told } = await run("verify", "--checkpoint", checkpoint);
+    expect([whole, told]).to.deep.equal([0, told]);
+    expect(told).to.match(/It holds entry 4 as at the checkpoint of 2\S+\.\n$/u);
+    expect((await run("verify", "--checkpoint", `${checkpoint}.no`)).stderr).to.match(
+      /checkpoint\.json\.no can't be used .* does not exist/u,
+    );
     for (const file of ["audit.db", "audit.head"]) copyFileSync(join(old, file), join(own, file));
     for (const rest of ["-wal", "-shm"]) rmSync(join(own, `audit.db${rest}`), { force: true });
     expect((await run("verify")).status, "nothing in the log itself tells").to.equal(0);

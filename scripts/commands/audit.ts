@@ -6,6 +6,7 @@ import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { writeFileWhole } from "../../certs/write-file.ts";
 import { againstCheckpoint, type Checkpoint, makeCheckpoint } from "../../server/audit/checkpoint.ts";
+import { entryKinds } from "../../server/audit/database.ts";
 import { type ExportFormat, exportFormats, exportLine } from "../../server/audit/export.ts";
 import { AuditReader } from "../../server/audit/read.ts";
 import { rotateAuditKey } from "../../server/audit/rotate-key.ts";
@@ -43,6 +44,9 @@ const actions: Readonly<Record<string, readonly string[]>> = {
   "rotate-key": [],
 };
 
+/** What an entry may say came of a call: the input gate's decision in `received`, then the outcome in `settled`. */
+const outcomes = ["pass", "block", "failed", "answered", "refused", "cancelled", "interrupted"] as const;
+
 export const audit: Command = {
   usage: `Usage: npx sallyport audit verify | search | export | checkpoint | rotate-key [options]
 
@@ -54,8 +58,10 @@ export const audit: Command = {
   search             entries, newest first
     --text TEXT      where this text was sent or answered, exactly as it stands: found by its keyed hash, also where no text is kept
     --text-file F    the same, for the content of a file
-    --caller NAME    --call ID    --kind KIND    --outcome OUTCOME
-    --since TIME     --until TIME    ISO 8601, or its beginning: 2026-11-28
+    --caller NAME    --call ID
+    --kind KIND      ${entryKinds.join(", ")}
+    --outcome O      ${outcomes.join(", ")}
+    --since TIME     --until TIME    ISO 8601, or its beginning, such as 2026-11-28; in UTC unless it names its zone
     --texts          with what was stored of the texts (policy: audit.text encrypted), decrypted
     --max N          Default: 100
     --json           one entry a line
@@ -92,19 +98,25 @@ type Values = { readonly [K in keyof typeof options]?: ((typeof options)[K]["typ
 
 function verify(dataDir: string, { json, checkpoint: file }: Values): number {
   const { problems: found, ...result } = verifyAuditLog(dataDir);
-  const against = file === undefined ? undefined : againstCheckpoint(dataDir, readCheckpoint(file));
+  const checkpoint = file === undefined ? undefined : readCheckpoint(file);
+  const against = checkpoint && againstCheckpoint(dataDir, checkpoint);
   const problems = [...found, ...(against === undefined ? [] : [against])];
   const whole = problems.length === 0;
   if (json) console.log(JSON.stringify({ whole, ...result, problems }));
   else if (whole)
-    console.log(`The audit log is whole: ${result.entries} entries from ${result.first} to ${result.last}, head ${result.head}.`);
+    console.log(
+      `The audit log is whole: ${result.entries} entries from ${result.first} to ${result.last}, head ${result.head}.${
+        checkpoint === undefined ? "" : ` It holds entry ${checkpoint.seq} as at the checkpoint of ${checkpoint.at}.`
+      }`,
+    );
   else console.error(`The audit log is NOT whole (${result.entries} entries read):\n${problems.map((one) => `  ${one}`).join("\n")}`);
   return whole ? 0 : 1;
 }
 
 function readCheckpoint(file: string): Checkpoint {
+  const text = readFileSync(file, "utf8");
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as Checkpoint; // its signature is checked
+    return JSON.parse(text) as Checkpoint; // its signature is checked
   } catch {
     throw new Error(`${file} is no checkpoint, or damaged.`);
   }
@@ -138,15 +150,35 @@ async function exportAll(dataDir: string, { format, out, "from-seq": from = "1" 
 function searchIn(dataDir: string, values: Values): number {
   const text = values["text-file"] === undefined ? values.text : readFileSync(values["text-file"], "utf8");
   if (values.text !== undefined && values["text-file"] !== undefined) throw new UsageError("Give --text or --text-file, one of them.");
+  const wanted = {
+    text,
+    caller: values.caller,
+    call: values.call,
+    kind: oneOf("--kind", entryKinds, values.kind),
+    outcome: oneOf("--outcome", outcomes, values.outcome),
+    since: timeOf("--since", values.since),
+    until: timeOf("--until", values.until),
+  };
+  const max = wholeFrom("--max", values.max ?? "100", 1);
   using reader = new AuditReader(dataDir);
-  const { caller, call, kind, outcome, since, until, texts } = values;
-  const found: Found[] = search(
-    reader,
-    { text, caller, call, kind, outcome, since, until },
-    wholeFrom("--max", values.max ?? "100", 1),
-    texts === true,
-  );
+  const found: Found[] = search(reader, wanted, max, values.texts === true);
   for (const one of found) console.log(values.json ? JSON.stringify(one) : oneLine(one));
   if (found.length === 0 && !values.json) console.log("Nothing found.");
   return 0;
+}
+
+function oneOf<T extends string>(option: string, known: readonly T[], given: string | undefined): T | undefined {
+  const found = known.find((one) => one === given);
+  if (found === undefined && given !== undefined) throw new UsageError(`${option} takes ${known.join(", ")}, and not "${given}".`);
+  return found;
+}
+
+/** A time as the log writes it. */
+function timeOf(option: string, text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const zoned = /T.+(?:Z|[+-]\d{2}:\d{2})$/u.test(text);
+  const time = new Date(zoned ? text : text + "0000-01-01T00:00:00.000Z".slice(text.length));
+  if (!/^\d{4}(?:-\d{2}(?:-\d{2}(?:T\d{2}(?::\d{2}.*)?)?)?)?$/u.test(text) || Number.isNaN(time.getTime()))
+    throw new UsageError(`${option} takes a time such as 2026-11-28 or 2026-11-28T20:15, and not "${text}".`);
+  return time.toISOString();
 }

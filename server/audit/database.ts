@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { type EncryptedDatabase, openEncrypted } from "./encrypted-database.ts";
 
-export type EntryKind = "started" | "received" | "settled" | "stopped" | "restored" | "rekeyed";
+export const entryKinds = ["started", "received", "settled", "stopped", "restored", "rekeyed"] as const;
+export type EntryKind = (typeof entryKinds)[number];
 
 /** One row of the log. `hash` covers every other column and the hash of the row before. */
 export interface Entry {
