@@ -1,6 +1,5 @@
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { join } from "node:path";
-import { openAuditDatabase } from "./database.ts";
+import { readingLog } from "./database.ts";
 import type { Head } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
 import { hashAt, headOf } from "./snapshot.ts";
@@ -36,16 +35,10 @@ export function againstCheckpoint(dataDir: string, checkpoint: Checkpoint): stri
 
 /** Public keys that have signed for this log: today's, and those before a rotation, which the log itself names. SPKI, base64. */
 function signingKeys(dataDir: string): string[] {
-  const { signing, database: key } = readAuditKeys(dataDir);
-  const database = openAuditDatabase(join(dataDir, "audit.db"), key, { readonly: true });
-  try {
-    const former = database
-      .prepare<[], { key: string }>("SELECT json_extract(body, '$.signedBefore') AS key FROM entries WHERE kind = 'rekeyed'")
-      .all();
-    return [publicText(signing), ...former.map((one) => one.key)];
-  } finally {
-    database.close();
-  }
+  const former = readingLog(dataDir, (log) =>
+    log.prepare<[], { key: string }>("SELECT json_extract(body, '$.signedBefore') AS key FROM entries WHERE kind = 'rekeyed'").all(),
+  );
+  return [publicText(readAuditKeys(dataDir).signing), ...former.map((one) => one.key)];
 }
 
 /** SPKI, base64. */

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { type EncryptedDatabase, openEncrypted } from "./encrypted-database.ts";
+import { readAuditKeys } from "./keys.ts";
 
 export const entryKinds = ["started", "received", "settled", "stopped", "restored", "rekeyed"] as const;
 export type EntryKind = (typeof entryKinds)[number];
@@ -41,6 +43,16 @@ const schema = `
 /** Throws a sentence when the key does not fit. */
 export function openAuditDatabase(path: string, key: Buffer, { readonly = false }: { readonly?: boolean } = {}): AuditDatabase {
   return openEncrypted(path, key, "The audit log", readonly ? undefined : schema);
+}
+
+/** What `read` makes of the log of a data directory, also beside a running service. */
+export function readingLog<T>(dataDir: string, read: (database: AuditDatabase) => T): T {
+  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
+  try {
+    return read(database);
+  } finally {
+    database.close();
+  }
 }
 
 /** Newest first. */

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type Entry, genesisHash, lastEntries, openAuditDatabase } from "./database.ts";
+import { type Entry, genesisHash, lastEntries, openAuditDatabase, readingLog } from "./database.ts";
 import { type Head, HeadFile, readHead } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
 
@@ -17,12 +17,7 @@ export function headOf(dataDir: string): Head {
 /** Chain hash of an entry; undefined when the log does not reach that far. */
 export function hashAt(dataDir: string, seq: number): string | undefined {
   if (seq === 0) return genesisHash;
-  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
-  try {
-    return database.prepare<[number], { hash: string }>("SELECT hash FROM entries WHERE seq = ?").get(seq)?.hash;
-  } finally {
-    database.close();
-  }
+  return readingLog(dataDir, (log) => log.prepare<[number], { hash: string }>("SELECT hash FROM entries WHERE seq = ?").get(seq)?.hash);
 }
 
 /** When the last entry was written, ISO 8601; undefined for a log without entries. */
@@ -36,12 +31,7 @@ export function lastStart(dataDir: string): Entry | undefined {
 }
 
 function last(dataDir: string, condition: string): Entry | undefined {
-  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
-  try {
-    return database.prepare<[], Entry>(`SELECT * FROM entries WHERE ${condition} ORDER BY seq DESC LIMIT 1`).get();
-  } finally {
-    database.close();
-  }
+  return readingLog(dataDir, (log) => log.prepare<[], Entry>(`SELECT * FROM entries WHERE ${condition} ORDER BY seq DESC LIMIT 1`).get());
 }
 
 /**
@@ -50,15 +40,10 @@ function last(dataDir: string, condition: string): Entry | undefined {
  */
 export function snapshotAuditLog(dataDir: string, target: string): Head {
   const keys = readAuditKeys(dataDir);
-  const before = existsSync(join(dataDir, "audit.db")) ? headOf(dataDir) : undefined;
-  if (before === undefined) throw new Error(`There is no audit log in ${dataDir}.`);
-  const source = openAuditDatabase(join(dataDir, "audit.db"), keys.database, { readonly: true });
+  if (!existsSync(join(dataDir, "audit.db"))) throw new Error(`There is no audit log in ${dataDir}.`);
+  const before = headOf(dataDir);
   const path = join(target, "audit.db");
-  try {
-    source.prepare("VACUUM INTO ?").run(path); // one read transaction, under the same key
-  } finally {
-    source.close();
-  }
+  readingLog(dataDir, (log) => log.prepare("VACUUM INTO ?").run(path)); // one read transaction, under the same key
   const copy = openAuditDatabase(path, keys.database);
   try {
     const [last, previous] = lastEntries(copy, 2);
