@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Config } from "../config.ts";
 import { Fault } from "../fault.ts";
 import type { Caller } from "../pipeline/call.ts";
 import type { BatchError } from "../wire/batch-replies.ts";
 import { type Job, nowS } from "./batch.ts";
 import { readLine } from "./batch-line.ts";
 import type { BatchStore } from "./batch-store.ts";
-import { noRoom } from "./upload.ts";
+import { type BatchLimits, noRoom } from "./upload.ts";
 
 /** What came of one line: what an endpoint would have answered to it. */
 export interface LineReply {
@@ -31,7 +30,7 @@ export type LineEndpoints = ReadonlyMap<string, LineEndpoint>;
 export interface BatchSettings {
   /** Who the holder of a certificate is now; throws when it is nobody who may call. */
   readonly callerBy: (certificate: Buffer) => Caller;
-  readonly limits: Config["limits"] & Config["batches"];
+  readonly limits: BatchLimits;
 }
 
 /** How often a running line's certificate is looked at. */

@@ -5,7 +5,7 @@ import type { Batch } from "../wire/batch-replies.ts";
 import { type Job, newBatch, nowS } from "./batch.ts";
 import { type BatchSettings, BatchSteps, type LineEndpoints } from "./batch-steps.ts";
 import type { BatchStore } from "./batch-store.ts";
-import { Upload } from "./upload.ts";
+import { type BatchLimits, Upload } from "./upload.ts";
 
 /** How often batches that wait are looked at. */
 const lookEveryMs = 500;
@@ -17,7 +17,7 @@ const removeEveryMs = 600_000;
  */
 export class Batches implements AsyncDisposable {
   readonly store: BatchStore;
-  readonly limits: BatchSettings["limits"];
+  readonly limits: BatchLimits;
   readonly #events: Events;
   readonly #closing = new AbortController();
   readonly #steps: BatchSteps;
@@ -36,8 +36,7 @@ export class Batches implements AsyncDisposable {
   /** Begins a file of a caller. */
   upload(owner: string, name: string): Upload {
     this.store.checkCount(owner);
-    const { file_bytes_max: bytesMax, caller_bytes_max: callerBytesMax, lines_max: linesMax, body_bytes_max: lineBytesMax } = this.limits;
-    return new Upload(this.store, owner, name, { bytesMax, callerBytesMax, linesMax, lineBytesMax });
+    return new Upload(this.store, owner, name, this.limits);
   }
 
   start(endpoints: LineEndpoints): void {

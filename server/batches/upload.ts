@@ -1,3 +1,4 @@
+import type { Config } from "../config.ts";
 import { Fault } from "../fault.ts";
 import type { BatchStore } from "./batch-store.ts";
 
@@ -6,20 +7,15 @@ const pieceBytes = 262_144;
 
 export const noRoom = "The files of this caller take all the room that there is for them. Delete some.";
 
-interface Bounds {
-  readonly bytesMax: number;
-  /** Of all files of its owner. */
-  readonly callerBytesMax: number;
-  readonly linesMax: number;
-  readonly lineBytesMax: number;
-}
+/** What bounds files and batches: a line is as long as a body may be. */
+export type BatchLimits = Config["limits"] & Config["batches"];
 
 /** A file on its way in: cut into lines and stored as it comes. Throws a `Fault` where it grows beyond a bound. */
 export class Upload {
   readonly id: string;
   readonly #owner: string;
   readonly #store: BatchStore;
-  readonly #bounds: Bounds;
+  readonly #limits: BatchLimits;
   #rest: Buffer[] = [];
   #restBytes = 0;
   #lines: Buffer[] = [];
@@ -27,16 +23,16 @@ export class Upload {
   #stored = 0;
   #bytes = 0;
 
-  constructor(store: BatchStore, owner: string, name: string, bounds: Bounds) {
+  constructor(store: BatchStore, owner: string, name: string, limits: BatchLimits) {
     this.id = store.beginFile(owner, "batch", name.slice(0, 255));
     this.#owner = owner;
     this.#store = store;
-    this.#bounds = bounds;
+    this.#limits = limits;
   }
 
   take(piece: Buffer): void {
     this.#bytes += piece.length;
-    const { bytesMax } = this.#bounds;
+    const { file_bytes_max: bytesMax } = this.#limits;
     if (this.#bytes > bytesMax) throw new Fault("body_too_large", `The file is larger than the ${bytesMax} bytes that are taken.`);
     let from = 0;
     for (let at = piece.indexOf(10); at >= 0; at = piece.indexOf(10, from)) {
@@ -58,13 +54,13 @@ export class Upload {
     if (part.length === 0) return;
     this.#rest.push(part);
     this.#restBytes += part.length;
-    const { lineBytesMax } = this.#bounds;
+    const { body_bytes_max: lineBytesMax } = this.#limits;
     if (this.#restBytes > lineBytesMax)
       throw new Fault("body_too_large", `Line ${this.#next} of the file is longer than the ${lineBytesMax} bytes that are taken.`);
   }
 
   #endLine(): void {
-    const { linesMax } = this.#bounds;
+    const { lines_max: linesMax } = this.#limits;
     if (this.#next > linesMax)
       throw new Fault("invalid_value", `The file has more than the ${linesMax} lines that are taken.`, { param: "file" });
     this.#lines.push(Buffer.concat(this.#rest));
@@ -84,6 +80,6 @@ export class Upload {
     this.#stored += this.#lines.length;
     this.#lines = [];
     this.#linesBytes = 0;
-    if (this.#store.bytesOf(this.#owner) > this.#bounds.callerBytesMax) throw new Fault("quota_exceeded", noRoom);
+    if (this.#store.bytesOf(this.#owner) > this.#limits.caller_bytes_max) throw new Fault("quota_exceeded", noRoom);
   }
 }
