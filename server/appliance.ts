@@ -85,8 +85,7 @@ export async function startAppliance(
   const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
   const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
   events.started({ url, models: models.map(({ id }) => id), policy: name });
-  if (egress.refused) events.egressRefused();
-  else events.egressOpen({ ways: egress.ways });
+  events.egressTested(egress);
   parts.defer(async () => {
     events.stopping({ running: running.count });
     await listener.drain(config.limits.shutdown_grace_ms);

@@ -1,4 +1,5 @@
 import { type Logger, pino } from "pino";
+import type { Egress } from "./egress.ts";
 import { type EngineState, Metrics } from "./metrics.ts";
 
 /** What the service says about itself, in its log and its metrics, one function an event. Takes named fields only: no text of a prompt or an answer can get in by accident. */
@@ -16,12 +17,9 @@ export class Events {
   }
 
   /** What the start found when it tried to leave the host. */
-  egressRefused(): void {
-    this.#log.info("egress refused");
-  }
-
-  egressOpen(fields: { readonly ways: readonly string[] }): void {
-    this.#log.warn(fields, "egress open");
+  egressTested({ refused, ways }: Egress): void {
+    if (refused) this.#log.info("egress refused");
+    else this.#log.warn({ ways }, "egress open");
   }
 
   stopping(fields: { readonly running: number }): void {
