@@ -11,7 +11,7 @@ export function writeFileWhole(path: string, content: string | Uint8Array, mode:
     fsyncSync(file);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    throw Object.assign(error as Error, { path }); // what the system says of a write names no file
   } finally {
     closeSync(file);
   }

@@ -11,6 +11,7 @@ const systemErrors: Record<string, readonly [why: string, advice: string]> = {
   EACCES: ["this user has no right to it", "Change its owner or mode, or run as another user"],
   EPERM: ["this user has no right to it", "Change its owner or mode, or run as another user"],
   ENOSPC: ["the disk is full", "Make room"],
+  EFBIG: ["it may not become so large", "Raise this user's limit (ulimit -f), or name another place"],
   EDQUOT: ["this user's share of the disk is full", "Make room"],
   EROFS: ["the file system is read-only", "Name a place that can be written, such as another SALLYPORT_DATA"],
   ENOENT: ["it does not exist", "Make it, or correct its path"],

@@ -208,6 +208,7 @@ describe("the API", () => {
     ["a temperature out of range", { ...userSays("a"), temperature: 2.1 }, "invalid_value", "temperature"],
     ["no messages", {}, "missing_parameter", "messages"],
     ["an empty conversation", { messages: [] }, "invalid_value", "messages"],
+    ["a tool's result that names no call", { messages: [{ role: "tool", content: "a" }] }, "missing_parameter", "messages[0].tool_call_id"],
     ["a role it does not know", { messages: [{ role: "wizard", content: "a" }] }, "invalid_value", "messages[0].role"],
     [
       "an image",
@@ -281,7 +282,10 @@ describe("the API", () => {
         ["POST", chat, userSays("a")],
         ["POST", "/v1/guard/check", { input: "a" }],
       ] as const) {
-        expect((await appliance.call(method, path, body, { as })).status, `${as} ${path}`).to.equal(allowed ? 200 : 403);
+        const reply = await appliance.call(method, path, body, { as });
+        expect(reply.status, `${as} ${path}`).to.equal(allowed ? 200 : 403);
+        if (!allowed)
+          expect(reply.body.error.message).to.equal("The role of this certificate is auditor, and this is for app and operator.");
       }
     }
   });

@@ -48,6 +48,16 @@ describe("the command line", () => {
     expect(stderr).to.not.match(stack);
   });
 
+  it("says which file had no room", async () => {
+    const file = join(scratchDir(), "new.key");
+    const { status, stderr } = await run("bash", [
+      "-c",
+      `trap '' XFSZ; ulimit -f 0; exec ${process.execPath} ${join(root, "scripts/sallyport.ts")} backup --new-key ${file}`,
+    ]);
+    expect([status, stderr]).to.deep.equal([1, stderr]);
+    expect(stderr).to.match(/new\.key can't be used \(write\): it may not become so large\. Raise/u);
+  });
+
   it("says at the start how to call it from a terminal that has not its settings, with paths in quotes", async () => {
     expect(shellWord("data/certs")).to.equal("data/certs");
     expect(shellWord("it's here")).to.equal("'it'\\''s here'");

@@ -19,7 +19,9 @@ export function callerOf(response: Response): Caller {
 
 export function allow(...roles: readonly Role[]): RequestHandler {
   return (_request, response, next) => {
-    if (!roles.some((role) => role === callerOf(response).role)) throw new Fault("role_not_allowed");
+    const { role: own } = callerOf(response);
+    if (!roles.some((role) => role === own))
+      throw new Fault("role_not_allowed", `The role of this certificate is ${own}, and this is for ${roles.join(" and ")}.`);
     next();
   };
 }

@@ -36,23 +36,27 @@ const named = {
     .nullish(),
 };
 
-export const messageSchema = z.union([
-  z.strictObject({ ...named, role: z.enum(["system", "developer"]), content: text }),
-  z.strictObject({ ...named, role: z.literal("user"), content: z.union([z.string(), parts]) }),
-  // An answer of this service can be sent back as it came.
-  z.strictObject({
-    ...named,
-    role: z.literal("assistant"),
-    content: text.nullish(),
-    refusal: z.null().optional(),
-    annotations: z.array(z.unknown()).max(0).nullish(),
-    audio: z.null().optional(),
-    function_call: z.null().optional(),
-    tool_calls: z.array(toolCall).min(1).max(128).nullish(),
-  }),
-  // Results stand in the order of the calls: the model reads neither the id nor the name.
-  z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.nullish() }),
-]);
+export const messageSchema = z.discriminatedUnion(
+  "role",
+  [
+    z.strictObject({ ...named, role: z.enum(["system", "developer"]), content: text }),
+    z.strictObject({ ...named, role: z.literal("user"), content: z.union([z.string(), parts]) }),
+    // An answer of this service can be sent back as it came.
+    z.strictObject({
+      ...named,
+      role: z.literal("assistant"),
+      content: text.nullish(),
+      refusal: z.null().optional(),
+      annotations: z.array(z.unknown()).max(0).nullish(),
+      audio: z.null().optional(),
+      function_call: z.null().optional(),
+      tool_calls: z.array(toolCall).min(1).max(128).nullish(),
+    }),
+    // Results stand in the order of the calls: the model reads neither the id nor the name.
+    z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.nullish() }),
+  ],
+  "only messages of role system, developer, user, assistant and tool are supported",
+);
 
 /** Texts from outside that go with a call. */
 export const documentsSchema = z
