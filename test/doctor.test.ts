@@ -6,10 +6,13 @@ import { expect } from "chai";
 import { issueClient, revoke } from "../certs/authority.ts";
 import { factsText, sumsText } from "../scripts/bundle/members.ts";
 import { type Check, examined } from "../scripts/doctor/check.ts";
+import { auditLog, batches, keys } from "../scripts/doctor/data.ts";
 import { files } from "../scripts/doctor/files.ts";
+import { sentenceOf } from "../scripts/failure.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
-import { readAuditKeys } from "../server/audit/keys.ts";
+import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
+import { verifyAuditLog } from "../server/audit/verify.ts";
 import { prepareData, root } from "./support/appliance.ts";
 import { startOwnCa } from "./support/own-ca.ts";
 import { sallyport } from "./support/sallyport.ts";
@@ -89,6 +92,28 @@ describe("sallyport doctor", () => {
     const { status, of } = await doctor(dataDir);
     expect(status).to.equal(1);
     expect(of("audit log", "fail")[0]).to.match(/audit\.db is gone, and .*audit\.head says that there was one/u);
+  });
+
+  it("says that this user may not look, and never that there is nothing", async () => {
+    const dataDir = prepareData();
+    AuditLog.open(dataDir, {}).close();
+    const asOther = (look: () => unknown): string => {
+      const root = process.getuid?.() === 0;
+      root ? process.seteuid?.("nobody") : chmodSync(dataDir, 0o000);
+      try {
+        look();
+        return "nothing wrong";
+      } catch (error) {
+        return String(sentenceOf(error));
+      } finally {
+        root ? process.seteuid?.(0) : chmodSync(dataDir, 0o700);
+      }
+    };
+    for (const look of [auditLog, batches, keys, verifyAuditLog, readAuditKeys, createAuditSecret])
+      expect(
+        asOther(() => look(dataDir)),
+        look.name,
+      ).to.match(/this user has no right to it/u);
   });
 
   it("names a catalogue that is missing or broken, and goes on", async () => {

@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { newest } from "../../certs/authorities.ts";
 import { initAuthority, issueClient, issueRequested, revoke, rotateServer } from "../../certs/authority.ts";
 import { checkName, roleFrom } from "../../certs/identity.ts";
+import { isThere } from "../../certs/is-there.ts";
 import { installIssuing, requestIssuing } from "../../certs/own-root.ts";
 import { buildPkcs12 } from "../../certs/pkcs12.ts";
 import { type IssuedCertificate, listIssued } from "../../certs/register.ts";
@@ -93,7 +94,7 @@ export const certs: Command = {
     refuseOthers(`certs ${action}`, values, ["dir", ...taken.options]);
     const { dataDir, tls } = readConfig();
     const dir = values.dir ?? join(dataDir, "certs");
-    if (action !== "init" && !existsSync(dir))
+    if (action !== "init" && !isThere(dir))
       throw new Error(`There are no certificates in ${dir}. Make them with \`npx sallyport certs init\`.`);
     if (action === "init") init(dir, tls.names);
     else if (action === "issue") issue(dir, name ?? "", values);

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { authorities } from "../../certs/authorities.ts";
+import { isThere } from "../../certs/is-there.ts";
 import { batchesPath, readAuditKeys, secretPath } from "../../server/audit/keys.ts";
 import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
@@ -18,18 +19,18 @@ export function keys(dataDir: string): Check {
 
 /** Throws when a private key can be read by others than its owner. */
 export function refuseOpenKey(file: string): void {
-  if (existsSync(file) && (statSync(file).mode & 0o077) !== 0)
+  if (isThere(file) && (statSync(file).mode & 0o077) !== 0)
     throw new Error(`${file} can be read by other users: chmod 600 ${shellWord(file)}`);
 }
 
 /** What others than its owner may see or change of a data directory. */
 export function modes(dataDir: string): Check {
   const name = "file modes";
-  if (!existsSync(dataDir)) return { name, state: "ok", detail: "no data directory yet" };
+  if (!isThere(dataDir)) return { name, state: "ok", detail: "no data directory yet" };
   const own = statSync(dataDir);
   const user = process.getuid?.();
   if (user !== undefined && user !== 0 && own.uid !== user)
-    throw new Error(`${dataDir} belongs to another user: chown -R ${user} ${shellWord(dataDir)}`);
+    throw new Error(`${dataDir} belongs to user ${own.uid}: run this as that user, or chown -R ${user} ${shellWord(dataDir)}`);
   const open = readdirSync(dataDir, { withFileTypes: true })
     .filter((entry) => !entry.isSymbolicLink() && entry.name !== "certs")
     .map((entry) => join(dataDir, entry.name))
@@ -46,7 +47,7 @@ export function clock(dataDir: string): Check {
   const name = "clock";
   const now = new Date();
   const detail = now.toISOString();
-  const last = existsSync(join(dataDir, "audit.db")) ? lastAt(dataDir) : undefined;
+  const last = isThere(join(dataDir, "audit.db")) ? lastAt(dataDir) : undefined;
   if (last !== undefined && new Date(last).getTime() > now.getTime() + 60_000)
     throw new Error(`${detail} is before the last entry of the audit log (${last}): set the clock`);
   const synchronised = existsSync("/run/systemd/timesync/synchronized") || existsSync("/run/chrony") || existsSync("/var/run/ntpd.pid");
@@ -61,8 +62,8 @@ export function clock(dataDir: string): Check {
 export function auditLog(dataDir: string): Check {
   const name = "audit log";
   const [database, head] = [join(dataDir, "audit.db"), join(dataDir, "audit.head")];
-  if (!existsSync(database)) {
-    if (!existsSync(head)) return { name, state: "ok", detail: "none yet" };
+  if (!isThere(database)) {
+    if (!isThere(head)) return { name, state: "ok", detail: "none yet" };
     throw new Error(`${database} is gone, and ${head} says that there was one: restore both from one backup`);
   }
   const { problems, entries } = verifyAuditLog(dataDir);
@@ -73,7 +74,7 @@ export function auditLog(dataDir: string): Check {
 /** Files of callers and their batches. */
 export function batches(dataDir: string): Check {
   const name = "batches";
-  if (!existsSync(batchesPath(dataDir))) return { name, state: "ok", detail: "none yet" };
+  if (!isThere(batchesPath(dataDir))) return { name, state: "ok", detail: "none yet" };
   refuseOpenKey(batchesPath(dataDir));
   const { files, unfinished } = countStored(dataDir);
   return { name, state: "ok", detail: `${files} files, ${unfinished} unfinished batches, encrypted` };

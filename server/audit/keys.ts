@@ -1,6 +1,7 @@
 import { createHmac, createPrivateKey, type KeyObject, randomBytes } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isThere } from "../../certs/is-there.ts";
 import { writeFileWhole } from "../../certs/write-file.ts";
 
 /** Keys of what is stored, each 32 bytes, derived from one secret so that an operator has one file to keep safe. */
@@ -35,14 +36,14 @@ export function batchesPath(dataDir: string): string {
 /** Draws the secret unless it is there. */
 export function createAuditSecret(dataDir: string): void {
   const path = secretPath(dataDir);
-  if (existsSync(path)) return;
-  if (existsSync(join(dataDir, "audit.db"))) throw new Error(missing(dataDir));
+  if (isThere(path)) return;
+  if (isThere(join(dataDir, "audit.db"))) throw new Error(missing(dataDir));
   writeFileWhole(path, `${randomBytes(32).toString("hex")}\n`, 0o600);
 }
 
 export function readAuditKeys(dataDir: string): AuditKeys {
   const path = secretPath(dataDir);
-  if (!existsSync(path)) throw new Error(missing(dataDir));
+  if (!isThere(path)) throw new Error(missing(dataDir));
   return deriveKeys(readSecret(path));
 }
 
@@ -67,7 +68,7 @@ export function deriveKeys(secret: Buffer): AuditKeys {
 }
 
 function missing(dataDir: string): string {
-  return existsSync(join(dataDir, "audit.db"))
+  return isThere(join(dataDir, "audit.db"))
     ? `${secretPath(dataDir)} is missing, and the audit log can't be read without it. Restore it from a backup.`
     : `${secretPath(dataDir)} is missing. Run \`npx sallyport setup\`.`;
 }

@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { isThere } from "../../certs/is-there.ts";
 import { type Entry, genesisHash, lastEntries, openAuditDatabase, readingLog } from "./database.ts";
 import { type Head, HeadFile, readHead } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
@@ -40,7 +40,7 @@ function last(dataDir: string, condition: string): Entry | undefined {
  */
 export function snapshotAuditLog(dataDir: string, target: string): Head {
   const keys = readAuditKeys(dataDir);
-  if (!existsSync(join(dataDir, "audit.db"))) throw new Error(`There is no audit log in ${dataDir}.`);
+  if (!isThere(join(dataDir, "audit.db"))) throw new Error(`There is no audit log in ${dataDir}.`);
   const before = headOf(dataDir);
   const path = join(target, "audit.db");
   readingLog(dataDir, (log) => log.prepare("VACUUM INTO ?").run(path)); // one read transaction, under the same key

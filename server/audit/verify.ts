@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { isThere } from "../../certs/is-there.ts";
 import { publicText } from "./checkpoint.ts";
 import { type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
 import { genesisHead, readHead, standsBeside } from "./head.ts";
@@ -22,7 +22,7 @@ const problemsMax = 20;
 /** Walks the whole log: every hash, every stored text, every call's two entries, the key before each rotation, and the head kept outside. Works beside a running service. */
 export function verifyAuditLog(dataDir: string): Verification {
   const path = join(dataDir, "audit.db");
-  if (!existsSync(path)) throw new Error(`There is no audit log at ${path}.`);
+  if (!isThere(path)) throw new Error(`There is no audit log at ${path}.`);
   const keys = readAuditKeys(dataDir);
   const headFile = join(dataDir, "audit.head");
   // Before the entries: a running service only moves it forward.
