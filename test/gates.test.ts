@@ -15,6 +15,7 @@ import { passage } from "../server/pipeline/passage.ts";
 import { newPseudonyms } from "../server/pipeline/pseudonyms.ts";
 import { eventsOf, type Json, startTestAppliance, userSays } from "./support/appliance.ts";
 import { testClassifiers } from "./support/classifiers.ts";
+import { entriesOf } from "./support/entries.ts";
 import { cut, said, throughGate } from "./support/gate.ts";
 import { Scripted } from "./support/scripted.ts";
 import { pause } from "./support/until.ts";
@@ -439,6 +440,15 @@ describe("POST /v1/moderations", function () {
     expect(model).to.match(/^delicate-/u);
     expect(results.map(({ flagged }) => flagged)).to.deep.equal([true, false]);
     expect(results[0]?.categories).to.have.property("self-harm", true);
+  });
+
+  it("takes 64 texts and no more, and writes nothing of them to the log", async () => {
+    await using appliance = await startTestAppliance();
+    const ask = (count: number) => appliance.call("POST", "/v1/moderations", { input: Array.from({ length: count }, () => despair) });
+    expect((await ask(64)).body.results).to.have.length(64);
+    const { status, body } = await ask(65);
+    expect([status, body.error.code, body.error.param]).to.deep.equal([400, "invalid_value", "input"]);
+    expect(entriesOf(appliance.config.dataDir).map(({ kind }) => kind)).to.deep.equal(["started"]);
   });
 
   it("judges no more than the policy's `tokens_max`, of all texts together", async () => {

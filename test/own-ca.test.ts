@@ -1,4 +1,4 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -264,6 +264,12 @@ describe("a PKCS #12 file", () => {
     writeFileSync(file, buildPkcs12("app", createPrivateKey(key), cert, "a long password"));
     const openssl = (password: string): string =>
       execFileSync("openssl", ["pkcs12", "-in", file, "-noenc", "-passin", `pass:${password}`], { encoding: "utf8", stdio: "pipe" });
+    const { stderr } = spawnSync("openssl", ["pkcs12", "-in", file, "-info", "-noout", "-passin", "pass:a long password"], {
+      encoding: "utf8",
+    });
+    expect(stderr)
+      .to.match(/^MAC: sha256, /mu)
+      .and.match(/^Shrouded Keybag: PBES2, PBKDF2, AES-256-CBC, .*PRF hmacWithSHA256/mu);
     const text = openssl("a long password");
     expect(text.match(/BEGIN CERTIFICATE/gu)).to.have.length(2);
     expect(text).to.include("friendlyName: app");

@@ -23,7 +23,9 @@ describe("the record of a call", () => {
     const entries = entriesOf(appliance.config.dataDir);
     expect(entries.filter((entry) => entry.kind === "received")).to.have.length(4);
     expect(JSON.stringify(entries)).to.not.match(/CANARY|bob|example\.org/u);
-    const [message] = entries.find((entry) => entry.kind === "received")?.body.messages ?? [];
+    const { messages, endUser } = entries.find((entry) => entry.kind === "received")?.body ?? {};
+    expect(endUser).to.match(/^[0-9a-f]{64}$/u);
+    const [message] = messages;
     expect(message).to.include({ role: "user", origin: "user" });
     expect(message.hmac).to.match(/^[0-9a-f]{64}$/u);
     expect(message.stored).to.equal(undefined);

@@ -1,7 +1,10 @@
+import { mock } from "node:test";
 import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { misfitOf } from "../server/json-schema.ts";
+import type { Call } from "../server/pipeline/call.ts";
+import { confirmationOf, confirmedCall } from "../server/pipeline/confirmations.ts";
 import type { Message } from "../server/pipeline/guard.ts";
 import { passage, spanInOriginal } from "../server/pipeline/passage.ts";
 import { newPseudonyms } from "../server/pipeline/pseudonyms.ts";
@@ -269,6 +272,27 @@ describe("calls of functions", function () {
       const [received, settled] = entriesOf(appliance.config.dataDir).slice(-2);
       expect(received?.body.tools.chars).to.be.above(10);
       expect(settled?.body.answer.chars).to.equal(`\npay ${body.guard.held[0].arguments}`.length);
+    });
+
+    it("leave for 15 minutes after they were held, and no longer", () => {
+      const held = { name: "send_mail", arguments: "{}" };
+      const call: Call = {
+        id: "a",
+        caller: { name: "app", role: "app", serial: "1" },
+        endpoint: "chat.completions",
+        messages: [],
+        stops: [],
+      };
+      mock.timers.enable({ apis: ["Date"], now: 0 });
+      try {
+        const confirmation = confirmationOf(held, call);
+        mock.timers.setTime(15 * 60_000);
+        expect(confirmedCall(confirmation, call)).to.deep.equal(held);
+        mock.timers.setTime(15 * 60_000 + 1);
+        expect(confirmedCall(confirmation, call)).to.equal(undefined);
+      } finally {
+        mock.timers.reset();
+      }
     });
 
     it("leave when the application confirms just these calls, in this conversation", async () => {
