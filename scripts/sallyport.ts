@@ -51,8 +51,9 @@ async function main(): Promise<number> {
     return await command.run(args);
   } catch (error) {
     if (error instanceof UsageError || isParseArgsError(error)) {
-      // The whole help would push what is wrong off the screen.
-      console.error(`${(error as Error).message}\n\n${command.usage.split("\n\n", 1)}\n\nnpx sallyport ${name} --help tells more.`);
+      // The whole help would push what is wrong off the screen; and Node explains how to pass what begins with a dash, where an option was meant.
+      const wrong = (error as Error).message.replace(/ To specify a positional argument .*/su, "");
+      console.error(`${wrong}\n\n${command.usage.split("\n\n", 1)}\n\nnpx sallyport ${name} --help tells more.`);
       return 2;
     }
     console.error(told(error));

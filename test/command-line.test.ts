@@ -77,7 +77,7 @@ describe("the command line", () => {
     const { status, stderr } = await sallyport(["bench", "--quik"]);
     expect(status).to.equal(2);
     expect(stderr)
-      .to.match(/^Unknown option '--quik'/u)
+      .to.match(/^Unknown option '--quik'\.\n/u)
       .and.match(/Usage: npx sallyport bench/u);
     expect(stderr.trim().split("\n")).to.have.length.at.most(10);
     expect(stderr).to.match(/npx sallyport bench --help tells more\.\n$/u);

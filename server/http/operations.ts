@@ -233,7 +233,7 @@ export function operationsOf(service: Service): readonly Operation[] {
     {
       method: "GET",
       path: "/readyz",
-      summary: "200 when a call would be answered now, otherwise 503; `checks` says what is missing",
+      summary: "200 when calls can be answered, if need be after their model is loaded; otherwise 503, and `checks` says what is missing",
       reply: readinessSchema,
       otherwise: { 503: readinessSchema },
       handle: ready(service),
