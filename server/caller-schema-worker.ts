@@ -13,6 +13,8 @@ export interface SchemaTask {
 export type SchemaAnswer = { readonly misfit: string | undefined } | { readonly refused: string };
 
 parentPort?.on("message", (task: SchemaTask) => parentPort?.postMessage(answerTo(task)));
+// The schema of schemas is compiled at the first look: none of the caller's time.
+misfitOf({});
 parentPort?.postMessage("ready");
 
 function answerTo({ schema, json }: SchemaTask): SchemaAnswer {

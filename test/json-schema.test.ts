@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { checkSchema, misfitIn } from "../server/caller-schema.ts";
 import { misfitOf, SchemaError } from "../server/json-schema.ts";
@@ -33,6 +35,17 @@ describe("a schema that a caller sends", function () {
       expect(await refused({ type: "objekt" })).to.include("is not a JSON Schema");
       expect(await misfitIn('{"a":1}', { properties: { a: { type: "string" } } }, "a")).to.include("string");
     }
+  });
+
+  it("has its time for itself: a thread has read the schema of schemas before it takes the first", async () => {
+    const thread = new Worker(new URL("../server/caller-schema-worker.ts", import.meta.url));
+    await once(thread, "message");
+    const startedAt = await thread.cpuUsage();
+    thread.postMessage({ schema: { type: "object", properties: { part: { type: "string" } } } });
+    await once(thread, "message");
+    const { user, system } = await thread.cpuUsage(startedAt);
+    await thread.terminate();
+    expect((user + system) / 1000, "CPU time in milliseconds").to.be.lessThan(40);
   });
 
   it("that takes for ever is refused, a value that does is no fit, and the service goes on meanwhile", async () => {
