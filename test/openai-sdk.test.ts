@@ -97,6 +97,57 @@ describe("the stock OpenAI SDK for Node", () => {
     expect(asked).to.deep.equal([{ part: "A7" }]);
   });
 
+  it("can send an answer back as it has put it together, and as other clients do", async () => {
+    const messages = [{ role: "user" as const, content: 'Look: <tool_call>{"name": "stock", "arguments": {"part": "A7"}}</tool_call>' }];
+    const parameters = { type: "object", properties: { part: { type: "string" } }, required: ["part"] };
+    const asked = { model: "echo", tools: [{ type: "function" as const, function: { name: "stock", parameters } }] };
+    const [choice] = (await client.chat.completions.stream({ ...asked, messages }).finalChatCompletion()).choices;
+    const [made] = choice?.message.tool_calls ?? [];
+    expect(choice?.message).to.have.property("parsed");
+    const result = { role: "tool" as const, tool_call_id: made?.id ?? "", content: "Seventeen left." };
+    const { content, ...rest } = { ...choice?.message };
+    const sent = [
+      choice?.message,
+      // Python's SDK keeps the place of a call, and what it has read in the arguments.
+      { ...choice?.message, tool_calls: [{ ...made, index: 0, function: { ...Object(made).function, parsed_arguments: { part: "A7" } } }] },
+      // The Agents SDK.
+      { role: "assistant", content: [{ type: "text", text: content, ...rest }], tool_calls: [made] },
+    ];
+    for (const one of sent) {
+      const all = [...messages, one, result] as typeof messages; // neither is in the SDK's own types
+      expect((await client.chat.completions.create({ ...asked, messages: all })).choices[0]?.message.content).to.include("Seventeen");
+    }
+  });
+
+  it("takes lists of nothing, and null wherever it stands", async () => {
+    const messages = [
+      { role: "user", content: "Hi", name: null },
+      { role: "assistant", content: "Well.", tool_calls: [], refusal: null, whatever: null },
+      { role: "user", content: [{ type: "text", text: "Hello", annotations: null }] },
+    ];
+    const nothing = { tools: [], tool_choice: "auto", parallel_tool_calls: true, stream_options: null, no_parameter: null };
+    const reply = await appliance.call("POST", "/v1/chat/completions", { model: "echo", messages, ...nothing });
+    expect(reply.body.choices[0].message.content).to.equal("Hello");
+    const needed = await appliance.call("POST", "/v1/chat/completions", { model: "echo", messages: [{ role: "user", content: null }] });
+    expect([needed.status, needed.body.error.code, needed.body.error.param]).to.deep.equal([
+      400,
+      "missing_parameter",
+      "messages[0].content",
+    ]);
+    const asked = await appliance.call("POST", "/v1/chat/completions", { model: "echo", messages, tools: [], tool_choice: "required" });
+    expect([asked.status, asked.body.error.param]).to.deep.equal([400, "tool_choice"]);
+  });
+
+  it("says how many stop texts and texts there may be", async () => {
+    const messages = [{ role: "user" as const, content: "a" }];
+    const said = (reply: { body: { error: { message: string } } }): string => reply.body.error.message;
+    const asked = { model: "echo", messages, stop: Array.from({ length: 16 }, (_, index) => `END${index}`) };
+    expect((await client.chat.completions.create(asked)).choices[0]?.message.content).to.equal("a");
+    expect(said(await appliance.call("POST", "/v1/chat/completions", { ...asked, stop: [...asked.stop, "END"] }))).to.include("<=16");
+    expect(said(await appliance.call("POST", "/v1/embeddings", { input: Array.from({ length: 129 }, () => "a") }))).to.include("<=128");
+    expect(said(await appliance.call("POST", "/v1/embeddings", { input: [[1]] }))).to.include("no tokens");
+  });
+
   it("gets JSON in the shape that it asks for", async () => {
     const schema = {
       type: "object",

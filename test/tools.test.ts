@@ -127,18 +127,18 @@ describe("calls of functions", function () {
   it("of earlier answers are judged as the function read them, and the model reads JSON", async () => {
     const json = '{ "t" : "Hi,\\nanna@example.org \\u0022\\\\ \\u00e4", "n": 1 }';
     const call = { id: "c", type: "function" as const, function: { name: "f", arguments: json } };
-    const [, called] = await messagesOf([{ role: "assistant", content: null, tool_calls: [call] }], [], "a");
+    const [, called] = await messagesOf([{ role: "assistant", tool_calls: [call] }], [], "a");
     const { text } = called?.passage ?? passage("");
     expect(text).to.equal('{"name": "f", "arguments": {"t":"Hi,\nanna@example.org \\u0022\\\\ ä","n":1}}');
     const start = text.indexOf("anna");
     const span = spanInOriginal(called?.passage ?? passage(""), { start, end: start + 16 });
     expect(json.slice(span.start, span.end)).to.equal("anna@example.org");
     const asked: Message[] = [{ role: "user", index: 0, origin: "user", passage: passage("a") }];
-    const messages = [...asked, ...(await messagesOf([{ role: "assistant", content: null, tool_calls: [call] }], [], "a"))];
+    const messages = [...asked, ...(await messagesOf([{ role: "assistant", tool_calls: [call] }], [], "a"))];
     const turns = turnsOf({ messages, pseudonyms: newPseudonyms(messages, "a") }, { preface: { system: "", examples: [] } });
     expect(JSON.parse(turns.at(-1)?.calls?.[0] ?? "")).to.deep.equal({ name: "f", arguments: JSON.parse(json) });
     const broken = { ...call, function: { name: "f", arguments: "{" } };
-    expect((await messagesOf([{ role: "assistant", content: null, tool_calls: [broken] }], [], "a"))[1]?.passage.text).to.include(" {}");
+    expect((await messagesOf([{ role: "assistant", tool_calls: [broken] }], [], "a"))[1]?.passage.text).to.include(" {}");
   });
 
   it("of earlier answers are judged by their names too", async () => {

@@ -78,6 +78,31 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       expect(streamed).to.deep.equal(['{"part":"A7"}']);
     });
 
+    it("takes an answer back as the SDKs give it", async () => {
+      const asked = { model: "echo", tools: [{ type: "function" as const, name: "stock", parameters, strict: false }] };
+      const { output } = await openai.responses.stream({ ...asked, input: `Look: ${call}` }).finalResponse();
+      expect(output).to.have.nested.property("[0].content[0].parsed");
+      expect(output[1]).to.have.property("parsed_arguments");
+      // Python's `model_dump` names every field that it knows.
+      const dumped = output.map((one) => ({ ...one, phase: null, caller: null, namespace: null }));
+      const back: Json = [
+        { role: "user", content: "Look." },
+        ...dumped,
+        { type: "function_call_output", call_id: Object(output[1]).call_id, output: "Seventeen left." },
+      ];
+      expect((await openai.responses.create({ ...asked, input: back })).output_text).to.include("Seventeen left.");
+    });
+
+    it("says that an item is to be sent whole", async () => {
+      const input: Json = [
+        { role: "user", content: "Look." },
+        { type: "item_reference", id: "msg_1" },
+      ];
+      const refused: Json = await openai.responses.create({ model: "echo", input }).catch((error: unknown) => error);
+      expect(refused.param).to.equal("input[1].type");
+      expect(refused.message).to.include("sent whole");
+    });
+
     it("takes what a tool returned as parts, and what asks for nothing", async () => {
       const input = [
         { role: "user" as const, content: "Look." },
@@ -91,6 +116,7 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         tools: [],
         metadata: null,
         tool_choice: "auto" as const,
+        parallel_tool_calls: false,
       };
       const answer = await openai.responses.create({ model: "echo", input, ...nothing, store: false, truncation: "disabled" });
       expect(answer.output_text).to.include("Seventeen left.");
@@ -288,6 +314,57 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       expect(refused).to.be.instanceOf(Anthropic.BadRequestError);
       expect(String(refused)).to.include("`messages`");
       expect((await anthropic.messages.countTokens({ model: "echo", messages: prefill.messages })).input_tokens).to.be.greaterThan(0);
+    });
+
+    it("goes on behind an answer that said nothing, and takes what asks for nothing", async () => {
+      const user = { role: "user" as const, content: "Hi" };
+      const answer = await anthropic.messages.create({
+        model: "echo",
+        max_tokens: 9,
+        messages: [user, { role: "assistant", content: [] }, user],
+        stop_sequences: Array.from({ length: 16 }, (_, index) => `END${index}`),
+        thinking: { type: "disabled" },
+        cache_control: { type: "ephemeral" },
+        tools: [],
+        tool_choice: { type: "auto", disable_parallel_tool_use: true },
+      });
+      expect(answer.content).to.deep.equal([{ type: "text", text: "Hi" }]);
+    });
+
+    it("gives JSON in a shape", async () => {
+      const schema = {
+        type: "object" as const,
+        properties: { city: { type: "string", maxLength: 20 } },
+        required: ["city"],
+        additionalProperties: false as const,
+      };
+      const asked = { model: "smollm2-135m-instruct", max_tokens: 60, messages: [{ role: "user" as const, content: "Name a capital." }] };
+      const answer = await anthropic.messages.parse({ ...asked, output_config: { format: { type: "json_schema", schema } } });
+      expect(answer.parsed_output).to.have.all.keys("city");
+      const wrong = { type: "json_schema" as const, schema: { type: "objekt" } };
+      const refused: Json = await anthropic.messages
+        .create({ ...asked, output_config: { format: wrong } })
+        .catch((error: unknown) => error);
+      expect(refused.error.error.param).to.equal("output_config.format.schema");
+    });
+
+    it("lets the SDK run tools itself, which then sends the conversation whole", async () => {
+      const asked: unknown[] = [];
+      const stock = {
+        name: "stock",
+        description: "How many are left",
+        input_schema: parameters,
+        parse: (given: unknown) => given,
+        run: (given: unknown) => {
+          asked.push(given);
+          return "Seventeen left.";
+        },
+      };
+      const tools: Json = [stock];
+      const messages = [{ role: "user" as const, content: `Look: ${call}` }];
+      const last = await anthropic.beta.messages.toolRunner({ model: "echo", max_tokens: 100, tools, messages });
+      expect(last.content[0]).to.have.property("text").that.includes("Seventeen left.");
+      expect(asked).to.deep.equal([{ part: "A7" }]);
     });
 
     it("uses tools and goes on with what they return", async () => {

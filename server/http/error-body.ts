@@ -22,9 +22,13 @@ const anthropicTypes: Readonly<Record<number, string>> = {
   504: "timeout_error",
 };
 
+/** By this the vendor's SDK knows that a conversation is sent whole, and does so. */
+const unthreaded = { details: { error_code: "thread_unsupported_request", unsupported: ["thread"] } };
+
 /** The same in Anthropic's shape. */
 export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "status" | "body">): object {
-  return { type: "error", error: { ...error, type: anthropicTypes[status] ?? "invalid_request_error" } };
+  const type = anthropicTypes[status] ?? "invalid_request_error";
+  return { type: "error", error: { ...error, type, ...(error.param === "thread" ? unthreaded : {}) } };
 }
 
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { type ChatRequest, jsonSchema, type Names } from "./chat-request.ts";
 import { functionName, type PlacedMessage, type userPart } from "./messages.ts";
-import { topK } from "./sampling.ts";
+import { stopTexts, topK } from "./sampling.ts";
 
 /** What it asks for happens by itself: the beginning of a conversation is read once. */
-const cached = { cache_control: z.strictObject({ type: z.literal("ephemeral"), ttl: z.enum(["5m", "1h"]).optional() }).nullish() };
-const textBlock = z.strictObject({ ...cached, type: z.literal("text"), text: z.string(), citations: z.null().optional() });
+const cached = { cache_control: z.strictObject({ type: z.literal("ephemeral"), ttl: z.enum(["5m", "1h"]).optional() }).optional() };
+const textBlock = z.strictObject({ ...cached, type: z.literal("text"), text: z.string() });
 const documentBlock = z.strictObject({
   ...cached,
   type: z.literal("document"),
@@ -14,7 +14,7 @@ const documentBlock = z.strictObject({
     media_type: z.literal("text/plain"),
     data: z.string(),
   }),
-  title: z.string().max(500).nullish(),
+  title: z.string().max(500).optional(),
 });
 const toolUseBlock = z.strictObject({
   ...cached,
@@ -32,11 +32,11 @@ const toolResultBlock = z.strictObject({
 });
 /** What a tool may say of itself that asks for nothing: its arguments are judged whole before any of them leaves, and every tool is told of from the start. */
 const hints = {
-  eager_input_streaming: z.boolean().nullish(),
+  eager_input_streaming: z.boolean().optional(),
   strict: z.literal(false, "is not supported").optional(),
   defer_loading: z.literal(false, "is not supported").optional(),
 };
-const message = z.union([
+const message = z.discriminatedUnion("role", [
   z.strictObject({
     role: z.literal("user"),
     content: z.union([
@@ -57,13 +57,14 @@ const message = z.union([
     role: z.literal("assistant"),
     content: z.union([
       z.string(),
-      z.array(z.discriminatedUnion("type", [textBlock, toolUseBlock], "only blocks of type `text` and `tool_use` are supported")).min(1),
+      z.array(z.discriminatedUnion("type", [textBlock, toolUseBlock], "only blocks of type `text` and `tool_use` are supported")),
     ]),
   }),
 ]);
 
 /** Anthropic's `POST /v1/messages`; what is not listed is refused by name. */
 export const anthropicRequestSchema = z.strictObject({
+  ...cached,
   model: z.string().optional(),
   max_tokens: z.int().min(1),
   messages: z
@@ -73,43 +74,46 @@ export const anthropicRequestSchema = z.strictObject({
       (all) => all.at(-1)?.role !== "assistant",
       "end with an answer to go on with, which is not supported: the last one must be the user's",
     ),
-  system: z.union([z.string(), z.array(textBlock)]).nullish(),
-  stop_sequences: z.array(z.string().min(1).max(200)).max(4).nullish(),
-  stream: z.boolean().nullish(),
-  temperature: z.number().min(0).max(1).nullish(),
-  top_p: z.number().min(0).max(1).nullish(),
+  system: z.union([z.string(), z.array(textBlock)]).optional(),
+  stop_sequences: stopTexts.optional(),
+  stream: z.boolean().optional(),
+  temperature: z.number().min(0).max(1).optional(),
+  top_p: z.number().min(0).max(1).optional(),
   top_k: topK,
   tools: z
     .array(
       z.strictObject({
         ...cached,
         ...hints,
-        type: z.literal("custom", "only tools of your own are supported").nullish(),
+        type: z.literal("custom", "only tools of your own are supported").optional(),
         name: functionName,
         description: z.string().optional(),
         input_schema: jsonSchema,
       }),
     )
     .max(128)
-    .nullish(),
+    .optional(),
   tool_choice: z
     .discriminatedUnion("type", [
       z.strictObject({ type: z.enum(["auto", "any"]), disable_parallel_tool_use: z.boolean().optional() }),
       z.strictObject({ type: z.literal("tool"), name: functionName, disable_parallel_tool_use: z.boolean().optional() }),
       z.strictObject({ type: z.literal("none") }),
     ])
-    .nullish(),
+    .optional(),
   /** Ours: calls that were held, and that the application confirms. */
   tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
-  metadata: z.strictObject({ user_id: z.string().max(512).nullish() }).nullish(),
+  metadata: z.strictObject({ user_id: z.string().max(512).optional() }).optional(),
+  output_config: z.strictObject({ format: z.strictObject({ type: z.literal("json_schema"), schema: jsonSchema }).optional() }).optional(),
+  // Honoured in the one way that asks for nothing.
+  thinking: z.strictObject({ type: z.literal("disabled", "is not supported") }).optional(),
 });
 
 /** Anthropic's `POST /v1/messages/count_tokens`. */
 export const anthropicCountSchema = anthropicRequestSchema
-  .pick({ model: true, system: true, tools: true, tool_choice: true })
+  .pick({ model: true, system: true, tools: true, tool_choice: true, cache_control: true, output_config: true, thinking: true })
   .extend({ messages: z.array(message).min(1) });
 
-export const anthropicNames: Names = { messages: "messages", schema: "output_config", parameters: "input_schema" };
+export const anthropicNames: Names = { messages: "messages", schema: "output_config.format.schema", parameters: "input_schema" };
 
 export type AnthropicRequest = z.infer<typeof anthropicRequestSchema>;
 
@@ -117,33 +121,36 @@ const choices = { auto: "auto", any: "required", none: "none" } as const;
 
 /** The same as a request for a chat completion. */
 export function chatRequestOf(request: Omit<AnthropicRequest, "max_tokens"> & Partial<Pick<AnthropicRequest, "max_tokens">>): ChatRequest {
-  const { system, tools, tool_choice: choice } = request;
+  const { system, tools, tool_choice: choice, output_config: output } = request;
   return {
     model: request.model,
     messages: [
-      ...(system == null ? [] : [{ role: "system" as const, content: textOf(system), at: null }]),
+      ...(system === undefined ? [] : [{ role: "system" as const, content: textOf(system), at: null }]),
       ...request.messages.flatMap((one, at) => messagesOf(one).map((told) => ({ ...told, at }))),
     ],
     stream: request.stream,
     max_completion_tokens: request.max_tokens,
     // It is mandatory here, so that nobody knows how much the context leaves: an upper bound, as the vendor has it.
     contextMayEnd: true,
-    stop: request.stop_sequences == null || request.stop_sequences.length === 0 ? undefined : request.stop_sequences,
+    stop: request.stop_sequences,
     temperature: request.temperature,
     top_p: request.top_p,
     top_k: request.top_k,
-    tools:
-      tools == null || tools.length === 0
-        ? undefined
-        : tools.map(({ name, description, input_schema: parameters }) => ({
-            type: "function",
-            function: { name, description, parameters },
-          })),
+    tools: tools?.map(({ name, description, input_schema: parameters }) => ({
+      type: "function",
+      function: { name, description, parameters },
+    })),
     tool_choice:
-      choice == null ? undefined : choice.type === "tool" ? { type: "function", function: { name: choice.name } } : choices[choice.type],
-    parallel_tool_calls: choice != null && choice.type !== "none" && choice.disable_parallel_tool_use === true ? false : undefined,
+      choice === undefined
+        ? undefined
+        : choice.type === "tool"
+          ? { type: "function", function: { name: choice.name } }
+          : choices[choice.type],
+    parallel_tool_calls: choice !== undefined && choice.type !== "none" && choice.disable_parallel_tool_use === true ? false : undefined,
     tool_confirmations: request.tool_confirmations,
-    user: request.metadata?.user_id ?? undefined,
+    response_format:
+      output?.format === undefined ? undefined : { type: "json_schema", json_schema: { name: "answer", schema: output.format.schema } },
+    user: request.metadata?.user_id,
   };
 }
 
@@ -158,7 +165,7 @@ function messagesOf({ role, content }: AnthropicRequest["messages"][number]): Pl
         ? [{ id: block.id, type: "function" as const, function: { name: block.name, arguments: JSON.stringify(block.input) } }]
         : [],
     );
-    return [{ role, content: texts.length === 0 ? null : texts.join(""), ...(calls.length === 0 ? {} : { tool_calls: calls }) }];
+    return [{ role, content: texts.join(""), ...(calls.length === 0 ? {} : { tool_calls: calls }) }];
   }
   const results = content.flatMap((block): PlacedMessage[] =>
     block.type === "tool_result"
@@ -169,7 +176,7 @@ function messagesOf({ role, content }: AnthropicRequest["messages"][number]): Pl
     if (block.type === "text") return [{ type: "text" as const, text: block.text }];
     if (block.type !== "document") return [];
     const file_data = `data:text/plain;base64,${Buffer.from(block.source.data).toString("base64")}`;
-    return [{ type: "file" as const, file: { ...(block.title == null ? {} : { filename: block.title.slice(0, 255) }), file_data } }];
+    return [{ type: "file" as const, file: { ...(block.title === undefined ? {} : { filename: block.title.slice(0, 255) }), file_data } }];
   });
   return [...results, ...(parts.length === 0 ? [] : [{ role, content: parts }])];
 }

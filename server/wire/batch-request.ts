@@ -11,7 +11,7 @@ export const batchRequestSchema = z.strictObject({
   metadata: z
     .record(z.string().max(64), z.string().max(512))
     .refine((one) => Object.keys(one).length <= 16, "has more than 16 pairs")
-    .nullish(),
+    .optional(),
 });
 
 /** The fields of OpenAI's `POST /v1/files` beside the file. */

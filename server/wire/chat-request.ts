@@ -13,8 +13,8 @@ const toolSchema = z.strictObject({
   function: z.strictObject({
     name: functionName,
     description: z.string().optional(),
-    parameters: jsonSchema.nullish(),
-    strict: z.boolean().nullish(),
+    parameters: jsonSchema.optional(),
+    strict: z.boolean().optional(),
   }),
 });
 
@@ -27,21 +27,21 @@ export const chatRequestSchema = z.strictObject({
   ...streamShape,
   ...samplingShape,
   /** Answers. */
-  n: z.int().min(1).max(4).nullish(),
-  max_tokens: z.int().min(1).nullish(),
-  max_completion_tokens: z.int().min(1).nullish(),
-  user: z.string().max(512).nullish(),
-  tools: z.array(toolSchema).min(1).max(128).nullish(),
+  n: z.int().min(1).max(4).optional(),
+  max_tokens: z.int().min(1).optional(),
+  max_completion_tokens: z.int().min(1).optional(),
+  user: z.string().max(512).optional(),
+  tools: z.array(toolSchema).max(128).optional(),
   tool_choice: z
-    .union(
-      [
-        z.enum(["none", "auto", "required"]),
-        z.strictObject({ type: z.literal("function"), function: z.strictObject({ name: functionName }) }),
-      ],
-      "is none, auto, required, or the name of one function",
-    )
-    .nullish(),
-  parallel_tool_calls: z.boolean().nullish(),
+    .union([
+      z.enum(["none", "auto", "required"]),
+      z.strictObject({
+        type: z.literal("function", "is `function`, for one by its name"),
+        function: z.strictObject({ name: functionName }),
+      }),
+    ])
+    .optional(),
+  parallel_tool_calls: z.boolean().optional(),
   /** Ours: calls that were held, and that the application confirms. */
   tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
   response_format: z
@@ -54,15 +54,15 @@ export const chatRequestSchema = z.strictObject({
           name: functionName,
           description: z.string().optional(),
           schema: jsonSchema.optional(),
-          strict: z.boolean().nullish(),
+          strict: z.boolean().optional(),
         }),
       }),
     ])
-    .nullish(),
+    .optional(),
   // Honoured in the one way that asks for nothing.
-  logprobs: z.literal(false, "log probabilities are not supported").nullish(),
-  store: z.literal(false, "the policy says what is kept").nullish(),
-  modalities: z.array(z.literal("text", "only text is supported")).nullish(),
+  logprobs: z.literal(false, "log probabilities are not supported").optional(),
+  store: z.literal(false, "the policy says what is kept").optional(),
+  modalities: z.array(z.literal("text", "only text is supported")).optional(),
 });
 
 /** Also what another vendor's request is told as. */
@@ -90,7 +90,7 @@ export async function callOf(
   offers: (tool: string) => boolean,
 ): Promise<Call> {
   const { user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
-  if (older != null && newer != null && older !== newer)
+  if (older !== undefined && newer !== undefined && older !== newer)
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
   const [format = ""] = names.schema.split(".");
@@ -114,9 +114,9 @@ export async function callOf(
     ...(schema === undefined ? {} : { schema }),
     ...(request.tool_confirmations === undefined ? {} : { confirmations: request.tool_confirmations }),
     ...samplingOf(request),
-    ...(tokensMax == null ? {} : { tokensMax }),
+    ...(tokensMax === undefined ? {} : { tokensMax }),
     ...(request.contextMayEnd === true ? { contextMayEnd: true } : {}),
-    ...(endUser == null ? {} : { endUser }),
+    ...(endUser === undefined ? {} : { endUser }),
   };
 }
 
@@ -127,10 +127,9 @@ async function toolsOf(
   caller: string,
   offers: (tool: string) => boolean,
 ): Promise<Tools | undefined> {
-  if (tools == null) {
-    const param = choice == null ? (parallel == null ? undefined : "parallel_tool_calls") : "tool_choice";
-    if (param !== undefined && choice !== "none") throw new Fault("invalid_value", `\`${param}\` is given without \`tools\`.`, { param });
-    return undefined;
+  if (tools === undefined || tools.length === 0) {
+    if (choice === undefined || choice === "none" || choice === "auto") return undefined;
+    throw new Fault("invalid_value", "`tool_choice` asks for a call and `tools` names no function.", { param: "tool_choice" });
   }
   const all = tools.map(({ function: { name, description, parameters, strict } }) => ({
     name,
@@ -146,7 +145,7 @@ async function toolsOf(
   }
   const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
   if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
-  const named = typeof choice === "object" && choice !== null ? choice.function.name : undefined;
+  const named = typeof choice === "object" ? choice.function.name : undefined;
   if (named !== undefined && !all.some(({ name }) => name === named))
     throw new Fault("invalid_value", `\`tool_choice\` names ${named}, which is not in \`tools\`.`, { param: "tool_choice" });
   const offered = all.filter(({ name }) => offers(name) && (named === undefined || name === named));
@@ -155,7 +154,7 @@ async function toolsOf(
 }
 
 async function schemaOf({ response_format: format }: ChatRequest, names: Names, caller: string): Promise<JsonSchema | undefined> {
-  if (format == null || format.type === "text") return undefined;
+  if (format === undefined || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "object" };
   const { schema } = format.json_schema;
   if (schema === undefined) throw new Fault("missing_parameter", `\`${names.schema}\` is missing.`, { param: names.schema });

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import type { z } from "zod";
 import { Fault } from "../fault.ts";
 
 type Issue = z.core.$ZodIssue;
@@ -9,28 +9,41 @@ const knownParameters = new Set(
   prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier service_tier store tool_choice tools top_logprobs
   verbosity web_search_options include_obfuscation best_of echo suffix dimensions custom name tool_calls tool_call_id
   expires_after output_expires_after stream_options max_tool_calls previous_response_id conversation prompt context_management include reasoning image
-  access_programs personality cache_control container diagnostics inference_geo output_config speed thinking user_profile_id workspace_id`.split(
-    /\s+/u,
-  ),
+  access_programs personality cache_control container diagnostics inference_geo output_config speed thinking user_profile_id workspace_id
+  refusal thread effort task_budget budget_tokens context citations input_examples allowed_callers`.split(/\s+/u),
 );
 
-/** What a caller sent, as `schema` reads it. A parameter that is null asks for nothing, honoured or not. Throws the fault of what is wrong with it. */
+/** Of nulls that show only when others are gone. */
+const roundsMax = 5;
+
+/** What a caller sent, as `schema` reads it. What is null asks for nothing, honoured or not, and is taken out of `sent`. Throws the fault of what is wrong with it. */
 export function checked<Schema extends z.ZodType>(schema: Schema, sent: unknown): z.output<Schema> {
-  const parsed = schema.safeParse(schema instanceof z.ZodObject ? withoutNulls(sent, schema.shape) : sent);
-  if (!parsed.success) throw faultOf(parsed.error);
-  return parsed.data;
+  for (let rounds = roundsMax; ; rounds -= 1) {
+    const parsed = schema.safeParse(sent);
+    if (parsed.success) return parsed.data;
+    const issues = parsed.error.issues.flatMap(innermost);
+    const dropped = issues.flatMap(placesOf).map((place) => dropNull(sent, place));
+    if (!dropped.includes(true) || rounds === 0) throw faultOf(issues);
+  }
 }
 
-function withoutNulls(sent: unknown, shape: Readonly<Record<string, z.ZodType>>): unknown {
-  if (typeof sent !== "object" || sent === null || Array.isArray(sent)) return sent;
-  const maybe = (key: string): boolean =>
-    Object.hasOwn(shape, key) ? shape[key]?.safeParse(undefined).success === true : knownParameters.has(key);
-  return Object.fromEntries(Object.entries(sent).filter(([key, value]) => value !== null || !maybe(key)));
+/** What an issue is about. */
+function placesOf(issue: Issue): readonly PropertyKey[][] {
+  return issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+}
+
+type Parsed = Readonly<Record<PropertyKey, unknown>> | null | undefined;
+
+/** Whether there was one. */
+function dropNull(sent: unknown, place: readonly PropertyKey[]): boolean {
+  const parent = place.slice(0, -1).reduce((found, step) => found?.[step] as Parsed, sent as Parsed); // JSON, as zod has walked it
+  const key = place.at(-1);
+  return typeof key === "string" && parent?.[key] === null && Reflect.deleteProperty(parent, key);
 }
 
 /** The first thing that is wrong with a body, named by its parameter; never quotes a value. */
-function faultOf(error: z.ZodError): Fault {
-  const issue = error.issues.map(innermost).toSorted((a, b) => weight(a) - weight(b))[0];
+function faultOf(issues: readonly Issue[]): Fault {
+  const issue = issues.toSorted((a, b) => weight(a) - weight(b))[0];
   if (issue === undefined) return new Fault("invalid_value");
   const param = pathOf(issue.path);
   if (issue.code === "unrecognized_keys") {
@@ -48,14 +61,19 @@ function faultOf(error: z.ZodError): Fault {
 }
 
 /** A union reports every alternative; the one that came furthest is the one that was meant. */
-function innermost(issue: Issue): Issue {
-  if (issue.code !== "invalid_union") return issue;
-  const best = issue.errors.toSorted((a, b) => depth(b) - depth(a) || a.length - b.length)[0]?.[0];
-  return best === undefined ? issue : innermost({ ...best, path: [...issue.path, ...best.path] });
+function innermost(issue: Issue): readonly Issue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const [best] = issue.errors.toSorted((a, b) => depth(b) - depth(a) || isOtherType(a) - isOtherType(b) || a.length - b.length);
+  return best === undefined ? [issue] : best.flatMap((one) => innermost({ ...one, path: [...issue.path, ...one.path] }));
 }
 
 function depth(issues: readonly Issue[]): number {
   return Math.max(...issues.map((issue) => issue.path.length));
+}
+
+/** 1 where the alternative is of another type altogether. */
+function isOtherType(issues: readonly Issue[]): number {
+  return Number(issues.some(({ code, path }) => code === "invalid_type" && path.length === 0));
 }
 
 /** An unknown name is the most useful thing to hear first. */
@@ -69,5 +87,5 @@ function pathOf(path: readonly PropertyKey[]): string {
 
 /** A key is the client's text: bounded and printable before it is said back. */
 function shown(key: string): string {
-  return key.replaceAll(/[^\w.$-]/gu, "?").slice(0, 64);
+  return key.replaceAll(/[^\w.$[\]-]/gu, "?").slice(0, 64);
 }

@@ -6,22 +6,20 @@ import { samplingOf, samplingShape, streamShape } from "./sampling.ts";
 /** The vendor's default. */
 const tokensMaxDefault = 16;
 
-const prompt = z.string().min(1);
+const prompt = z.string("only texts are supported, no tokens").min(1, "must not be empty");
 
 /** OpenAI's `POST /v1/completions`: a text to go on with. What is not listed is refused by name. */
 export const completionRequestSchema = z.strictObject({
   model: z.string().optional(),
-  prompt: z.union([prompt, z.array(prompt, "only texts are supported, no tokens").length(1, "only one text a call is supported")]),
+  prompt: z.union([prompt, z.array(prompt).length(1, "only one text a call is supported")]),
   ...streamShape,
   ...samplingShape,
-  max_tokens: z.int().min(1).nullish(),
-  user: z.string().max(512).nullish(),
+  max_tokens: z.int().min(1).optional(),
+  user: z.string().max(512).optional(),
   // Honoured in the one way that asks for nothing.
-  n: z.literal(1, "only one answer a call is supported").nullish(),
-  best_of: z.literal(1, "only one answer a call is supported").nullish(),
-  echo: z.literal(false, "the prompt is not sent back").nullish(),
-  suffix: z.null("filling in before a suffix is not supported").optional(),
-  logprobs: z.null("log probabilities are not supported").optional(),
+  n: z.literal(1, "only one answer a call is supported").optional(),
+  best_of: z.literal(1, "only one answer a call is supported").optional(),
+  echo: z.literal(false, "the prompt is not sent back").optional(),
 });
 
 export type CompletionRequest = z.infer<typeof completionRequestSchema>;
@@ -37,6 +35,6 @@ export function completionCallOf(request: CompletionRequest, { id, caller }: Pic
     params: { messages: "prompt", schema: "" },
     tokensMax: tokensMax ?? tokensMaxDefault,
     ...samplingOf(request),
-    ...(endUser == null ? {} : { endUser }),
+    ...(endUser === undefined ? {} : { endUser }),
   };
 }

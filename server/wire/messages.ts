@@ -6,7 +6,7 @@ import type { Message, Origin } from "../pipeline/guard.ts";
 import { added, joined, type Passage, passage, within } from "../pipeline/passage.ts";
 import { argumentsPassage } from "./arguments-passage.ts";
 
-const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
+const textPart = z.strictObject({ type: z.literal("text", "only parts of type `text` are supported"), text: z.string() });
 /** A file, as OpenAI's clients send one: `data:text/html;base64,…`. */
 export const filePart = z.strictObject({
   type: z.literal("file"),
@@ -18,14 +18,23 @@ export const filePart = z.strictObject({
   }),
 });
 type FilePart = z.infer<typeof filePart>;
-const text = z.union([z.string(), z.array(textPart, "only parts of type `text` are supported").min(1)]);
+const text = textOr(textPart);
 export const userPart = z.discriminatedUnion("type", [textPart, filePart], "only parts of type `text` and `file` are supported");
 const parts = z.array(userPart).min(1);
 export const functionName = z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/u, "is not a function's name: letters, digits, _ and -, 64 at most");
+/** What an SDK has read in an answer; it stands in the answer itself. */
+export const readBySdk = z.unknown().optional();
 const toolCall = z.strictObject({
+  index: z.int().optional(),
   id: z.string().max(100),
   type: z.literal("function"),
-  function: z.strictObject({ name: functionName, arguments: z.string() }),
+  function: z.strictObject({ name: functionName, arguments: z.string(), parsed_arguments: readBySdk }),
+});
+/** The Agents SDK writes what else its message holds into a part too. */
+const answerPart = z.strictObject({
+  ...textPart.shape,
+  role: z.literal("assistant").optional(),
+  tool_calls: readBySdk,
 });
 
 /** Whose of several in a role. */
@@ -33,7 +42,7 @@ const named = {
   name: z
     .string()
     .regex(/^[^\s<|\\/>]{1,64}$/u, "is not a name: 64 characters at most, no spaces and none of <|\\/>")
-    .nullish(),
+    .optional(),
 };
 
 export const messageSchema = z.discriminatedUnion(
@@ -41,22 +50,24 @@ export const messageSchema = z.discriminatedUnion(
   [
     z.strictObject({ ...named, role: z.enum(["system", "developer"]), content: text }),
     z.strictObject({ ...named, role: z.literal("user"), content: z.union([z.string(), parts]) }),
-    // An answer of this service can be sent back as it came.
+    // An answer of this service can be sent back as it came, and as SDKs give it.
     z.strictObject({
       ...named,
       role: z.literal("assistant"),
-      content: text.nullish(),
-      refusal: z.null().optional(),
-      annotations: z.array(z.unknown()).max(0).nullish(),
-      audio: z.null().optional(),
-      function_call: z.null().optional(),
-      tool_calls: z.array(toolCall).min(1).max(128).nullish(),
+      content: textOr(answerPart).optional(),
+      parsed: readBySdk,
+      annotations: z.array(z.unknown()).max(0).optional(),
+      tool_calls: z.array(toolCall).max(128).optional(),
     }),
     // Results stand in the order of the calls: the model reads neither the id nor the name.
-    z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.nullish() }),
+    z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.optional() }),
   ],
   "only messages of role system, developer, user, assistant and tool are supported",
 );
+
+function textOr<Part extends z.ZodType>(part: Part) {
+  return z.union([z.string(), z.array(part).min(1)]);
+}
 
 /** Texts from outside that go with a call. */
 export const documentsSchema = z
@@ -136,7 +147,7 @@ function messageOf(message: PlacedMessage, index: number | undefined, userOrigin
 /** The model is told who speaks, and that a tool failed, nowhere else. */
 function saidBy({ role, name, failed = false }: PlacedMessage, said: Passage): Passage {
   if (failed) return joined([added("Error: "), said], "");
-  return name == null || role === "tool" || said.text === "" ? said : joined([within("name", passage(name)), said], ": ");
+  return name === undefined || role === "tool" || said.text === "" ? said : joined([within("name", passage(name)), said], ": ");
 }
 
 /** What an earlier answer called, name and arguments: a caller can write both. */
@@ -162,7 +173,7 @@ function callsOf(message: WireMessage, index: number | undefined): Message[] {
 }
 
 function textOf(content: WireMessage["content"]): string {
-  if (content === null || content === undefined) return "";
+  if (content === undefined) return "";
   return typeof content === "string" ? content : content.map((part) => (part.type === "text" ? part.text : "")).join("");
 }
 

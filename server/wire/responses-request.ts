@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Fault } from "../fault.ts";
 import { type ChatRequest, jsonSchema, type Names } from "./chat-request.ts";
-import { filePart, functionName, type PlacedMessage } from "./messages.ts";
+import { filePart, functionName, type PlacedMessage, readBySdk } from "./messages.ts";
 import { notObfuscated } from "./sampling.ts";
 
 const inputText = z.strictObject({ type: z.literal("input_text", "only parts of type `input_text` are supported"), text: z.string() });
@@ -10,41 +10,48 @@ const inputPart = z.discriminatedUnion(
   [inputText, z.strictObject({ type: z.literal("input_file"), ...filePart.shape.file.shape })],
   "only parts of type `input_text` and `input_file` are supported",
 );
-/** What an answer of this service held can be sent back as it came. */
+/** What an answer of this service held can be sent back as it came, and as SDKs give it. */
 const outputPart = z.strictObject({
   type: z.literal("output_text", "only parts of type `output_text` are supported"),
   text: z.string(),
   annotations: z.array(z.unknown()).max(0).optional(),
   logprobs: z.array(z.unknown()).max(0).optional(),
+  parsed: readBySdk,
 });
-const itemShape = { id: z.string().max(100).nullish(), status: z.string().max(40).nullish() };
-const item = z.union([
-  z.strictObject({
-    ...itemShape,
-    type: z.literal("message").optional(),
-    role: z.enum(["system", "developer", "user"]),
-    content: z.union([z.string(), z.array(inputPart).min(1)]),
-  }),
-  z.strictObject({
-    ...itemShape,
-    type: z.literal("message").optional(),
-    role: z.literal("assistant"),
-    content: z.union([z.string(), z.array(outputPart).min(1)]),
-  }),
-  z.strictObject({
-    ...itemShape,
-    type: z.literal("function_call"),
-    call_id: z.string().max(100),
-    name: functionName,
-    arguments: z.string(),
-  }),
-  z.strictObject({
-    ...itemShape,
-    type: z.literal("function_call_output"),
-    call_id: z.string().max(100),
-    output: z.union([z.string(), z.array(inputText).min(1)]),
-  }),
-]);
+const itemShape = { id: z.string().max(100).optional(), status: z.string().max(40).optional() };
+const messageShape = { ...itemShape, type: z.literal("message").optional() };
+const item = z.discriminatedUnion(
+  "type",
+  [
+    z.discriminatedUnion("role", [
+      z.strictObject({
+        ...messageShape,
+        role: z.enum(["system", "developer", "user"]),
+        content: z.union([z.string(), z.array(inputPart).min(1)]),
+      }),
+      z.strictObject({
+        ...messageShape,
+        role: z.literal("assistant"),
+        content: z.union([z.string(), z.array(outputPart).min(1)]),
+      }),
+    ]),
+    z.strictObject({
+      ...itemShape,
+      type: z.literal("function_call"),
+      call_id: z.string().max(100),
+      name: functionName,
+      arguments: z.string(),
+      parsed_arguments: readBySdk,
+    }),
+    z.strictObject({
+      ...itemShape,
+      type: z.literal("function_call_output"),
+      call_id: z.string().max(100),
+      output: z.union([z.string(), z.array(inputText).min(1)]),
+    }),
+  ],
+  "only items of type `message`, `function_call` and `function_call_output` are supported, and each is sent whole, since nothing is stored",
+);
 const format = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("text") }),
   z.strictObject({ type: z.literal("json_object") }),
@@ -53,7 +60,7 @@ const format = z.discriminatedUnion("type", [
     name: functionName,
     description: z.string().optional(),
     schema: jsonSchema,
-    strict: z.boolean().nullish(),
+    strict: z.boolean().optional(),
   }),
 ]);
 
@@ -61,41 +68,41 @@ const format = z.discriminatedUnion("type", [
 export const responsesRequestSchema = z.strictObject({
   model: z.string().optional(),
   input: z.union([z.string(), z.array(item).min(1)]),
-  instructions: z.string().nullish(),
-  stream: z.boolean().nullish(),
-  max_output_tokens: z.int().min(1).nullish(),
-  temperature: z.number().min(0).max(2).nullish(),
-  top_p: z.number().min(0).max(1).nullish(),
+  instructions: z.string().optional(),
+  stream: z.boolean().optional(),
+  max_output_tokens: z.int().min(1).optional(),
+  temperature: z.number().min(0).max(2).optional(),
+  top_p: z.number().min(0).max(1).optional(),
   tools: z
     .array(
       z.strictObject({
         type: z.literal("function", "only functions are supported"),
         name: functionName,
-        description: z.string().nullish(),
-        parameters: jsonSchema.nullish(),
-        strict: z.boolean().nullish(),
+        description: z.string().optional(),
+        parameters: jsonSchema.optional(),
+        strict: z.boolean().optional(),
       }),
     )
     .max(128)
-    .nullish(),
+    .optional(),
   tool_choice: z
-    .union(
-      [z.enum(["none", "auto", "required"]), z.strictObject({ type: z.literal("function"), name: functionName })],
-      "is none, auto, required, or the name of one function",
-    )
-    .nullish(),
-  parallel_tool_calls: z.boolean().nullish(),
+    .union([
+      z.enum(["none", "auto", "required"]),
+      z.strictObject({ type: z.literal("function", "is `function`, for one by its name"), name: functionName }),
+    ])
+    .optional(),
+  parallel_tool_calls: z.boolean().optional(),
   /** Ours: calls that were held, and that the application confirms. */
   tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
-  text: z.strictObject({ format: format.nullish() }).nullish(),
-  metadata: z.record(z.string().max(64), z.string().max(512)).nullish(),
-  user: z.string().max(512).nullish(),
+  text: z.strictObject({ format: format.optional() }).optional(),
+  metadata: z.record(z.string().max(64), z.string().max(512)).optional(),
+  user: z.string().max(512).optional(),
   // Honoured in the one way that asks for nothing.
-  store: z.literal(false, "answers are not stored; conversations are sent whole").nullish(),
-  background: z.literal(false, "answers are not given in the background").nullish(),
-  truncation: z.literal("disabled", "a conversation is never cut short").nullish(),
-  include: z.array(z.never("nothing more can be included")).nullish(),
-  stream_options: z.strictObject({ include_obfuscation: notObfuscated }).nullish(),
+  store: z.literal(false, "answers are not stored; conversations are sent whole").optional(),
+  background: z.literal(false, "answers are not given in the background").optional(),
+  truncation: z.literal("disabled", "a conversation is never cut short").optional(),
+  include: z.array(z.never("nothing more can be included")).optional(),
+  stream_options: z.strictObject({ include_obfuscation: notObfuscated }).optional(),
 });
 
 /** OpenAI's `POST /v1/responses/input_tokens`. */
@@ -119,27 +126,18 @@ type Item = z.infer<typeof item>;
 export function chatRequestOf(request: ResponsesRequest): ChatRequest {
   const { input, instructions, max_output_tokens: tokensMax, tools, tool_choice: choice, text } = request;
   const wanted = text?.format;
-  const noTools = tools == null || tools.length === 0;
   return {
     model: request.model,
     messages: [
-      ...(instructions == null ? [] : [{ role: "system" as const, content: instructions, at: null }]),
+      ...(instructions === undefined ? [] : [{ role: "system" as const, content: instructions, at: null }]),
       ...(typeof input === "string" ? [{ role: "user" as const, content: input, at: 0 }] : messagesOf(input)),
     ],
     stream: request.stream,
     max_completion_tokens: tokensMax,
     temperature: request.temperature,
     top_p: request.top_p,
-    tools: noTools
-      ? undefined
-      : tools.map(({ type, description, ...one }) => ({ type, function: { ...one, description: description ?? undefined } })),
-    // The vendor's own default, which this service says back too.
-    tool_choice:
-      noTools && choice === "auto"
-        ? undefined
-        : typeof choice === "object" && choice !== null
-          ? { type: "function", function: { name: choice.name } }
-          : choice,
+    tools: tools?.map(({ type, ...one }) => ({ type, function: one })),
+    tool_choice: typeof choice === "object" ? { type: "function", function: { name: choice.name } } : choice,
     parallel_tool_calls: request.parallel_tool_calls,
     tool_confirmations: request.tool_confirmations,
     response_format:
@@ -156,15 +154,11 @@ function messagesOf(items: readonly Item[]): PlacedMessage[] {
       const call = { id: one.call_id, type: "function" as const, function: { name: one.name, arguments: one.arguments }, at };
       const last = messages.at(-1);
       if (last?.role === "assistant") messages.splice(-1, 1, { ...last, tool_calls: [...(last.tool_calls ?? []), call] });
-      else messages.push({ role: "assistant", content: null, tool_calls: [call], at });
+      else messages.push({ role: "assistant", tool_calls: [call], at });
     } else if (one.type === "function_call_output") {
       messages.push({ role: "tool", tool_call_id: one.call_id, content: textOf(one.output), at });
     } else if (one.role === "assistant") {
-      messages.push({
-        role: "assistant",
-        content: textOf(one.content),
-        at,
-      });
+      messages.push({ role: "assistant", content: textOf(one.content), at });
     } else messages.push({ ...messageOf(one), at });
   }
   return messages;

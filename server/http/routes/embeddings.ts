@@ -14,14 +14,14 @@ import { callerOf } from "../caller.ts";
 
 const textsMax = 128;
 
-const text = z.string().min(1);
+const text = z.string("only texts are supported, no tokens").min(1, "must not be empty");
 
 export const embeddingRequestSchema = z.strictObject({
-  input: z.union([text, z.array(text, "only texts are supported, no tokens").min(1).max(textsMax)]),
+  input: z.union([text, z.array(text).min(1).max(textsMax)]),
   model: z.string().optional(),
   encoding_format: z.enum(["float", "base64"]).optional(),
   dimensions: z.literal(384, "the vectors have 384 numbers, and are not cut").optional(),
-  user: z.string().max(512).nullish(),
+  user: z.string().max(512).optional(),
 });
 
 /**
@@ -59,9 +59,9 @@ export function embeddings(service: Service): RequestHandler {
   };
 }
 
-function callOf(texts: readonly string[], caller: Call["caller"], endUser: string | null | undefined): Call {
+function callOf(texts: readonly string[], caller: Call["caller"], endUser: string | undefined): Call {
   const messages = texts.map((one, index): Message => ({ role: "user", index, origin: "document", passage: passage(one) }));
-  return { id: `embd-${randomUUID()}`, caller, endpoint: "embeddings", messages, stops: [], ...(endUser == null ? {} : { endUser }) };
+  return { id: `embd-${randomUUID()}`, caller, endpoint: "embeddings", messages, stops: [], ...(endUser === undefined ? {} : { endUser }) };
 }
 
 function tokensOf(embedded: readonly Embedding[]): number {
