@@ -141,6 +141,27 @@ describe("calls of functions", function () {
     expect((await messagesOf([{ role: "assistant", tool_calls: [broken] }], [], "a"))[1]?.passage.text).to.include(" {}");
   });
 
+  it("of earlier answers have their results in their own order, however these came, and findings say where each stood", async () => {
+    const call = (id: string): object => ({ id, type: "function", function: { name: "f", arguments: "{}" } });
+    const result = (id: string): object => ({ role: "tool", tool_call_id: id, content: `result ${id}` });
+    const sent = [
+      { role: "user", content: "a" },
+      { role: "assistant", tool_calls: [call("c1"), call("c2"), call("c3")] },
+      ...["c3", "x", "c1", "c2"].map(result),
+      { role: "assistant", tool_calls: [call("c4"), call("c1")] },
+      ...["c1", "c4"].map(result),
+    ] as Parameters<typeof messagesOf>[0]; // plainer than the type lets it be written
+    const read = (await messagesOf(sent, [], "a")).filter(({ role }) => role === "tool");
+    expect(read.map(({ passage, index }) => [passage.text, index])).to.deep.equal([
+      ["result c1", 4],
+      ["result c2", 5],
+      ["result c3", 2],
+      ["result x", 3],
+      ["result c4", 8],
+      ["result c1", 7],
+    ]);
+  });
+
   it("of earlier answers are judged by their names too", async () => {
     const call = { id: "c", type: "function", function: { name: "4111-1111-1111-1111", arguments: "{}" } };
     const input = [

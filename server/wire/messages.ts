@@ -59,7 +59,7 @@ export const messageSchema = z.discriminatedUnion(
       annotations: z.array(z.unknown()).max(0).optional(),
       tool_calls: z.array(toolCall).max(128).optional(),
     }),
-    // Results stand in the order of the calls: the model reads neither the id nor the name.
+    // The model reads neither the id nor the name: results are told in the order of their calls.
     z.strictObject({ role: z.literal("tool"), content: text, tool_call_id: z.string().max(100), name: functionName.optional() }),
   ],
   "only messages of role system, developer, user, assistant and tool are supported",
@@ -96,11 +96,12 @@ export async function messagesOf(
   caller: string,
   { userOrigin = "user", param = "messages" }: { userOrigin?: Origin; param?: string } = {},
 ): Promise<Message[]> {
-  const asking = wire.findLastIndex(({ role }) => role === "user");
+  const ordered = inCallOrder(wire);
+  const asking = ordered.findLastIndex(({ role }) => role === "user");
   const messages: Message[] = [];
   let filesRead = 0;
-  for (const [position, message] of wire.entries()) {
-    const index = message.at === undefined ? position : (message.at ?? undefined);
+  for (const [position, message] of ordered.entries()) {
+    const index = message.at ?? undefined;
     const outside: Pick<Message, "passage" | "unread">[] = [];
     if (position === Math.max(0, asking)) {
       outside.push(...documents.map((one, count) => ({ passage: within(`document ${count + 1}`, passage(documentText(one))) })));
@@ -116,6 +117,23 @@ export async function messagesOf(
     messages.push(messageOf(message, index, userOrigin), ...callsOf(message, index));
   }
   return messages;
+}
+
+/** Results in the order of their calls, by which alone the model knows whose they are. Each keeps the place where it stood. */
+function inCallOrder(wire: readonly PlacedMessage[]): PlacedMessage[] {
+  const ordered: PlacedMessage[] = [];
+  let ids: readonly string[] = [];
+  let from = 0;
+  const callOf = (message: PlacedMessage): number => (message.role === "tool" ? ids.indexOf(message.tool_call_id) : -1);
+  for (const [position, message] of wire.entries()) {
+    const call = callOf(message);
+    const later = call < 0 ? -1 : ordered.findIndex((one, index) => index >= from && callOf(one) > call);
+    ordered.splice(later < 0 ? ordered.length : later, 0, { ...message, at: message.at === undefined ? position : message.at });
+    if (message.role !== "assistant") continue;
+    ids = (message.tool_calls ?? []).map(({ id }) => id);
+    from = ordered.length;
+  }
+  return ordered;
 }
 
 /** Reads a file whole, what a person would not see included. */
