@@ -151,7 +151,7 @@ export class EngineFault extends Error {
 }
 
 /** Of a call that found the queue full: the place it would have had, and when that comes up if calls take as long as the last ones did. */
-export interface QueueState {
+interface QueueState {
   readonly position: number;
   readonly retryAfterMs: number;
 }

@@ -10,7 +10,7 @@ export const gpuChoices = ["auto", ...gpuBuilds, "off"] as const;
 export type GpuChoice = (typeof gpuChoices)[number];
 
 /** A GPU that this host's kernel has a driver for. Whether llama.cpp can use it shows when it is opened. */
-export interface HostGpu {
+interface HostGpu {
   readonly build: GpuBuild;
   /** The driver, in words. */
   readonly driver: string;

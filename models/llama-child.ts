@@ -249,7 +249,7 @@ async function decode(
   let reason: "stop" | "length" = "stop";
   for await (const token of tokens) {
     if (signal.aborted) return;
-    if (stopTokens.has(token) || model.isEogToken(token)) break;
+    if (stopTokens.has(token)) break; // those that end any answer are not even told
     count += 1;
     if (recent.push(token) > recentTokens) recent.shift();
     biases.add(token);

@@ -7,7 +7,7 @@ import { hold } from "./exclusive.ts";
 import { verifyFile } from "./verify-file.ts";
 import { takeFromWheels } from "./wheels.ts";
 
-export interface PullOptions {
+interface PullOptions {
   readonly signal: AbortSignal;
   /** Told in a few words how far it is. */
   readonly progress: (text: string) => void;

@@ -115,7 +115,7 @@ export const anthropicCountSchema = anthropicRequestSchema
 
 export const anthropicNames: Names = { messages: "messages", schema: "output_config.format.schema", parameters: "input_schema" };
 
-export type AnthropicRequest = z.infer<typeof anthropicRequestSchema>;
+type AnthropicRequest = z.infer<typeof anthropicRequestSchema>;
 
 const choices = { auto: "auto", any: "required", none: "none" } as const;
 

@@ -77,11 +77,11 @@ export const documentsSchema = z
 /** Of all messages together. */
 const filesMax = 100;
 
-export type WireMessage = z.infer<typeof messageSchema>;
+type WireMessage = z.infer<typeof messageSchema>;
 /** One that another vendor's request was told as. `at`: where it stood there; null for what was no message. `failed`: the result of a tool that failed. */
 export type PlacedMessage = WireMessage & { readonly at?: number | null; readonly failed?: boolean };
-export type PlacedCall = z.infer<typeof toolCall> & { readonly at?: number };
-export type WireDocuments = z.infer<typeof documentsSchema>;
+type PlacedCall = z.infer<typeof toolCall> & { readonly at?: number };
+type WireDocuments = z.infer<typeof documentsSchema>;
 
 /** Throws when there are more messages than the configuration allows. */
 export function checkCount(messages: readonly WireMessage[], messagesMax: number, param: string): void {
