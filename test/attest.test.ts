@@ -5,21 +5,19 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { readReport, writeReport } from "../scripts/attest/report.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
-import { prepareData, root } from "./support/appliance.ts";
+import { echoConfig, prepareData, root, startTestAppliance } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
-import { startService } from "./support/service.ts";
 
 describe("sallyport attest", () => {
   const out = join(scratchDir(), "report.html");
   let dataDir: string;
   before(async function () {
     this.timeout(120_000);
-    dataDir = prepareData();
-    const service = await startService(dataDir);
-    await service.end("SIGTERM");
+    dataDir = prepareData(echoConfig);
+    await (await startTestAppliance({ dataDir }))[Symbol.asyncDispose]();
     rmSync(join(dataDir, "certs", "clients", "app", "cert.pem"));
     namePolicies(dataDir);
     const { status, stdout, stderr } = await sallyport(["attest", "--out", out], {

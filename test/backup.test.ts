@@ -7,13 +7,12 @@ import { expect } from "chai";
 import { revoke } from "../certs/authority.ts";
 import { filesIn } from "../scripts/backup/archive.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
-import { clientAgent, prepareData, root, send, userSays } from "./support/appliance.ts";
+import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
 import type { Ran } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
-import { startService } from "./support/service.ts";
 
 const chat = "/v1/chat/completions";
 
@@ -42,8 +41,8 @@ describe("backup and restore", () => {
 
   /** A data directory whose service has answered some calls and stopped, a backup from when it ran, and how far the log was then. */
   async function backedUp(): Promise<{ dataDir: string; file: string; seq: number }> {
-    const dataDir = prepareData();
-    const service = await startService(dataDir);
+    const dataDir = prepareData(echoConfig);
+    const service = await startTestAppliance({ dataDir });
     await service.call("POST", chat, userSays("before the backup"));
     const file = join(scratchDir(), "backup.age");
     namePolicies(dataDir);
@@ -52,7 +51,7 @@ describe("backup and restore", () => {
     expect([made.status, made.stderr]).to.deep.equal([0, made.stderr]);
     await Promise.all(calls);
     await service.call("POST", chat, userSays("after it"));
-    await service.end("SIGTERM");
+    await service[Symbol.asyncDispose]();
     return { dataDir, file, seq: Number(/the log to entry (\d+)/u.exec(made.stdout)?.[1]) };
   }
 
@@ -86,9 +85,9 @@ describe("backup and restore", () => {
     expect([kind, body.head.seq, body.over]).to.deep.equal(["restored", seq, null]);
     for (const path of filesIn(other).filter((one) => /(?:key|db|head)/u.test(one) && !one.includes("issued")))
       expect(statSync(join(other, path)).mode & 0o077, path).to.equal(0);
-    const service = await startService(other);
+    const service = await startTestAppliance({ dataDir: other });
     expect((await service.call("POST", chat, userSays("on"))).status).to.equal(200);
-    await service.end("SIGTERM");
+    await service[Symbol.asyncDispose]();
     expect(verifyAuditLog(other).problems).to.deep.equal([]);
   }).timeout(60_000);
 
@@ -135,13 +134,10 @@ describe("backup and restore", () => {
     const restored = await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"]);
     expect([restored.status, restored.stderr]).to.deep.equal([0, ""]);
     expect(restored.stdout).to.include("Revoked since the backup, and still: 1 certificates.");
-    const service = await startService(dataDir);
+    await using service = await startTestAppliance({ dataDir });
     const refused = await service.call("GET", "/v1/models").catch((error: Error) => error);
     expect(refused).to.be.instanceOf(Error);
-    expect(
-      (await send(`${service.url}/healthz`, "GET", undefined, { dispatcher: clientAgent(join(dataDir, "certs"), "operator") })).status,
-    ).to.equal(200);
-    await service.end("SIGTERM");
+    expect((await service.call("GET", "/healthz", undefined, { as: "operator" })).status).to.equal(200);
   }).timeout(60_000);
 
   it("leaves out the next key of a rotation that is at work", async () => {
@@ -160,9 +156,9 @@ describe("backup and restore", () => {
     writeFileSync(join(dataDir, "audit.db"), "damaged");
     expect((await within(dataDir, ["restore", file, "--key", keys.file])).stderr).to.match(/can't be read, so entries may be lost/u);
     const other = prepareData();
-    const service = await startService(other);
+    const service = await startTestAppliance({ dataDir: other });
     expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.match(/Another sallyport service uses/u);
-    await service.end("SIGTERM");
+    await service[Symbol.asyncDispose]();
     expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.match(/The backup is not of the log in/u);
   }).timeout(60_000);
 

@@ -6,14 +6,18 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { issueClient } from "../certs/authority.ts";
 import { listIssued } from "../certs/register.ts";
+import { EchoEngine } from "../models/echo-engine.ts";
 import { EngineFault } from "../models/engine.ts";
 import { told } from "../scripts/failure.ts";
 import { shellWord } from "../scripts/shell-word.ts";
-import { prepareData, prose, root } from "./support/appliance.ts";
+
+import { prepareData, prose, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
+import { entriesOf } from "./support/entries.ts";
 import { run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
-import { type Service, startService } from "./support/service.ts";
+import { startService } from "./support/service.ts";
+
 import { pause, until } from "./support/until.ts";
 
 /** A line of a stack. */
@@ -118,13 +122,13 @@ describe("sallyport certs", () => {
 });
 
 describe("sallyport call", () => {
-  let service: Service;
+  let service: TestAppliance;
   before(async () => {
-    service = await startService(prepareData(), "models: [{ id: echo, engine: echo, token_delay_ms: 5 }]\n");
+    service = await startTestAppliance({ engines: [new EchoEngine("echo", { tokenDelayMs: 5 })] });
   });
-  after(() => service.end("SIGTERM"));
+  after(() => service[Symbol.asyncDispose]());
 
-  const call = (args: readonly string[], dataDir = service.dataDir) =>
+  const call = (args: readonly string[], dataDir = service.config.dataDir) =>
     sallyport(["call", "--url", `${service.url}/`, ...args], { SALLYPORT_DATA: dataDir });
 
   it("asks for at most 512 tokens unless told otherwise", async () => {
@@ -147,7 +151,7 @@ describe("sallyport call", () => {
   });
 
   it("says which certificate is missing, damaged or not of its key", async () => {
-    const certs = join(service.dataDir, "certs", "clients");
+    const certs = join(service.config.dataDir, "certs", "clients");
     const copyOf = (cert: string, key: string, name: string): void => {
       mkdirSync(join(certs, name));
       copyFileSync(join(certs, cert, "cert.pem"), join(certs, name, "cert.pem"));
@@ -168,10 +172,12 @@ describe("sallyport call", () => {
   });
 
   it("says that a certificate is revoked, before and in the middle of an answer", async () => {
-    issueClient(join(service.dataDir, "certs"), "leaver", "app");
+    issueClient(join(service.config.dataDir, "certs"), "leaver", "app");
     const running = call([prose(1_000), "--max-tokens", "1000", "--as", "leaver"]);
-    await pause(1_500);
-    await sallyport(["certs", "revoke", "leaver"], { SALLYPORT_DATA: service.dataDir });
+    // From there on it is answered.
+    await until(() => entriesOf(service.config.dataDir).some(({ kind, body }) => kind === "received" && body.caller.name === "leaver"));
+    await pause(500);
+    await sallyport(["certs", "revoke", "leaver"], { SALLYPORT_DATA: service.config.dataDir });
     const { status, stdout, stderr } = await running;
     expect([status, stderr]).to.deep.equal([1, stderr]);
     expect(stdout).to.match(/^In spring the river .*\n$/u);
@@ -184,7 +190,7 @@ describe("sallyport call", () => {
   });
 
   it("says that the service may have died, or is not Sallyport, when the connection ends without an answer", async () => {
-    const certs = join(service.dataDir, "certs");
+    const certs = join(service.config.dataDir, "certs");
     const pair = { cert: readFileSync(join(certs, "server", "cert.pem")), key: readFileSync(join(certs, "server", "key.pem")) };
     const server = createServer(pair, (request, response) => {
       if (request.headers["content-length"] === undefined) response.end("<html>");
@@ -194,7 +200,7 @@ describe("sallyport call", () => {
     await once(server, "listening");
     const { port } = server.address() as AddressInfo; // a TCP server has no other kind
     const other = (...args: string[]) =>
-      sallyport(["call", "--url", `https://127.0.0.1:${port}`, ...args], { SALLYPORT_DATA: service.dataDir });
+      sallyport(["call", "--url", `https://127.0.0.1:${port}`, ...args], { SALLYPORT_DATA: service.config.dataDir });
     const gone = await other("Hello");
     expect([gone.status, gone.stderr]).to.deep.equal([1, gone.stderr]);
     expect(gone.stderr).to.match(/does not answer .*The service may just have ended, or it refuses the certificate of app/u);

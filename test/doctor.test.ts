@@ -11,15 +11,14 @@ import { files } from "../scripts/doctor/files.ts";
 import { sentenceOf } from "../scripts/failure.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
+
 import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
-import { prepareData, root } from "./support/appliance.ts";
+import { echoConfig, prepareData, root, startTestAppliance } from "./support/appliance.ts";
+
 import { startOwnCa } from "./support/own-ca.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
-import { startService } from "./support/service.ts";
-
-const echo = "models: [{ id: echo, engine: echo }]\n";
 
 interface Found {
   readonly status: number;
@@ -28,7 +27,7 @@ interface Found {
   of(name: string, state: Check["state"]): string[];
 }
 
-async function doctor(dataDir: string, config = echo, env: Record<string, string> = {}): Promise<Found> {
+async function doctor(dataDir: string, config = echoConfig, env: Record<string, string> = {}): Promise<Found> {
   const file = join(scratchDir(), "sallyport.yaml");
   writeFileSync(file, config);
   const { status, stdout, stderr } = await sallyport(["doctor", "--json"], { SALLYPORT_CONFIG: file, SALLYPORT_DATA: dataDir, ...env });
@@ -48,7 +47,7 @@ const filesIn = (dir: string): string[] =>
 describe("sallyport doctor", () => {
   it("finds a whole installation fit, and changes nothing", async () => {
     const dataDir = prepareData();
-    await (await startService(dataDir)).end("SIGTERM");
+    await (await startTestAppliance({ dataDir }))[Symbol.asyncDispose]();
     const before = filesIn(dataDir);
     const { status, checks } = await doctor(dataDir);
     expect(checks.filter((one) => one.state === "fail")).to.deep.equal([]);
@@ -87,7 +86,7 @@ describe("sallyport doctor", () => {
 
   it("misses a log that is gone while its head is there", async () => {
     const dataDir = prepareData();
-    await (await startService(dataDir)).end("SIGTERM");
+    await (await startTestAppliance({ dataDir }))[Symbol.asyncDispose]();
     for (const file of readdirSync(dataDir).filter((name) => name.startsWith("audit.db"))) rmSync(join(dataDir, file));
     const { status, of } = await doctor(dataDir);
     expect(status).to.equal(1);
@@ -181,7 +180,7 @@ describe("sallyport doctor", () => {
   it("warns when the CA's key is kept elsewhere, and when the server's names are not those of the configuration", async () => {
     const dataDir = prepareData();
     rmSync(join(dataDir, "certs", "issuing", "1", "key.pem"));
-    const { status, of } = await doctor(dataDir, `${echo}tls: { names: [localhost, 127.0.0.1, "::1", models.bank.example] }\n`);
+    const { status, of } = await doctor(dataDir, `${echoConfig}tls: { names: [localhost, 127.0.0.1, "::1", models.bank.example] }\n`);
     expect(status).to.equal(0);
     expect(of("certificates", "warn")[0]).to.match(/issuing\/1\/key\.pem is not here: fine when it is kept elsewhere/u);
     expect(of("certificate", "warn")[0]).to.match(/differ in models\.bank\.example: npx sallyport certs rotate/u);
@@ -209,7 +208,7 @@ describe("sallyport doctor", () => {
     const named = join(dataDir, "ward.yaml");
     writeFileSync(join(dataDir, "main.yaml"), "identities: [{ names: [app], policy: ward.yaml }]\n");
     const policy = async (): Promise<string[]> =>
-      (await doctor(dataDir, `${echo}policy: ${join(dataDir, "main.yaml")}\n`)).of("policy", "fail");
+      (await doctor(dataDir, `${echoConfig}policy: ${join(dataDir, "main.yaml")}\n`)).of("policy", "fail");
     expect((await policy())[0]).to.match(/names the policy ward\.yaml, and there is no /u);
     writeFileSync(named, "input: { delicate: { action: blok } }\n");
     expect((await policy())[0]).to.match(/ward\.yaml is not valid/u);
@@ -258,7 +257,7 @@ describe("sallyport doctor", () => {
   });
 
   it("reports a configuration that is a directory", async () => {
-    const { status, of } = await doctor(prepareData(), echo, { SALLYPORT_CONFIG: scratchDir() });
+    const { status, of } = await doctor(prepareData(), echoConfig, { SALLYPORT_CONFIG: scratchDir() });
     expect([status, of("configuration", "fail")[0]]).to.deep.equal([1, of("configuration", "fail")[0]]);
     expect(of("configuration", "fail")[0]).to.match(/is a directory\. Name a file\./u);
   });

@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { expect } from "chai";
-import { prepareData, root, userSays } from "./support/appliance.ts";
+import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
 import { defaultModelFile } from "./support/model.ts";
 import { startOwnCa } from "./support/own-ca.ts";
 import { type Ran, run } from "./support/run.ts";
@@ -32,10 +32,9 @@ async function newHost(): Promise<{ dir: string; dataDir: string; sh: Shell }> {
   const dir = scratchDir();
   const dataDir = join(dir, "data");
   const { cpSync } = process.getBuiltinModule("node:fs");
-  cpSync(prepareData(), dataDir, { recursive: true });
-  const service = await startService(dataDir);
+  cpSync(prepareData(echoConfig), dataDir, { recursive: true });
+  await using service = await startTestAppliance({ dataDir });
   await service.call("POST", "/v1/chat/completions", userSays("Hello."));
-  await service.end("SIGTERM");
   return { dir, dataDir, sh: shellIn(dir) };
 }
 

@@ -5,11 +5,12 @@ import { type Role, roles } from "../certs/identity.ts";
 import { commandRoles, commandsForAll, rolesTable } from "../scripts/roles-table.ts";
 import type { Service as Parts } from "../server/http/app.ts";
 import { operationsOf } from "../server/http/operations.ts";
-import { prepareData, root, startTestAppliance } from "./support/appliance.ts";
+import { echoConfig, prepareData, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
 import { startOwnCa } from "./support/own-ca.ts";
+import type { Ran } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
-import { type Service, startService } from "./support/service.ts";
+import { startService } from "./support/service.ts";
 
 /** No part of the service is asked before the first request. */
 const operations = operationsOf({ engines: new Map(), classifiers: {} } as unknown as Parts);
@@ -49,13 +50,13 @@ describe("the table of roles", () => {
 
   describe("for commands", () => {
     const hands: Record<string, string> = {};
-    let service: Service;
+    let service: TestAppliance;
     const out = scratchDir();
     const file = (name: string): string => join(out, name);
     before(async function () {
       this.timeout(120_000);
-      const whole = prepareData();
-      await (await startService(whole)).end("SIGTERM");
+      const whole = prepareData(echoConfig);
+      await (await startTestAppliance({ dataDir: whole }))[Symbol.asyncDispose]();
       await sallyport(["backup", "--new-key", join(whole, "backup.key")]);
       await sallyport(["certs", "request", "--out", file("issuing.csr")], { SALLYPORT_DATA: whole });
       writeFileSync(file("signed.pem"), startOwnCa().sign(readFileSync(file("issuing.csr"), "utf8")));
@@ -72,14 +73,14 @@ describe("the table of roles", () => {
           cpSync(join(whole, path), join(hands[role], path), { recursive: true });
         }
       }
-      service = await startService(whole);
+      service = await startTestAppliance({ dataDir: whole });
       writeFileSync(file("password"), "a long password\n");
       const { stdout } = await sallyport(["backup", "--new-key", file("some.key")]);
       const env = { SALLYPORT_DATA: whole, SALLYPORT_CONFIG: join(whole, "sallyport.yaml") };
       await sallyport(["backup", file("some.age"), "--to", stdout.split("\n")[0] ?? ""], env);
       await sallyport(["attest", "--out", file("some.html")], env);
     });
-    after(() => service.end("SIGTERM"));
+    after(() => service[Symbol.asyncDispose]());
 
     const argsOf = (command: string, role: Role): string[] => {
       const more: Record<string, string[]> = {
@@ -98,28 +99,29 @@ describe("the table of roles", () => {
         ],
         attest: ["--out", file(`${role}.html`)],
         "attest --verify": [file("some.html")],
-        classify: ["--task", "pii"],
+        classify: ["--task", "pii", "--workers", "1"],
       };
       return [...command.split(" "), ...(more[command] ?? [])];
     };
 
     for (const [command, allowed] of Object.entries(commandRoles)) {
       it(`\`${command}\` works with the files of ${allowed.join(", ")} only`, async () => {
-        for (const role of roles) {
-          const env = { SALLYPORT_DATA: hands[role] ?? "", SALLYPORT_CONFIG: join(hands[role] ?? "", "sallyport.yaml"), PORT: "0" };
-          // A service that starts does not end by itself.
-          const ran =
-            command === "serve" && allowed.includes(role)
-              ? await starts(hands[role] ?? "")
-              : await sallyport(argsOf(command, role), env, '{"id": 1, "text": "a"}\n');
-          const proof = { attest: "signed with key", "certs list": "SERIAL" }[command];
-          const works = proof === undefined ? ran.status === 0 : ran.stdout.includes(proof);
-          expect([role, works], ran.stderr).to.deep.equal([role, allowed.includes(role)]);
-        }
+        const ran = await Promise.all(
+          roles.map((role) => {
+            const env = { SALLYPORT_DATA: hands[role] ?? "", SALLYPORT_CONFIG: join(hands[role] ?? "", "sallyport.yaml"), PORT: "0" };
+            // A service that starts does not end by itself.
+            return command === "serve" && allowed.includes(role)
+              ? starts(hands[role] ?? "")
+              : sallyport(argsOf(command, role), env, '{"id": 1, "text": "a"}\n');
+          }),
+        );
+        const proof = { attest: "signed with key", "certs list": "SERIAL" }[command];
+        const works = ran.map(({ status, stdout }) => (proof === undefined ? status === 0 : stdout.includes(proof)));
+        expect(works, ran.map(({ stderr }) => stderr).join("")).to.deep.equal(roles.map((role) => allowed.includes(role)));
       }).timeout(180_000); // an attestation reads every file of the installation
     }
 
-    async function starts(dataDir: string): Promise<{ status: number; stdout: string; stderr: string }> {
+    async function starts(dataDir: string): Promise<Ran> {
       const started = await startService(dataDir);
       return { status: Number(await started.end("SIGTERM")), stdout: "", stderr: "" };
     }

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import OpenAI from "openai";
@@ -17,6 +17,9 @@ import { testClassifiers } from "./classifiers.ts";
 import { scratchDir } from "./scratch.ts";
 
 export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** A `sallyport.yaml` whose service loads no language model. */
+export const echoConfig = "models: [{ id: echo, engine: echo }]\n";
 
 export interface Reply {
   readonly status: number;
@@ -48,6 +51,8 @@ export interface CallOptions {
 }
 
 interface Settings {
+  /** With a `sallyport.yaml`, which counts. Default: a new one */
+  readonly dataDir?: string;
   /** The text of a policy file. Default: the default policy */
   readonly policy?: string;
   readonly engines?: readonly Engine[];
@@ -59,16 +64,17 @@ interface Settings {
 }
 
 export async function startTestAppliance({
+  dataDir = prepareData(),
   policy,
   engines = [new EchoEngine("echo")],
   classifiers,
   config: change = (same) => same,
   egress = { refused: true, ways: [] },
 }: Settings = {}): Promise<TestAppliance> {
-  const dataDir = prepareData();
+  const own = join(dataDir, "sallyport.yaml");
   const policyFile = join(dataDir, "policy.yaml");
   if (policy !== undefined) writeFileSync(policyFile, policy);
-  const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0" });
+  const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0", ...(existsSync(own) ? { SALLYPORT_CONFIG: own } : {}) });
   const config = change({ ...defaults, ...(policy === undefined ? {} : { policy: policyFile }) });
   const models = { engines, classifiers: classifiers ?? (await testClassifiers()) };
   const appliance = await startAppliance(config, models, egress, new Events("silent"));
@@ -95,9 +101,10 @@ export async function startTestAppliance({
   };
 }
 
-/** A data directory with keys, a CA, and clients app, operator and auditor. */
-export function prepareData(): string {
+/** A data directory with keys, a CA, and clients app, operator and auditor; with `config` as its `sallyport.yaml`, if there is one. */
+export function prepareData(config?: string): string {
   const dataDir = scratchDir();
+  if (config !== undefined) writeFileSync(join(dataDir, "sallyport.yaml"), config);
   createAuditSecret(dataDir);
   const certsDir = join(dataDir, "certs");
   mkdirSync(certsDir, { recursive: true });

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Agent } from "undici";
-import { clientAgent, type Reply, root, send } from "./appliance.ts";
+import { clientAgent, echoConfig, type Reply, root, send } from "./appliance.ts";
+import { compiled } from "./run.ts";
 
 /** `sallyport serve` as a process of its own. */
 export interface Service {
@@ -18,15 +19,18 @@ export interface Service {
   end(signal: NodeJS.Signals): Promise<number | string>;
 }
 
+/** Each thread that judges opens every model, for a second after the start: what they do to each other is shown in this process (test/classifiers.test.ts). */
+const oneJudges = "classifiers: { workers: 1 }\n";
+
 /** `config`: the text of `sallyport.yaml`. `env`: what else it finds there. `fileBytesMax`: no file can grow beyond it, as on a full disk. */
 export async function startService(
   dataDir: string,
-  config = "models: [{ id: echo, engine: echo }]\n",
+  config = echoConfig,
   { fileBytesMax, env: more = {} }: { fileBytesMax?: number; env?: Record<string, string> } = {},
 ): Promise<Service> {
   const configFile = join(dataDir, "sallyport.yaml");
-  writeFileSync(configFile, config);
-  const env = { ...process.env, SALLYPORT_CONFIG: configFile, SALLYPORT_DATA: dataDir, PORT: "0", ...more };
+  writeFileSync(configFile, config + oneJudges);
+  const env = { ...process.env, ...compiled, SALLYPORT_CONFIG: configFile, SALLYPORT_DATA: dataDir, PORT: "0", ...more };
   const command = [process.execPath, join(root, "scripts/sallyport.ts"), "serve"];
   // Without the trap the system would end a process that writes too much.
   const limited = ["bash", "-c", `trap '' XFSZ; ulimit -f ${(fileBytesMax ?? 0) / 1024}; exec "$@"`, "bash", ...command];
