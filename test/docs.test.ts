@@ -10,12 +10,13 @@ import { configSchema, readConfig } from "../server/config.ts";
 import { faults } from "../server/fault.ts";
 import { refusals } from "../server/pipeline/refusal.ts";
 import { policySchema, readPolicy } from "../server/policy/policy.ts";
-import { root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
+import { echoConfig, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
 import { llamaSettings, modelsDir } from "./support/model.ts";
 import { pythonWithOpenAI } from "./support/python.ts";
 import { run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
+import { pause } from "./support/until.ts";
 
 const read = (file: string): string => readFileSync(join(root, file), "utf8");
 
@@ -230,13 +231,18 @@ describe("the Dockerfile", () => {
     const [, , ...health] = command(values("HEALTHCHECK")[0]?.split(" CMD ")[1] ?? "");
     expect(entry).to.equal("scripts/sallyport.ts");
     const port = String(20_000 + (process.pid % 10_000));
-    const env = { ...process.env, SALLYPORT_DATA: scratchDir(), PORT: port };
+    const config = join(scratchDir(), "sallyport.yaml");
+    writeFileSync(config, echoConfig);
+    const env = { ...process.env, SALLYPORT_CONFIG: config, SALLYPORT_DATA: scratchDir(), PORT: port };
     const child = spawn(process.execPath, [join(root, entry ?? ""), ...serve], { env, stdio: "ignore" });
     const exited = once(child, "exit");
     const isHealthy = async (): Promise<boolean> =>
       (await sallyport(health, { SALLYPORT_DATA: env.SALLYPORT_DATA, PORT: port })).status === 0;
     const startedMs = performance.now();
-    while (!(await isHealthy())) if (performance.now() - startedMs > 20_000) throw new Error("never became healthy");
+    while (!(await isHealthy())) {
+      if (performance.now() - startedMs > 20_000) throw new Error("never became healthy");
+      await pause(300);
+    }
     child.kill("SIGTERM");
     expect((await exited)[0]).to.equal(0);
   }).timeout(60_000);

@@ -17,6 +17,7 @@ import { verifyAuditLog } from "../server/audit/verify.ts";
 import { echoConfig, prepareData, root, startTestAppliance } from "./support/appliance.ts";
 
 import { startOwnCa } from "./support/own-ca.ts";
+import { run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 
@@ -118,10 +119,12 @@ describe("sallyport doctor", () => {
   it("names a catalogue that is missing or broken, and goes on", async () => {
     const config = "models: [{ id: m }]\n";
     const modelsDir = scratchDir();
-    const missing = await doctor(prepareData(), config, { SALLYPORT_MODELS: modelsDir });
-    expect(missing.of("model", "fail")[0]).to.match(/catalogue\.yaml is missing/u);
     writeFileSync(join(modelsDir, "catalogue.yaml"), "models: *nowhere\n");
-    const broken = await doctor(prepareData(), config, { SALLYPORT_MODELS: modelsDir });
+    const [missing, broken] = await Promise.all([
+      doctor(prepareData(), config, { SALLYPORT_MODELS: scratchDir() }),
+      doctor(prepareData(), config, { SALLYPORT_MODELS: modelsDir }),
+    ]);
+    expect(missing.of("model", "fail")[0]).to.match(/catalogue\.yaml is missing/u);
     expect(broken.of("model", "fail")[0]).to.match(/catalogue\.yaml is not valid YAML/u);
     expect(broken.of("audit log", "ok")).to.deep.equal(["none yet"]);
   });
@@ -130,10 +133,12 @@ describe("sallyport doctor", () => {
     const modelsDir = scratchDir();
     const entry = `id: m, file: m.gguf, bytes: 1, sha256: "${"0".repeat(64)}", licence: MIT, context_tokens: 8`;
     writeFileSync(join(modelsDir, "catalogue.yaml"), `models: [{ ${entry} }]\n`);
-    const absent = await doctor(prepareData(), "models: [{ id: m }]\n", { SALLYPORT_MODELS: modelsDir });
+    const [absent, trained] = await Promise.all([
+      doctor(prepareData(), "models: [{ id: m }]\n", { SALLYPORT_MODELS: modelsDir }),
+      doctor(prepareData(), "models: [{ id: smollm2-135m-instruct }]\nengine: { context_tokens: 10000 }\n"),
+    ]);
     expect(absent.of("model", "fail")[0]).to.match(/m\.gguf is missing\. Copy the right file there\.$/u);
-    const { of } = await doctor(prepareData(), "models: [{ id: smollm2-135m-instruct }]\nengine: { context_tokens: 10000 }\n");
-    expect(of("model", "warn")[0]).to.match(/engine\.context_tokens is 10000, and the model was trained for 8192/u);
+    expect(trained.of("model", "warn")[0]).to.match(/engine\.context_tokens is 10000, and the model was trained for 8192/u);
   });
 
   it("says whether the configured models fit into memory, all or in turns, and refuses what the start would", async () => {
@@ -142,12 +147,11 @@ describe("sallyport doctor", () => {
       const { checks } = await doctor(prepareData(), `models: [{ id: smollm2-135m-instruct }]\n${engine}\n`);
       return checks.find(({ name }) => name === "memory");
     };
-    expect(await memory("100000000")).to.include({ state: "fail" });
-    expect((await memory("100000000"))?.detail).to.match(
-      /engine\.memory_bytes_max is 0\.1 GiB, about 0\.2 GiB wanted .*lower engine\.parallel/u,
-    );
-    expect(await memory("400000000")).to.include({ state: "ok" });
-    expect(await memory("1000000000000000")).to.include({ state: "warn" });
+    const [little, enough, tooMuch] = await Promise.all(["100000000", "400000000", "1000000000000000"].map(memory));
+    expect(little).to.include({ state: "fail" });
+    expect(little?.detail).to.match(/engine\.memory_bytes_max is 0\.1 GiB, about 0\.2 GiB wanted .*lower engine\.parallel/u);
+    expect(enough).to.include({ state: "ok" });
+    expect(tooMuch).to.include({ state: "warn" });
   });
 
   it("names the file in the register of certificates that is none", async () => {
@@ -187,44 +191,40 @@ describe("sallyport doctor", () => {
   });
 
   it("warns before what another CA made runs out, and fails when it has", async () => {
-    const dataDir = prepareData();
-    const trusted = join(dataDir, "certs", "trust", "bank.pem");
-    mkdirSync(dirname(trusted));
     const state = async (days: number, life: number): Promise<string[]> => {
+      const dataDir = prepareData();
+      const trusted = join(dataDir, "certs", "trust", "bank.pem");
+      mkdirSync(dirname(trusted));
       writeFileSync(trusted, startOwnCa("/O=Bank/CN=Bank root", [], { days, life }).pem);
       return (await doctor(dataDir)).checks.filter((one) => one.name === "certificates").flatMap((one) => [one.state, one.detail]);
     };
-    expect((await state(0, 30))[0]).to.equal("ok");
-    const [warned, ends] = await state(25, 30);
+    const [[fine], [warned, ends], [failed, over]] = await Promise.all([state(0, 30), state(25, 30), state(31, 30)]);
+    expect(fine).to.equal("ok");
     expect([warned, ends]).to.deep.equal(["warn", ends]);
     expect(ends).to.match(/^the revocation list of O=Bank, CN=Bank root runs out on [\d-]+: fetch a newer one/u);
-    const [failed, over] = await state(31, 30);
     expect([failed, over]).to.deep.equal(["fail", over]);
     expect(over).to.match(/^the revocation list of O=Bank, CN=Bank root ran out on [\d-]+, and nobody of that CA is let in/u);
   });
 
   it("refuses a policy that another names and that is wrong or missing, as the start does", async () => {
-    const dataDir = prepareData();
-    const named = join(dataDir, "ward.yaml");
-    writeFileSync(join(dataDir, "main.yaml"), "identities: [{ names: [app], policy: ward.yaml }]\n");
-    const policy = async (): Promise<string[]> =>
-      (await doctor(dataDir, `${echoConfig}policy: ${join(dataDir, "main.yaml")}\n`)).of("policy", "fail");
-    expect((await policy())[0]).to.match(/names the policy ward\.yaml, and there is no /u);
-    writeFileSync(named, "input: { delicate: { action: blok } }\n");
-    expect((await policy())[0]).to.match(/ward\.yaml is not valid/u);
-    writeFileSync(named, "");
-    expect(await policy()).to.deep.equal([]);
+    const policy = async (named?: string): Promise<string[]> => {
+      const dataDir = prepareData();
+      writeFileSync(join(dataDir, "main.yaml"), "identities: [{ names: [app], policy: ward.yaml }]\n");
+      if (named !== undefined) writeFileSync(join(dataDir, "ward.yaml"), named);
+      return (await doctor(dataDir, `${echoConfig}policy: ${join(dataDir, "main.yaml")}\n`)).of("policy", "fail");
+    };
+    const [missing, wrong, right] = await Promise.all([policy(), policy("input: { delicate: { action: blok } }\n"), policy("")]);
+    expect(missing[0]).to.match(/names the policy ward\.yaml, and there is no /u);
+    expect(wrong[0]).to.match(/ward\.yaml is not valid/u);
+    expect(right).to.deep.equal([]);
   });
 
   it("says what to do about limits, a clock that went back, and a data directory that others may change", async () => {
     const dataDir = prepareData();
-    const limited = spawnSync(
+    const limited = await run(
       "bash",
       ["-c", 'ulimit -n 300; ulimit -c 0; exec "$@"', "bash", process.execPath, join(root, "scripts/sallyport.ts"), "doctor", "--json"],
-      {
-        env: { ...process.env, SALLYPORT_DATA: dataDir },
-        encoding: "utf8",
-      },
+      { SALLYPORT_DATA: dataDir },
     );
     const ulimits = (JSON.parse(limited.stdout) as { checks: Check[] }).checks.find((one) => one.name === "ulimits");
     expect(ulimits?.state).to.equal("warn");
@@ -265,18 +265,17 @@ describe("sallyport doctor", () => {
 
 describe("the way out of a host", () => {
   /** What `doctor` says of it, under a program that changes what the host has. */
-  const egressUnder = (...command: string[]): Check => {
+  const egressUnder = async (...command: string[]): Promise<Check> => {
     const [program = "", ...args] = [...command, process.execPath, join(root, "scripts/sallyport.ts"), "doctor", "--json"];
-    const env = { ...process.env, SALLYPORT_DATA: scratchDir() };
-    const { stdout } = spawnSync(program, args, { env, encoding: "utf8" });
+    const { stdout } = await run(program, args, { SALLYPORT_DATA: scratchDir() });
     return (JSON.parse(stdout) as { checks: Check[] }).checks.find((one) => one.name === "egress") as Check;
   };
 
-  it("is closed in a network of its own, and open once that has a default route", function () {
+  it("is closed in a network of its own, and open once that has a default route", async function () {
     if (spawnSync("unshare", ["-rn", "true"]).status !== 0) this.skip();
-    expect(egressUnder("unshare", "-rn")).to.deep.include({ state: "ok", detail: "closed: this host has no way out" });
+    expect(await egressUnder("unshare", "-rn")).to.deep.include({ state: "ok", detail: "closed: this host has no way out" });
     const routed = 'ip link set lo up && ip addr add 127.0.0.9/8 dev lo && ip route add default dev lo && exec "$@"';
     if (spawnSync("ip", ["-V"]).status !== 0) this.skip();
-    expect(egressUnder("unshare", "-rn", "sh", "-c", routed, "sh")).to.include({ state: "warn" });
+    expect(await egressUnder("unshare", "-rn", "sh", "-c", routed, "sh")).to.include({ state: "warn" });
   });
 });

@@ -70,11 +70,12 @@ describe("a hostile model file", function () {
   });
 
   it("that only the engine can judge is refused by its name, with the reason", async () => {
-    for (const [what, [harm, why]] of Object.entries(harmedValues)) {
+    const refusals = Object.entries(harmedValues).map(async ([what, [harm, why]]) => {
       const message = await refusalOf(what, harm);
       expect(message, what).to.match(why);
       expect(message, what).to.include(`${what.replaceAll(" ", "-")}.gguf`);
-    }
+    });
+    await Promise.all(refusals);
   });
 
   it("that kills the engine's process, or keeps it for ever, kills nothing else: the service answers meanwhile and is told which file it was", async () => {

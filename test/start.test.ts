@@ -88,13 +88,13 @@ describe("npm start", () => {
   it("finishes a set-up that was interrupted half-way", async () => {
     const dataDir = scratchDir();
     const certs = join(dataDir, "certs");
-    const done = await npmStart(dataDir);
+    const done = await npmStart(dataDir, echo);
     interrupt(done);
     await done.exited;
     // As if the power had gone between two steps: what comes later is missing, and a key lies there without its certificate.
     for (const file of ["clients/auditor", "clients/operator/cert.pem", "server/cert.pem", "crl.pem"])
       rmSync(join(certs, file), { recursive: true });
-    const again = await npmStart(dataDir);
+    const again = await npmStart(dataDir, echo);
     interrupt(again);
     expect((await again.exited)[0]).to.equal(0);
     expect(existsSync(join(certs, "clients", "auditor", "cert.pem"))).to.equal(true);
@@ -102,10 +102,10 @@ describe("npm start", () => {
 
   it("refuses a second service on the same data, and a port that is taken, in a sentence", async () => {
     const dataDir = scratchDir();
-    const first = await npmStart(dataDir);
+    const first = await npmStart(dataDir, echo);
     const run = (env: Record<string, string>): { status: number | null; stderr: string } =>
       spawnSync(process.execPath, [join(root, "scripts/sallyport.ts"), "serve", "--setup"], {
-        env: { ...process.env, ...env },
+        env: { ...process.env, ...echo, ...env },
         encoding: "utf8",
         timeout: 20_000,
       });

@@ -1,7 +1,10 @@
+import { Readable } from "node:stream";
 import { mock } from "node:test";
+
 import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
+import { inOrder } from "../scripts/in-order.ts";
 import { misfitOf } from "../server/json-schema.ts";
 import type { Call } from "../server/pipeline/call.ts";
 import { confirmationOf, confirmedCall } from "../server/pipeline/confirmations.ts";
@@ -259,8 +262,8 @@ describe("calls of functions", function () {
     it("never act without the application: 0 of 200 hijacks that reach the model", async () => {
       let acted = 0;
       let asked = 0;
-      for (const hijack of hijacks(200)) {
-        const { status, body } = await ask(conversation(hijack));
+      const replies = inOrder(Readable.from(hijacks(200)), 4, (hijack: Hijack) => ask(conversation(hijack)));
+      for await (const { status, body } of replies) {
         expect(status).to.equal(200);
         acted += callsIn(body).filter(({ name }) => ["send_mail", "transfer_money", "delete_file"].includes(name)).length;
         if (body.guard?.code === "tool_confirmation") asked += 1;
