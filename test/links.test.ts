@@ -70,6 +70,54 @@ const carriers = [
   `[x](https://${host}/${"a/".repeat(2_000)})`,
   `<a href="//${host}/?q=${data}">x</a>`,
   `<a href="https:\\\\${host}/?q=${data}">x</a>`,
+  // Behind a bracket or a quotation mark, as GitHub's Markdown reads an address.
+  `https://${host}/)?q=${data}`,
+  `https://${host}/]?q=${data}`,
+  `https://${host}/>?q=${data}`,
+  `"https://${host}/"?q=${data}`,
+  `www.${host}/)?q=${data}`,
+  `<https://${host}/)?q=${data}>`,
+  `http://${host})?q=${data}`,
+  `\\[https://${host}/](?q=${data})`,
+  `\`[\`https://${host}/](?q=${data})`,
+  `[https://${host}/](?q=${data}`,
+  `[^1](https://${host}/)?q=${data}`,
+  `[a|b](https://${host}/)?q=${data}`,
+  `x](https://${host}/)?q=${data}`,
+  `[x](\n\nhttps://${host}/)?q=${data}`,
+  // Behind a letter, a digit or a line.
+  `_https://${host}/?q=${data}`,
+  `0https://${host}/?q=${data}`,
+  `_www.${host}/?q=${data}`,
+  `${"a".repeat(60)}https://${host}/?q=${data}`,
+  `https://:${data}@${host}/`,
+  `https://${"secretsecret.".repeat(16)}${host}/`,
+  // Of another scheme than the page's.
+  `![x](https:${host}/a.png)`,
+  `![x](http:/${host}/a.png)`,
+  `<img src="https:${host}/a.png">`,
+  `[x](https:${host}/?q=${data})`,
+  // What styles, SVG and elements that nobody uses load.
+  `<rect fill="url(https://${host}/a)"/>`,
+  `<p style="background:url(https://${host}/a)">`,
+  `<p style="background:u\\72l(https://${host}/a)">`,
+  `<p style="background:image-set('//${host}/a' 1x)">`,
+  `<circle stroke="url&lpar;'//${host}/a#b')"/>`,
+  `<g style='@import "https://${host}/a"'>`,
+  `<a style="background:url(//${host}/a)">`,
+  `<image href="https://${host}/a.png">`,
+  `<image xlink:href="https://${host}/a.png">`,
+  `<feImage href="https://${host}/a.png">`,
+  `<use href="https://${host}/a.svg#x">`,
+  `<animate attributeName="fill" values="red;url(//${host}/a)">`,
+  `<set attributeName="href" to="//${host}/a">`,
+  `<mglyph src="//${host}/a.png">`,
+  `<base href="//${host}/">`,
+  `<a ping="https://${host}/" href="/x">`,
+  `<form action="https://${host}/">`,
+  `<button formaction="https://${host}/">`,
+  `<i srcdoc="<img src=//${host}/a.png>">`,
+  `<img src="https://${host}/a.png>`,
 ];
 
 const harmless = [
@@ -84,6 +132,10 @@ const harmless = [
   "![a](heron.png) and [more](https://en.wikipedia.example/wiki/Heron) `![x]`.",
   `f[0](function(){${"a".repeat(1_500)}})`,
   '{"source":"https://en.wikipedia.example/wiki/Heron","title":"Heron"}',
+  "[https://a.example/list?page=2&sort=asc](https://a.example/list?page=2&sort=asc)[2](https://b.example/list?page=2&sort=asc)",
+  'Say `curl "http://localhost:8080",` or fetch("https://api.example/v1/items?limit=10").then(r => r.json()), over http:// or https://.',
+  '<svg xmlns="http://www.w3.org/2000/svg"><rect fill="url(#a)"/><use href="#a"/><animate values="0;1;0"/></svg>',
+  '<p style="background:url(a.png); color:red" title="url(x)">a</p> <form action="/search"> <a href="https://a.example/b">c</a>',
 ];
 
 describe("links and pictures in an answer", () => {
@@ -119,6 +171,20 @@ describe("links and pictures in an answer", () => {
         expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.equal(text);
   });
 
+  it("judges styles that another guard would take out, when there is none", async () => {
+    const text = "so <style>@import x</style>";
+    const beside = linksInAnswer({ action: "mask", hosts: [], leavesActive: true });
+    expect((await throughGate([text], [guard])).left.join("")).to.equal("so [picture withheld]@import x</style>");
+    expect((await throughGate([text], [beside])).left.join("")).to.equal(text);
+  });
+
+  it("ends an address where its string ends, in JSON", async () => {
+    const text = `{"a":"https://a.example/p?id=1","b":"${data}","c":"https://${host}/?q=${data}"}`;
+    const segment = { released: passage(""), before: "", passage: passage(text), ahead: "", last: true, answer: { isJson: true } };
+    const { findings } = await guard.inspect(segment, { caller: "app" });
+    expect(findings.map(({ span }) => text.slice(span.start, span.end))).to.deep.equal([`https://${host}/?q=${data}`]);
+  });
+
   it("takes no longer for text that is made to be slow", async () => {
     for (const piece of [
       "![",
@@ -140,6 +206,11 @@ describe("links and pictures in an answer", () => {
       "![a][\\",
       "]:",
       "([",
+      "<b",
+      "<b/",
+      "<b a=url(",
+      'http://a"',
+      "[x](http://a)",
     ].map((one) => one.repeat(16_000 / one.length))) {
       const begunMs = performance.now();
       guard.wait(piece);

@@ -86,7 +86,7 @@ describe("an answer on its way through its guards", function () {
   it("leaves nothing that its guards of links and active content would take", async () => {
     const guards = [
       activeContentInAnswer({ action: "mask" }),
-      linksInAnswer({ action: "mask", hosts: [], leavesEndless: true }),
+      linksInAnswer({ action: "mask", hosts: [], leavesActive: true }),
       activeContentLeft({ action: "mask" }),
     ];
     const marks = ["`", "``", `\n${fence}\n`, "\n", "\n\n", '"', "'", "<", ">", "[", "]", "](", "]:", "!", "![x", " ", "<b ", "\\"];

@@ -1,6 +1,5 @@
 import { Readable } from "node:stream";
 import { mock } from "node:test";
-
 import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";

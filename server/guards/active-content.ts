@@ -2,15 +2,12 @@ import type { Answered, SegmentGuard } from "../pipeline/guard.ts";
 import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
-import { tagLengths, withoutEntities } from "./html-text.ts";
+import { tagAt, tagCharsMax, withoutEntities } from "./html-text.ts";
 import { MarkdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {
   readonly action: "mask" | "block" | "shadow";
 }
-
-/** Longest tag or address that is waited for. */
-const openCharsMax = 1_024;
 
 /** Where something may begin: a tag, a comment, an address between angles, or the address of a Markdown link or definition. */
 const beginnings = /<(?=[a-z/!?])|\](?:\(|:)/giu;
@@ -55,7 +52,7 @@ function guardOf(action: ActiveContentSettings["action"], ending: Ending): Segme
     rewrites: true,
     inspect(segment, asking) {
       const { text: released } = segment.released;
-      const before = released.slice(-openCharsMax);
+      const before = released.slice(-tagCharsMax);
       const earlier = released.slice(0, released.length - before.length);
       const { answer = { isJson: false } } = segment;
       const code = answer.isJson ? undefined : (codes.get(answer) ?? new MarkdownCode());
@@ -115,19 +112,16 @@ function* piecesOf(text: string): Generator<Piece> {
 }
 
 function pieceAt(text: string, start: number): Piece {
-  const rest = text.slice(start, start + openCharsMax);
-  const isWhole = rest.length === openCharsMax;
-  if (rest.startsWith("]")) {
+  if (text[start] === "]") {
+    const rest = text.slice(start, start + tagCharsMax);
     // An address may stand in the next line.
     const from = 2 + (/^[^\S\n]*\n?[^\S\n]*/u.exec(rest.slice(2))?.[0].length ?? 0);
     const end = /[)\n\]]|(?<=.)</u.exec(rest.slice(from));
-    return { start, end: end === null ? (isWhole ? start + openCharsMax : undefined) : start + from + end.index };
+    return { start, end: end === null ? (rest.length === tagCharsMax ? start + tagCharsMax : undefined) : start + from + end.index };
   }
-  const { viewers, browsers } = tagLengths(rest);
-  if (viewers !== undefined && browsers !== undefined) return { start, end: start + Math.max(viewers, browsers) };
-  if (!isWhole) return { start, end: undefined };
-  // A quotation mark that is never closed quotes nothing.
-  return browsers === undefined ? { start, end: start + 1, isEndless: /^<[a-z]/iu.test(rest) } : { start, end: start + browsers };
+  const { end, isOpen } = tagAt(text, start);
+  if (isOpen) return { start, end: undefined };
+  return end === undefined ? { start, end: start + 1, isEndless: /[a-z]/iu.test(text[start + 1] ?? "") } : { start, end };
 }
 
 function isActive(text: string, { start, end = text.length, isEndless = false }: Piece): boolean {

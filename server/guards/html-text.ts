@@ -7,9 +7,13 @@ const named: Readonly<Record<string, string>> = {
 export function withoutEntities(text: string): string {
   return text.replaceAll(/&(?:#(?:x0*([0-9a-f]{1,6})|0*(\d{1,7}))|([a-z]{2,8}));?/giu, (whole, hex, decimal, name) => {
     if (name !== undefined) return named[String(name).toLowerCase()] ?? whole;
-    const code = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
-    return code <= 0x10ffff ? String.fromCodePoint(code) : "";
+    return fromCode(hex === undefined ? Number(decimal) : Number.parseInt(hex, 16));
   });
+}
+
+/** Nothing where it is none. */
+export function fromCode(code: number): string {
+  return code <= 0x10ffff ? String.fromCodePoint(code) : "";
 }
 
 /** Quotation marks quote wherever they stand. */
@@ -20,10 +24,39 @@ const value = `"[^"]*(?:"|$)|'[^']*(?:'|$)|[^${space}>"'][^${space}>]*`;
 const attribute = `[${space}/]|(?:=[^${space}/>=]*|[^${space}/>=]+)(?:[${space}]*=[${space}]*(?:${value})?)?`;
 const browsersRead = new RegExp(`^<(?:[!?]|/[^a-z])[^>]*>|^</?[a-z][^${space}/>]*(?=[${space}/>])(?:(?=(${attribute}))\\1)*>`, "iu");
 
-/** How long the tag or comment is that `text` begins with, as viewers that read only roughly see it, and as browsers do; undefined where it has not ended. */
-export function tagLengths(text: string): { readonly viewers: number | undefined; readonly browsers: number | undefined } {
-  if (!text.includes(">")) return { viewers: undefined, browsers: undefined };
-  const unquoted = /^<[^"'>]*>/u.exec(text)?.[0].length;
-  if (unquoted !== undefined) return { viewers: unquoted, browsers: unquoted };
-  return { viewers: viewersRead.exec(text)?.[0].length, browsers: browsersRead.exec(text)?.[0].length };
+/** Longest tag that is waited for. */
+export const tagCharsMax = 1_024;
+
+export interface Tag {
+  /** As viewers see it that read only roughly, or as browsers do, whichever comes later. Undefined where there is none within what is waited for. */
+  readonly end: number | undefined;
+  /** More text may decide where it ends. */
+  readonly isOpen: boolean;
+}
+
+/** The tag or comment that begins at `start`. A quotation mark that is never closed quotes nothing. */
+export function tagAt(text: string, start: number): Tag {
+  const rest = text.slice(start, start + tagCharsMax);
+  const first = rest.indexOf(">") + 1;
+  const isPlain = !/["']/u.test(rest.slice(0, first));
+  const [browsers, viewers] =
+    first === 0 ? [] : isPlain ? [first, first] : [browsersRead, viewersRead].map((read) => read.exec(rest)?.[0].length);
+  if (viewers !== undefined && browsers !== undefined) return { end: start + Math.max(viewers, browsers), isOpen: false };
+  const isOpen = rest.length < tagCharsMax;
+  const length = browsers ?? (isOpen ? first || rest.length : undefined);
+  return { end: length === undefined ? undefined : start + length, isOpen };
+}
+
+const attributes = /[\s/]*([^\s"'<>/=]{1,64})(?:\s*=\s*(?:"([^"]*)(?:"|$)|'([^']*)(?:'|$)|([^\s"'>]+)))?|./gsuy;
+
+/** The attributes in what follows a tag's name; what may be one in some reading is. Values as addresses: without line breaks, and white space around them. */
+export function attributesOf(tag: string): { readonly name: string; readonly value: string }[] {
+  return [...tag.matchAll(attributes)]
+    .filter(([, name]) => name !== undefined)
+    .map(([, name = "", a, b, c]) => ({
+      name: name.toLowerCase(),
+      value: withoutEntities(a ?? b ?? c ?? "")
+        .replaceAll(/[\t\n\r]/gu, "")
+        .trim(),
+    }));
 }

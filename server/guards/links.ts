@@ -1,34 +1,39 @@
-import type { SegmentGuard } from "../pipeline/guard.ts";
-import type { Span } from "../pipeline/passage.ts";
+import type { Asking, Segment, SegmentGuard, Verdict } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
+import { bareIn, openBareIn } from "./bare-addresses.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
-import { tagLengths, withoutEntities } from "./html-text.ts";
-import { addressCharsMax, addressesIn, definitionsIn, openCharsMax, picturesIn, untilBracket } from "./markdown-links.ts";
+import { attributesOf, fromCode, type Tag, tagAt, withoutEntities } from "./html-text.ts";
+import { addressCharsMax, addressesIn, definitionsIn, openCharsMax, picturesIn } from "./markdown-links.ts";
 
 export interface LinkSettings {
   readonly action: "mask" | "block" | "shadow";
   /** Hosts that pictures and links may lead to; `*.example` for all below one. */
   readonly hosts: readonly string[];
-  /** Another guard sees to tags that do not end, and knows what is code. */
-  readonly leavesEndless?: boolean;
+  /** Another guard takes out scripts and styles, sees to tags that do not end, and knows what is code. */
+  readonly leavesActive?: boolean;
 }
 
-/** Elements that a viewer loads something for by itself, and those that are followed. */
-const loading =
-  "img|image|iframe|frame|object|embed|video|audio|source|track|link|input|body|table|thead|tbody|tfoot|tr|td|th|picture|svg|use";
-const followed = "a|area";
-const elements = new RegExp(`<(${loading}|${followed})(?=[\\s/>]|$)`, "giu");
-const attribute = /[\s/]*([^\s"'<>/=]{1,64})(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?|[^>]/gy;
-const addressed: ReadonlySet<string> = new Set(["src", "srcset", "href", "xlink:href", "data", "poster", "background"]);
+const elements = /<([a-z][\w:-]*)/giu;
+/** Elements that lead somewhere once they are clicked; what others name, a viewer loads by itself. */
+const clicked: ReadonlySet<string> = new Set(["a", "area", "form", "button"]);
+/** A click sends no more than what these say. */
+const leading: ReadonlySet<string> = new Set(["href", "xlink:href"]);
+const addressed: ReadonlySet<string> = new Set([
+  ...[...leading, "src", "srcset", "imagesrcset", "data", "poster", "background", "lowsrc", "dynsrc", "xml:base"],
+  ...["to", "from", "by", "values", "action", "formaction", "ping"],
+]);
+/** What another guard may see to. */
+const activeElements: ReadonlySet<string> = new Set(["script", "style"]);
+/** Functions and rules of CSS that load something, in a style or an attribute of SVG. */
+const loading = /(?:url|src|image|image-set|cross-fade)\(|@import/iu;
 
-/** An address that is written out; GitHub's Markdown makes links of `www.` too. */
-const bare = /(?<!\]\(\s{0,9}<?)\b(?:[a-z][a-z0-9+.-]{1,12}:(?:\/\/|\\\\)|www\.)(?=[^\s<>"]{3})/giu;
-/** Longest query, longest piece of a path and longest path that carry nothing. */
+/** Longest query, longest piece of a host or path, and longest host and path that carry nothing. */
 const queryCharsMax = 48;
 const pieceCharsMax = 64;
 const pathCharsMax = 200;
 
-const base = "https://here.invalid/";
+/** Where an answer is shown: of a scheme that no page has, so that `https:a.example` is not beside it. */
+const base = "ws://here.invalid/";
 
 /** Output gate: pictures from outside, and links that may carry data outwards, are taken out. */
 export function linksInAnswer(settings: LinkSettings): SegmentGuard {
@@ -39,14 +44,28 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
     inspect(segment, asking) {
       const { text: released } = segment.released;
       const earlier = released.slice(0, released.length - segment.before.length);
-      const detect = (text: string): Detection[] => detectionsIn(text, earlier, settings);
-      return segmentGuard("links", "links", detect, waitForLink).inspect(segment, asking);
+      const isJson = segment.answer?.isJson === true;
+      const detect = (text: string): Detection[] => detectionsIn(text, { earlier, isJson }, settings);
+      return untilSame(segmentGuard("links", "links", detect, waitForLink), segment, asking);
     },
   };
 }
 
+/** What is left is judged once more: a quotation mark may have gone that hid a picture. */
+async function untilSame(guard: SegmentGuard, segment: Segment, asking: Asking): Promise<Verdict<Segment>> {
+  const verdict = await guard.inspect(segment, asking);
+  if (verdict.action !== "rewrite" || verdict.subject.passage.text === segment.passage.text) return verdict;
+  const next = await untilSame(guard, verdict.subject, asking);
+  const findings = [...verdict.findings, ...next.findings];
+  return next.action === "pass" ? { ...verdict, findings } : { ...next, findings };
+}
+
 /** `earlier`: what stands before `text`. A picture by reference, and the definition that says its address, may stand far from each other, in any order. */
-function detectionsIn(text: string, earlier: string, { action, hosts, leavesEndless = false }: LinkSettings): Detection[] {
+function detectionsIn(
+  text: string,
+  { earlier, isJson }: { earlier: string; isJson: boolean },
+  { action, hosts, leavesActive = false }: LinkSettings,
+): Detection[] {
   const found: Detection[] = [];
   const add = (label: "PICTURE" | "LINK", start: number, end: number): void => {
     const span = { start, end };
@@ -64,23 +83,17 @@ function detectionsIn(text: string, earlier: string, { action, hosts, leavesEndl
     for (const { start, end, label, address } of definitionsIn(text))
       if (used.has(label) && !isKnown(address, hosts)) add("PICTURE", start, end);
   }
-  for (const { start, end, name } of elementsIn(text)) {
-    const follows = new RegExp(`^(?:${followed})$`, "iu").test(name);
+  for (const { start, end, name, attributes } of elementsIn(text)) {
+    const label = clicked.has(name) ? "LINK" : "PICTURE";
     // It may be no more than a `<` in prose.
-    if (end === undefined && text.length - start >= openCharsMax && !leavesEndless)
-      found.push({
-        label: follows ? "LINK" : "PICTURE",
-        span: { start, end: start + 1 },
-        action: action === "shadow" ? action : "rewrite",
-        replacement: "< ",
-      });
-    const all = end === undefined ? [] : attributesOf(text.slice(start + 1 + name.length, end));
-    if (!follows && all.some((one) => !isKnown(one, hosts))) add("PICTURE", start, end ?? start);
-    if (follows && all.some((one) => isCarrying(one, hosts))) add("LINK", start, end ?? start);
+    if (end === undefined && !leavesActive)
+      found.push({ label, span: { start, end: start + 1 }, action: action === "shadow" ? action : "rewrite", replacement: "< " });
+    if (leavesActive && activeElements.has(name)) continue;
+    if (end !== undefined && (name === "style" || leadsOut(name, attributes, hosts))) add(label, start, end);
   }
   for (const { start, end, address } of addresses) if (isCarrying(address, hosts)) add("LINK", start, end);
-  for (const { start, end } of bareIn(text))
-    if (isCarrying(text.slice(start, end).replace(/^www\./iu, "https://www."), hosts)) add("LINK", start, end);
+  for (const { start, end, address } of bareIn(text, addresses, { isCut: earlier !== "", isJson }))
+    if (isCarrying(address, hosts)) add("LINK", start, end);
   return apart(found);
 }
 
@@ -88,58 +101,52 @@ function detectionsIn(text: string, earlier: string, { action, hosts, leavesEndl
 const waitForLink: Wait = (text) => {
   const from = Math.max(0, text.length - openCharsMax);
   const tail = text.slice(from);
-  const open = /[!\]]$|<[a-z]{0,8}$|\b[a-z][a-z0-9+.-]{0,12}(?::[/\\]{0,2}|:(?:\/\/|\\\\)[^\s<>"]{0,4096})?$|\bwww\.[^\s<>"]{0,4096}$/iu;
   const addresses = addressesIn(tail);
   const beginnings = [
-    open.exec(tail)?.index,
+    openBareIn(tail),
+    /[!\]<]$/u.test(tail) ? tail.length - 1 : undefined,
     // What stands behind one decides about the notice.
-    elementsIn(tail).find(({ end = tail.length, isPlain }) => !isPlain || end === tail.length)?.start,
+    elementsIn(tail).find(({ end, isOpen }) => isOpen || end === tail.length)?.start,
     addresses.find(({ end }) => end === tail.length)?.bracket,
     picturesIn(tail, addresses).find(({ end = tail.length }) => end === tail.length)?.start,
   ];
   return from + Math.min(...beginnings.map((at) => at ?? tail.length));
 };
 
-interface Element {
+interface Element extends Tag {
   readonly start: number;
-  /** Undefined where it has none within what is waited for. */
-  readonly end: number | undefined;
   readonly name: string;
-  /** However it is read, it has ended. */
-  readonly isPlain: boolean;
+  readonly attributes: string;
 }
 
 function elementsIn(text: string): Element[] {
-  return [...text.matchAll(elements)].map(({ index: start, 1: name = "" }) => {
-    const rest = text.slice(start, start + openCharsMax);
-    const { viewers, browsers } = tagLengths(rest);
-    const isPlain = viewers !== undefined && browsers !== undefined;
-    // A quotation mark that is never closed quotes nothing, unless it may be closed behind what is waited for.
-    const first = rest.length < openCharsMax ? rest.indexOf(">") + 1 : 0;
-    const length = isPlain ? Math.max(viewers, browsers) : (browsers ?? first);
-    return { start, end: length === 0 ? undefined : start + length, name, isPlain };
+  return [...text.matchAll(elements)].map(({ index: start, 0: begun, 1: name = "" }, at, all) => {
+    const tag = tagAt(text, start);
+    const attributes = text.slice(start + begun.length, tag.isOpen ? all[at + 1]?.index : tag.end);
+    return { ...tag, start, name: name.toLowerCase(), attributes };
   });
 }
 
-/** The next may begin right behind the bracket at which one ends. */
-function* bareIn(text: string): Generator<Span> {
-  const search = new RegExp(bare);
-  for (let found = search.exec(text); found !== null; found = search.exec(text)) {
-    const { index: start } = found;
-    const written = text.slice(start, untilBracket(text, start));
-    const end = start + (/[\s<>"]/u.exec(written)?.index ?? written.length);
-    yield { start, end };
-    search.lastIndex = end;
-  }
+/** As a browser reads the attributes of a tag. */
+function leadsOut(element: string, attributes: string, hosts: readonly string[]): boolean {
+  return attributesOf(attributes).some(({ name, value }) => {
+    if (name === "srcdoc" || loadedBy(value).some((one) => !isKnown(one, hosts))) return true;
+    const all = !addressed.has(name)
+      ? []
+      : name.endsWith("srcset")
+        ? value.split(/[\s,]+/u)
+        : name === "values"
+          ? value.split(";")
+          : [value];
+    const isFollowed = leading.has(name) && clicked.has(element);
+    return all.some((one) => one !== "" && (isFollowed ? isCarrying(one, hosts) : !isKnown(one, hosts)));
+  });
 }
 
-/** What the attributes of a tag lead to, as a browser reads them. */
-function attributesOf(tag: string): string[] {
-  return [...tag.matchAll(attribute)].flatMap(([, name = "", a, b, c]) => {
-    if (!addressed.has(name.toLowerCase())) return [];
-    const value = withoutEntities(a ?? b ?? c ?? "").replaceAll(/[\t\n\r]/gu, "");
-    return (name.toLowerCase() === "srcset" ? value.split(/[\s,]+/u) : [value.trim()]).filter((one) => one !== "");
-  });
+/** What a style, or an attribute of SVG, loads from elsewhere. */
+function loadedBy(value: string): string[] {
+  const css = value.replaceAll(/\\(?:([0-9a-f]{1,6})\s?|(.))/gisu, (_, hex, char) => char ?? fromCode(Number.parseInt(hex, 16)));
+  return loading.test(css) ? [...css.matchAll(/(?:https?:|[/\\]{2})[^\s"'()]*/giu)].map(([address]) => address) : [];
 }
 
 /** A label that took the place of a host, or of a part of one. */
@@ -162,8 +169,8 @@ function carries(address: string): boolean {
   if (url.hostname === "here.invalid") return false;
   return (
     url.search.length + url.hash.length > queryCharsMax ||
-    url.username !== "" ||
-    url.pathname.length > pathCharsMax ||
+    url.username + url.password !== "" ||
+    url.hostname.length + url.pathname.length > pathCharsMax ||
     `${url.hostname}${url.pathname}`.split(/[/.]/u).some((piece) => piece.length > pieceCharsMax)
   );
 }

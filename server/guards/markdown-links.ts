@@ -35,6 +35,18 @@ export function addressesIn(text: string): Address[] {
   });
 }
 
+/** Links that are links for whoever reads them, by the bracket that closes what is shown: it holds no mark that could make something else of it. */
+export function linksIn(text: string, addresses: readonly Address[], isCut: boolean): ReadonlyMap<number, Address> {
+  const byBracket = new Map(addresses.map((one) => [one.bracket, one]));
+  const links = new Map<number, Address>();
+  for (const [open, close] of bracketsOf(text).closings) {
+    const address = byBracket.get(close);
+    const isLink = address !== undefined && !address.isDefinition && address.start === close + 2 && text[address.end] === ")";
+    if (isLink && !(isCut && open === 0) && /^[^[\]`<>|^$\n]*$/u.test(text.slice(open + 1, close))) links.set(close, address);
+  }
+  return links;
+}
+
 /** Up to white space, or the first bracket that closes what was not opened. */
 export function untilBracket(text: string, start: number): number {
   let depth = 0;

@@ -68,7 +68,7 @@ function atOutput({ output }: PolicyRules, { delicate, pii }: Classifiers, canar
   const active = output.active_content;
   const isDefused = active !== "off" && active.action !== "shadow";
   if (active !== "off") guards.push(activeContentInAnswer(active));
-  if (output.links !== "off") guards.push(linksInAnswer({ ...output.links, leavesEndless: isDefused }));
+  if (output.links !== "off") guards.push(linksInAnswer({ ...output.links, leavesActive: isDefused }));
   if (isDefused) guards.push(activeContentLeft(active));
   return guards;
 }
