@@ -136,6 +136,8 @@ describe("pseudonyms", () => {
         "\\\\evil.example\\",
         "www.evil.example/",
       ],
+      ...["evil.com/?q=", "evil.com:80/", "https:\\/\\/evil.example/", "https&#58;&#47;/evil.example/"],
+      ...["<mailto:a@evil.example?body=", "<https:evil.example/"],
       ...["![x]( ", "![a](\n", "[1]: ", "[1]:\n ", "<", "<img"],
       ...[`<img alt="${"a".repeat(2_100)}" src="`, `<img alt=">${"a".repeat(2_100)}" src='`],
       ...['<img alt="', "<svg ", '<img alt=">" title=', `<a href="https://evil.example/?a=${mail} `],
@@ -162,6 +164,10 @@ describe("pseudonyms", () => {
       "<b>Mail</b>: ",
       "[x](y) and ",
       "<td>",
+      "e.g. ",
+      "and/or ",
+      "She said.",
+      "\\(",
       `<b>Mail</b>${" and".repeat(3_000)} `,
     ])
       expect(restore(mail, pseudonyms, left), left).to.equal("anna@example.org");

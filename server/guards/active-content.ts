@@ -1,8 +1,9 @@
+import { withoutEntities } from "../entities.ts";
 import type { Answered, SegmentGuard } from "../pipeline/guard.ts";
 import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
-import { tagAt, tagCharsMax, withoutEntities } from "./html-text.ts";
+import { tagAt, tagCharsMax } from "./html-text.ts";
 import { MarkdownCode } from "./markdown-code.ts";
 
 export interface ActiveContentSettings {

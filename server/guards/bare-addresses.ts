@@ -1,5 +1,5 @@
+import { withoutEntities } from "../entities.ts";
 import { type Edit, type Passage, passage, rewrite, spanInOriginal } from "../pipeline/passage.ts";
-import { withoutEntities } from "./html-text.ts";
 import { type Address, addressCharsMax, linksIn, untilBracket } from "./markdown-links.ts";
 
 /** An address that is written out. */

@@ -1,8 +1,9 @@
+import { fromCode, withoutEntities } from "../entities.ts";
 import type { Asking, Segment, SegmentGuard, Verdict } from "../pipeline/guard.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { bareIn, openBareIn } from "./bare-addresses.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
-import { attributesOf, fromCode, type Tag, tagAt, withoutEntities } from "./html-text.ts";
+import { attributesOf, type Tag, tagAt } from "./html-text.ts";
 import { addressCharsMax, addressesIn, definitionsIn, openCharsMax, picturesIn } from "./markdown-links.ts";
 
 export interface LinkSettings {

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { withoutEntities } from "../entities.ts";
 import type { Message } from "./guard.ts";
 import { nonceOf, placeholderOf, rewrittenIn, waitForRewritten, withoutPlaceholders } from "./placeholder.ts";
 import type { Wait } from "./segment.ts";
@@ -101,12 +102,15 @@ const opening = /[<>`\uff02]|~~~|!\[|\]\(|\]:|\]\[|\bon[a-z]{2,30}\s*=/iu;
 /** What does with the characters before and behind it. */
 const joining = /^<|~~~|!\[|\]\(|\]:|\]\[/u;
 
-/** Whether what follows `text` is a part of a link, of an address in Markdown, or of a tag. */
+/** A beginning of one: viewers make links of a host and of `<scheme:`, too. */
+const address = /\/\/|\\\\|\]\(|\]:|www\.|\.\p{L}{2,24}(?::\d+)?[/?#]|<[a-z][a-z0-9+.-]{1,31}:/iu;
+
+/** Whether what follows `text` is a part of a link, of an address in Markdown, also one with escapes and entities, or of a tag. */
 function isInAddress(text: string): boolean {
   const plain = withoutPlaceholders(text);
   const word = plain.split(/\s/u).at(-1) ?? "";
   return (
-    ["//", "\\\\", "](", "]:", "www."].some((one) => word.toLowerCase().includes(one)) ||
+    [word, withoutEntities(word.replaceAll(/\\(?=\p{P}|\p{S})/gu, ""))].some((one) => address.test(one)) ||
     /^\](?:\(|:)\s*(?:<[^>\n]*)?$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
     /<[a-z][a-z0-9:-]{0,40}[\s/](?:"[^"]*"|'[^']*'|[^"'<>])*(?:"[^"]*|'[^']*)?$/iu.test(plain)
   );
