@@ -158,6 +158,16 @@ describe("links and pictures in an answer", () => {
       }
   });
 
+  it("comes to an end where what is withheld goes on from what has left", async () => {
+    for (const text of [
+      `https:/\\${host}/${data}http:\\\\${host}\\a\\\\[^1]: | http://${host}/a/${data}fill='url("`,
+      `${"ü".repeat(300)}.com/?q=${data} [x](y) <b>${data}</b>`,
+      `https://${host}/?q=${"a".repeat(9_000)}](x) it is`,
+    ])
+      for (const lengths of [[1], [6], [7, 2], [400]])
+        expect((await throughGate(cut(text, lengths), [guard])).left.join("").length).to.be.below(3 * text.length);
+  });
+
   it("withholds a picture whose address has left before", async () => {
     for (const lengths of [[1], [7, 2], [400]]) {
       const out = (await throughGate(cut(`[x]: https://${host}/a.png\n\nSo ![x] it is, and ![A][X].`, lengths), [guard])).left.join("");

@@ -22,9 +22,11 @@ const begun = new RegExp(`${beginning}|(?<![\\w.+:/-])[\\w.+:/-]{1,99}$|(?:ht{0,
 export function openBareIn(text: string): number {
   const from = 1 + Math.max(...[..."\t\n\f\r "].map((end) => text.lastIndexOf(end)));
   const word = text.slice(from).replace(/(?:&[#\w]{0,10}|\\)$/u, "");
-  const shown = asShown(word);
-  const start = shown.text.search(begun);
-  return from + (start < 0 ? word.length : spanInOriginal(shown, { start, end: start + 1 }).start);
+  const starts = [passage(word), asShown(word)].map((read) => {
+    const start = read.text.search(begun);
+    return start < 0 ? word.length : spanInOriginal(read, { start, end: start + 1 }).start;
+  });
+  return from + Math.min(...starts);
 }
 
 /**

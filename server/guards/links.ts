@@ -47,16 +47,16 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
       const earlier = released.slice(0, released.length - segment.before.length);
       const isJson = segment.answer?.isJson === true;
       const detect = (text: string): Detection[] => detectionsIn(text, { earlier, isJson }, settings);
-      return untilSame(segmentGuard("links", "links", detect, waitForLink), segment, asking);
+      return untilPassed(segmentGuard("links", "links", detect, waitForLink), segment, asking);
     },
   };
 }
 
-/** What is left is judged once more: a quotation mark may have gone that hid a picture. */
-async function untilSame(guard: SegmentGuard, segment: Segment, asking: Asking): Promise<Verdict<Segment>> {
+/** What is left is judged once more: a quotation mark may have gone that hid a picture. What begins before has left and is not taken out twice. */
+async function untilPassed(guard: SegmentGuard, segment: Segment, asking: Asking): Promise<Verdict<Segment>> {
   const verdict = await guard.inspect(segment, asking);
-  if (verdict.action !== "rewrite" || verdict.subject.passage.text === segment.passage.text) return verdict;
-  const next = await untilSame(guard, verdict.subject, asking);
+  if (verdict.action !== "rewrite") return verdict;
+  const next = await untilPassed(guard, { ...verdict.subject, before: segment.before.slice(-1) }, asking);
   const findings = [...verdict.findings, ...next.findings];
   return next.action === "pass" ? { ...verdict, findings } : { ...next, findings };
 }
