@@ -33,6 +33,9 @@ const queryCharsMax = 48;
 const pieceCharsMax = 64;
 const pathCharsMax = 200;
 
+/** A text that is not through by then is made to keep the guard busy. */
+const looksMax = 32;
+
 /** Where an answer is shown: of a scheme that no page has, so that `https:a.example` is not beside it. */
 const base = "ws://here.invalid/";
 
@@ -53,10 +56,11 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
 }
 
 /** What is left is judged once more: a quotation mark may have gone that hid a picture. What begins before has left and is not taken out twice. */
-async function untilPassed(guard: SegmentGuard, segment: Segment, asking: Asking): Promise<Verdict<Segment>> {
+async function untilPassed(guard: SegmentGuard, segment: Segment, asking: Asking, looks = looksMax): Promise<Verdict<Segment>> {
+  if (looks === 0) throw new Error(`After ${looksMax} looks there is still a link in what is left.`);
   const verdict = await guard.inspect(segment, asking);
   if (verdict.action !== "rewrite") return verdict;
-  const next = await untilPassed(guard, { ...verdict.subject, before: segment.before.slice(-1) }, asking);
+  const next = await untilPassed(guard, { ...verdict.subject, before: segment.before.slice(-1) }, asking, looks - 1);
   const findings = [...verdict.findings, ...next.findings];
   return next.action === "pass" ? { ...verdict, findings } : { ...next, findings };
 }
