@@ -68,9 +68,11 @@ describe("a call that ends early", () => {
       leave.abort();
       await left.then(({ body }) => body.text()).catch(() => {});
     }
-    await until(() => callLines(service).length === 2);
+    const settledOf = () => entriesOf(service.dataDir).filter((entry) => entry.kind === "settled");
+    // The line is written as the connection closes, the entry once the engine has let go.
+    await until(() => callLines(service).length === 2 && settledOf().length === 2);
     expect(callLines(service).map((line) => line.code)).to.deep.equal(["client_gone", "client_gone"]);
-    const settled = entriesOf(service.dataDir).filter((entry) => entry.kind === "settled");
+    const settled = settledOf();
     expect(settled.map(({ body }) => `${body.outcome} ${body.code}`)).to.deep.equal(["cancelled client_gone", "cancelled client_gone"]);
     expect(callLines(service).map((line) => line.call)).to.deep.equal(settled.map((entry) => entry.call));
     expect(service.output()).to.not.match(/"level":[56]0/u);
