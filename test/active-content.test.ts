@@ -60,6 +60,8 @@ describe("active content in an answer", () => {
     "](data:text/html;base64,PHNj)",
     "]: vbscript:x",
     "](\njavascript:x)",
+    "](\n> javascript:x)",
+    "]: \n> > <javascript:x>",
     "]( \n <javascript:x>)",
     "]:\n  javascript:x",
   ];

@@ -68,6 +68,21 @@ describe("the input gate", function () {
     }
   });
 
+  it("sees an attack in an encoding that is cut over several messages, in pieces that are the same too", async () => {
+    const { injection } = await testClassifiers();
+    const guard = injectionInPrompt(injection, { user: "block", untrusted: "quarantine", thresholds: {} });
+    const verdictOn = async (typed: readonly string[]) => {
+      const messages = typed.map((text, index) => said(text, "user", index));
+      return await guard.inspect({ messages, pseudonyms: newPseudonyms(messages, "app") }, { caller: "app" });
+    };
+    const encoded = Buffer.from(attack).toString("base64");
+    const hex = Buffer.from(attack).toString("hex");
+    for (const typed of [cut(encoded, [10]), cut(encoded, [1]), cut(`Please read ${encoded} for me`, [19]), cut(hex, [7, 4])])
+      expect((await verdictOn(typed)).action, typed.slice(0, 4).join("|")).to.equal("block");
+    const harmless = Buffer.from("The heron waits in the reeds until a fish comes by, and then it is quick.").toString("base64");
+    expect((await verdictOn(cut(harmless, [10]))).action).to.equal("pass");
+  });
+
   it("judges all that the user wrote as one text too, in stretches that stay the same as a conversation grows", async () => {
     const { injection } = await testClassifiers();
     const judged: string[] = [];

@@ -12,6 +12,15 @@ const data = "c2VjcmV0".repeat(10);
 const carriers = [
   `![x](https://${host}/a.png)`,
   `![x](<https://${host}/a b.png> "t")`,
+  `> ![x](\n> https://${host}/a.png)`,
+  `![a][x]\n\n> [x]:\n> https://${host}/a.png`,
+  `![a][x]\n\n> > [x]:\n> >   <https://${host}/a.png>`,
+  `> ![a][b\n> c]\n\n[b c]: https://${host}/a.png`,
+  `![x](<https://wiki.example\\>@${host}/a.png>)`,
+  `<image x:href="https://${host}/a.png">`,
+  `![x](https://${host}/a.png "a\\"b")`,
+  `![x](https://${host}/a.png "${"t".repeat(400)}")`,
+  `![a][${"x".repeat(1_200)}]\n\n[${"x".repeat(1_200)}]: https://${host}/a.png`,
   `![x](//${host}/a.png)`,
   `![x](\\\\${host}\\a.png)`,
   `![x](https&colon;//${host}/a.png)`,
@@ -91,6 +100,16 @@ const carriers = [
   `_www.${host}/?q=${data}`,
   `${"a".repeat(60)}https://${host}/?q=${data}`,
   `https://:${data}@${host}/`,
+  // As it is read without escapes and entities, without a scheme or slashes, in another, and what only hides.
+  `https&#58;//${host}/?q=${data}`,
+  `https:&#47;/${host}/?q=${data}`,
+  `https\\://${host}/?q=${data}`,
+  `//${host}/?q=${data}`,
+  `<https:${host}/?q=${data}>`,
+  `<https:/${host}/?q=${data}>`,
+  `<mailto:a@${host}?body=${data}>`,
+  `foo://wiki.example/https://${host}/?q=${data}`,
+  `<img https://u@${host}/?q="x src=//${host}/a.png y">`,
   `https://${"secretsecret.".repeat(16)}${host}/`,
   // Of another scheme than the page's.
   `![x](https:${host}/a.png)`,
@@ -168,6 +187,26 @@ describe("links and pictures in an answer", () => {
         expect((await throughGate(cut(text, lengths), [guard])).left.join("").length).to.be.below(3 * text.length);
   });
 
+  it("puts a space into a picture that is longer than what is waited for", async () => {
+    for (const lengths of [[7], [9_000]]) {
+      const text = `so ![${"a ".repeat(2_500)}](https://${host}/a.png) it is`;
+      expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.not.include("![");
+    }
+  });
+
+  it("withholds what viewers make a link of without a scheme, and no other words with a dot", async () => {
+    for (const lengths of [[1], [7], [400]]) {
+      const left = async (text: string): Promise<string> => (await throughGate(cut(text, lengths), [guard])).left.join("");
+      expect(await left(`so evil.com/?q=${data} it is`)).to.equal("so [link withheld] it is");
+      expect(await left(`so evil.com:80/?q=${data}`)).to.equal("so [link withheld]");
+      for (const text of [
+        "See wiki.com/page?x=1, src/app.module.ts, docs/a.md#some-section, a//b and 1/2.",
+        `user.id?.toString(); //console.log(a:b) ${"/".repeat(80)} http://localhost:8080", `,
+      ])
+        expect(await left(text)).to.equal(text);
+    }
+  });
+
   it("withholds a picture whose address has left before", async () => {
     for (const lengths of [[1], [7, 2], [400]]) {
       const out = (await throughGate(cut(`[x]: https://${host}/a.png\n\nSo ![x] it is, and ![A][X].`, lengths), [guard])).left.join("");
@@ -221,6 +260,11 @@ describe("links and pictures in an answer", () => {
       "<b a=url(",
       'http://a"',
       "[x](http://a)",
+      "a.b.",
+      "a.io/",
+      "//a.b",
+      "\\\\(",
+      "<a:",
     ].map((one) => one.repeat(16_000 / one.length))) {
       const begunMs = performance.now();
       guard.wait(piece);

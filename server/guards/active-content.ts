@@ -23,7 +23,7 @@ const styles = /[\s"'/]style\s*=\s*(?=("[^"]*|'[^']*|[^\s>]*))/giu;
 const computing =
   /(?<![\w\\-])(?:rgba?|hsla?|calc|var|min|max|clamp|(?:rotate|scale|translate)(?:3d|[xyz])?|(?:linear|radial)-gradient)\(/giu;
 const scheme = /(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/(?:xhtml|xml)|image\/svg)/u;
-const linked = /\](?:\(|:)<?(?:(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/x|image\/svg))/u;
+const linked = /\](?:\(|:)[<>]*(?:(?:java|vb|live)script:|data:(?:text\/(?:html|xml)|application\/x|image\/svg))/u;
 const schemes = ["javascript:", "vbscript:", "livescript:", "data:text/html", "data:text/xml", "data:application/x", "data:image/svg"];
 
 const name = "active_content";
@@ -115,8 +115,8 @@ function* piecesOf(text: string): Generator<Piece> {
 function pieceAt(text: string, start: number): Piece {
   if (text[start] === "]") {
     const rest = text.slice(start, start + tagCharsMax);
-    // An address may stand in the next line.
-    const from = 2 + (/^[^\S\n]*\n?[^\S\n]*/u.exec(rest.slice(2))?.[0].length ?? 0);
+    // An address may stand in the next line, in a quotation behind its marks.
+    const from = 2 + (/^[^\S\n]*(?:\n(?:[^\S\n]|>)*)?/u.exec(rest.slice(2))?.[0].length ?? 0);
     const end = /[)\n\]]|(?<=.)</u.exec(rest.slice(from));
     return { start, end: end === null ? (rest.length === tagCharsMax ? start + tagCharsMax : undefined) : start + from + end.index };
   }
@@ -147,7 +147,7 @@ function mayBecomeActive(piece: string): boolean {
 }
 
 function addressIn(piece: string): string {
-  return plain(piece.slice(2)).replace(/^</u, "");
+  return plain(piece.slice(2)).replace(/^[<>]+/u, "");
 }
 
 /** As a browser reads an address: entities resolved, white space, control characters and escapes dropped. */

@@ -9,6 +9,7 @@ const label = "[\\p{L}\\p{N}_-]{1,63}";
 const domains = "[a-z]{2}|aero|asia|biz|com|coop|edu|gov|info|museum|name|net|org|pro|shop|web|xxx";
 /** What one begins with: a scheme, that of the Web also within a word, or what viewers make links of without one. */
 const beginning = [
+  "(?<=<)[a-z][a-z0-9+.-]{1,31}:(?!\\/\\/|\\\\\\\\)",
   "(?:(?<![a-z0-9+.-])[a-z][a-z0-9+.-]{1,12}|https?|ftp):(?:\\/\\/|\\\\\\\\)",
   "www\\.",
   `(?<![:/\\w])\\/\\/(?=(?:${label}\\.)+\\p{L}{2})`,
@@ -56,7 +57,7 @@ export function* bareIn(
 /** Also one within another: not everybody makes a link of each. */
 function* writtenIn(text: string, isJson: boolean): Generator<[near: Bare, far: Bare]> {
   for (const { index: start, 0: begins } of text.matchAll(all)) {
-    const scheme = begins.startsWith("//") ? "https:" : /[/\\]$/u.test(begins) ? "" : "https://";
+    const scheme = begins.startsWith("//") ? "https:" : /[:/\\]$/u.test(begins) ? "" : "https://";
     const read = (written = ""): Bare => ({ start, end: start + written.length, address: scheme + written });
     const near = read(text.slice(start, untilBracket(text, start)).split(/[\s<>"]/u, 1)[0]);
     const [word = ""] = text.slice(start, start + addressCharsMax + 1).split(isJson ? /[\s"]/u : /[\t\n\f\r ]/u, 1);

@@ -114,23 +114,47 @@ interface Joined {
   readonly last: Message;
 }
 
-/** The user's messages joined, when there are several. As a conversation grows only the last stretch changes, so that the verdicts on the others are kept. */
+/**
+ * The user's messages joined, when there are several, and once more with nothing between them where an encoding may go on from one to the next. As a conversation
+ * grows only the last stretch changes, so that the verdicts on the others are kept.
+ */
 function joinedOf(messages: readonly Message[]): Joined[] {
-  const typed = messages
-    .filter(({ origin }) => origin === "user")
-    .filter(({ passage }, index, all) => passage.text !== all[index - 1]?.passage.text); // "Go on." forty times in a row is no text
-  if (typed.length < 2) return [];
-  const stretches: Joined[] = [];
-  for (const last of typed) {
-    const text = endsOf(last.passage.text);
-    const stretch = stretches.at(-1);
-    if (stretch === undefined || stretch.text.length + text.length > stretchChars) stretches.push({ text, last });
-    else stretches[stretches.length - 1] = { text: `${stretch.text} ${text}`, last };
+  const typed = messages.filter(({ origin }) => origin === "user");
+  const stretches: { readonly texts: string[]; readonly pieces: string[]; last: Message }[] = [];
+  for (const [index, message] of typed.entries()) {
+    const text = endsOf(message.passage.text);
+    const isRepeated = message.passage.text === typed[index - 1]?.passage.text; // "Go on." forty times in a row is no text
+    let stretch = stretches.at(-1);
+    if (stretch === undefined || (!isRepeated && stretch.texts.join(" ").length + text.length > stretchChars)) {
+      stretch = { texts: [], pieces: [], last: message };
+      stretches.push(stretch);
+    }
+    stretch.pieces.push(text);
+    if (isRepeated) continue;
+    stretch.texts.push(text);
+    stretch.last = message;
   }
-  return stretches.map(({ text, last }, index) => {
-    const before = stretches[index - 1]?.text.slice(-overlapChars);
-    return { text: before === undefined ? text : `${before} ${text}`, last };
+  if (stretches.length === 1 && stretches[0]?.texts.length === 1) return [];
+  return stretches.flatMap(({ texts, pieces, last }, index) => {
+    const before = stretches[index - 1];
+    const spaced = [...endOf(before?.texts, " "), ...texts].join(" ");
+    const unspaced = [...endOf(before?.pieces, ""), ...pieces];
+    return [{ text: spaced, last }, ...(goesOn(unspaced) ? [{ text: unspaced.join(""), last }] : [])];
   });
+}
+
+function endOf(texts: readonly string[] = [], separator: string): string[] {
+  return texts.length === 0 ? [] : [texts.join(separator).slice(-overlapChars)];
+}
+
+/** Whether a word that is long enough to be an encoding reaches over the end of a piece. */
+function goesOn(pieces: readonly string[]): boolean {
+  let end = 0;
+  const ends = pieces.map(({ length }) => (end += length));
+  return pieces
+    .join("")
+    .matchAll(/[!-~]{24,}/gu)
+    .some(({ index, 0: word }) => ends.some((one) => index < one && one < index + word.length));
 }
 
 function endsOf(text: string): string {

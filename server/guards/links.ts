@@ -17,10 +17,9 @@ export interface LinkSettings {
 const elements = /<([a-z][\w:-]*)/giu;
 /** Elements that lead somewhere once they are clicked; what others name, a viewer loads by itself. */
 const clicked: ReadonlySet<string> = new Set(["a", "area", "form", "button"]);
-/** A click sends no more than what these say. */
-const leading: ReadonlySet<string> = new Set(["href", "xlink:href"]);
+/** Attributes with an address, behind a prefix too; a click on `href` sends no more than what it says. */
 const addressed: ReadonlySet<string> = new Set([
-  ...[...leading, "src", "srcset", "imagesrcset", "data", "poster", "background", "lowsrc", "dynsrc", "xml:base"],
+  ...["href", "src", "srcset", "imagesrcset", "data", "poster", "background", "lowsrc", "dynsrc", "base"],
   ...["to", "from", "by", "values", "action", "formaction", "ping"],
 ]);
 /** What another guard may see to. */
@@ -76,23 +75,26 @@ function detectionsIn(
     const span = { start, end };
     if (end > start) found.push({ label, span, action: acting[action], replacement: notice(label.toLowerCase(), text, span) });
   };
+  /** It did not end within what is waited for, and may be no more than a `<` or `![` in prose: whatever the policy says, it gets a space and is none. */
+  const part = (label: "PICTURE" | "LINK", start: number): void => {
+    const span = { start, end: start + 1 };
+    found.push({ label, span, action: action === "shadow" ? action : "rewrite", replacement: `${text[start]} ` });
+  };
   const addresses = addressesIn(text);
   const pictures = picturesIn(text, addresses);
-  for (const { start, end, address } of pictures)
-    if (address !== undefined && end !== undefined && !isKnown(address, hosts)) add("PICTURE", start, end);
+  for (const { start, end, isOpen } of pictures)
+    if (isOpen ? text.length - start > openCharsMax : end - start > openCharsMax) part("PICTURE", start);
+  for (const { start, end, address } of pictures) if (address !== undefined && !isKnown(address, hosts)) add("PICTURE", start, end);
   if (`${earlier}${text}`.includes("![") && `${earlier}${text}`.includes("]:")) {
     const unknown = new Set(definitionsIn(earlier + text).flatMap((one) => (isKnown(one.address, hosts) ? [] : [one.label])));
     const used = new Set(picturesIn(earlier + text, addressesIn(earlier + text)).flatMap(({ labels }) => labels));
-    for (const { start, end, labels } of pictures)
-      if (end !== undefined && labels.some((label) => unknown.has(label))) add("PICTURE", start, end);
+    for (const { start, end, labels } of pictures) if (labels.some((label) => unknown.has(label))) add("PICTURE", start, end);
     for (const { start, end, label, address } of definitionsIn(text))
       if (used.has(label) && !isKnown(address, hosts)) add("PICTURE", start, end);
   }
   for (const { start, end, name, attributes } of elementsIn(text)) {
     const label = clicked.has(name) ? "LINK" : "PICTURE";
-    // It may be no more than a `<` in prose.
-    if (end === undefined && !leavesActive)
-      found.push({ label, span: { start, end: start + 1 }, action: action === "shadow" ? action : "rewrite", replacement: "< " });
+    if (end === undefined && !leavesActive) part(label, start);
     if (leavesActive && activeElements.has(name)) continue;
     if (end !== undefined && (name === "style" || leadsOut(name, attributes, hosts))) add(label, start, end);
   }
@@ -113,7 +115,7 @@ const waitForLink: Wait = (text) => {
     // What stands behind one decides about the notice.
     elementsIn(tail).find(({ end, isOpen }) => isOpen || end === tail.length)?.start,
     addresses.find(({ end }) => end === tail.length)?.bracket,
-    picturesIn(tail, addresses).find(({ end = tail.length }) => end === tail.length)?.start,
+    picturesIn(tail, addresses).find(({ end, isOpen }) => isOpen || end === tail.length)?.start,
   ];
   return from + Math.min(...beginnings.map((at) => at ?? tail.length));
 };
@@ -134,7 +136,8 @@ function elementsIn(text: string): Element[] {
 
 /** As a browser reads the attributes of a tag. */
 function leadsOut(element: string, attributes: string, hosts: readonly string[]): boolean {
-  return attributesOf(attributes).some(({ name, value }) => {
+  return attributesOf(attributes).some(({ name: prefixed, value }) => {
+    const name = prefixed.slice(prefixed.lastIndexOf(":") + 1);
     if (name === "srcdoc" || loadedBy(value).some((one) => !isKnown(one, hosts))) return true;
     const all = !addressed.has(name)
       ? []
@@ -143,7 +146,7 @@ function leadsOut(element: string, attributes: string, hosts: readonly string[])
         : name === "values"
           ? value.split(";")
           : [value];
-    const isFollowed = leading.has(name) && clicked.has(element);
+    const isFollowed = name === "href" && clicked.has(element);
     return all.some((one) => one !== "" && (isFollowed ? isCarrying(one, hosts) : !isKnown(one, hosts)));
   });
 }

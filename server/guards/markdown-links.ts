@@ -1,13 +1,11 @@
-/** Where an address in Markdown begins: of a link, or of a definition. */
-const bracket = /\](?:\(|:)\s{0,99}/gu;
+/** Where an address in Markdown begins: of a link, or of a definition. In a quotation each line has its marks. */
+const bracket = /\](?:\(|:)(?:\s|(?<=\n[ \t>]{0,99})>){0,99}/gu;
 
 /** Longest open link or picture that is waited for. */
 export const openCharsMax = 4_096;
 
 /** The rest of a longer one is not read: by then it is plain where it leads, and that it carries something. */
 export const addressCharsMax = 1_024;
-/** A longer one defines nothing. */
-const labelCharsMax = 1_000;
 
 const labelChars = "(?:\\\\.|[^\\\\[\\]])*";
 const labelBefore = new RegExp(`\\[(${labelChars})$`, "su");
@@ -28,7 +26,7 @@ export interface Address {
 export function addressesIn(text: string): Address[] {
   return [...text.matchAll(bracket)].map(({ index, 0: opening }) => {
     const start = index + opening.length;
-    const angled = text[start] === "<" ? (/^<[^>\n]*>?/u.exec(text.slice(start, start + openCharsMax))?.[0] ?? "") : undefined;
+    const angled = text[start] === "<" ? (/^<(?:\\.|[^>\\\n])*>?/u.exec(text.slice(start, start + openCharsMax))?.[0] ?? "") : undefined;
     const end = angled === undefined ? untilBracket(text, start) : start + angled.length;
     const address = angled === undefined ? text.slice(start, end) : angled.slice(1).replace(/>$/u, "");
     return { bracket: index, start, end, address, isDefinition: opening.startsWith("]:") };
@@ -67,20 +65,21 @@ interface Definition extends Pick<Address, "start" | "end" | "address"> {
 
 export function definitionsIn(text: string): Definition[] {
   return addressesIn(text).flatMap(({ bracket: close, start, end, address, isDefinition }) => {
-    const label = isDefinition ? labelBefore.exec(text.slice(Math.max(0, close - labelCharsMax), close))?.[1] : undefined;
+    const label = isDefinition ? labelBefore.exec(text.slice(Math.max(0, close - openCharsMax), close))?.[1] : undefined;
     return label === undefined ? [] : [{ label: labelOf(label), start, end, address }];
   });
 }
 
 /** As CommonMark compares two: in one letter case, where `ß` is `SS`. */
 function labelOf(text: string): string {
-  return text.toLowerCase().toUpperCase().replaceAll(/\s+/gu, " ").trim();
+  return text.toLowerCase().toUpperCase().replaceAll(/\n[ \t>]*|\s+/gu, " ").replaceAll(/ +/gu, " ").trim();
 }
 
 export interface Picture {
   readonly start: number;
-  /** Undefined where it has none yet. One that ends with the text may go on. */
-  readonly end: number | undefined;
+  readonly end: number;
+  /** More text may decide what it is. */
+  readonly isOpen: boolean;
   /** Undefined where only a definition can say it. */
   readonly address: string | undefined;
   /** Definitions that may. */
@@ -108,18 +107,17 @@ export function picturesIn(text: string, addresses: readonly Address[]): Picture
     if (!isPlain) covered = stop;
     for (const { end, address } of own.filter((one) => one !== undefined)) {
       const closing = /^\s{0,99}(?:(?:"[^"]{0,300}"|'[^']{0,300}'|\([^)]{0,300}\))\s{0,99})?\)/u.exec(text.slice(end, end + 999));
-      const isOpen = closing === null && stop === text.length;
-      found.push({ start, end: isOpen ? undefined : end + (closing?.[0].length ?? 0), address, labels: [] });
+      found.push({ start, end: end + (closing?.[0].length ?? 0), isOpen: closing === null && stop === text.length, address, labels: [] });
     }
     if (close === undefined || shown === undefined) {
-      if (stop === text.length) found.push({ start, end: undefined, address: undefined, labels: [] });
+      if (stop === text.length) found.push({ start, end: stop, isOpen: true, address: undefined, labels: [] });
       continue;
     }
-    const after = text.slice(close + 1, close + 1 + labelCharsMax);
+    const after = text.slice(close + 1, start + openCharsMax);
     const label = labelBehind.exec(after);
-    const isCut = label === null && openLabel.test(after) && close + 1 + after.length === text.length;
-    const labels = [shown, label?.[1] ?? ""].filter((one) => one !== "" && one.length < labelCharsMax).map(labelOf);
-    found.push({ start, end: isCut ? undefined : close + 1 + (label?.[0].length ?? 0), address: undefined, labels });
+    const isOpen = label === null && openLabel.test(after);
+    const labels = [shown, label?.[1] ?? ""].filter((one) => one !== "").map(labelOf);
+    found.push({ start, end: close + 1 + (label?.[0].length ?? 0), isOpen, address: undefined, labels });
   }
   return found;
 }
