@@ -79,8 +79,9 @@ describe("the input gate", function () {
     const hex = Buffer.from(attack).toString("hex");
     for (const typed of [cut(encoded, [10]), cut(encoded, [1]), cut(`Please read ${encoded} for me`, [19]), cut(hex, [7, 4])])
       expect((await verdictOn(typed)).action, typed.slice(0, 4).join("|")).to.equal("block");
-    const harmless = Buffer.from("The heron waits in the reeds until a fish comes by, and then it is quick.").toString("base64");
-    expect((await verdictOn(cut(harmless, [10]))).action).to.equal("pass");
+    const minutes = Buffer.from("Minutes of the meeting of 3 May. Present: all. The budget was agreed.").toString("base64");
+    const link = ["Please read https://wiki.example/pages/water-levels-2026", "Is it up to date?"];
+    for (const typed of [cut(minutes, [40]), link]) expect((await verdictOn(typed)).findings).to.deep.equal([]);
   });
 
   it("judges all that the user wrote as one text too, in stretches that stay the same as a conversation grows", async () => {

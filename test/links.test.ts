@@ -19,6 +19,7 @@ const carriers = [
   `![x](<https://wiki.example\\>@${host}/a.png>)`,
   `<image x:href="https://${host}/a.png">`,
   `![x](https://${host}/a.png "a\\"b")`,
+  `![x \`]\` ${"and so on ".repeat(60)}](https://${host}/a.png)`,
   `![x](https://${host}/a.png "${"t".repeat(400)}")`,
   `![a][${"x".repeat(1_200)}]\n\n[${"x".repeat(1_200)}]: https://${host}/a.png`,
   `![x](//${host}/a.png)`,

@@ -85,12 +85,14 @@ function detectionsIn(
   for (const { start, end, isOpen } of pictures)
     if (isOpen ? text.length - start > openCharsMax : end - start > openCharsMax) part("PICTURE", start);
   for (const { start, end, address } of pictures) if (address !== undefined && !isKnown(address, hosts)) add("PICTURE", start, end);
-  if (`${earlier}${text}`.includes("![") && `${earlier}${text}`.includes("]:")) {
-    const unknown = new Set(definitionsIn(earlier + text).flatMap((one) => (isKnown(one.address, hosts) ? [] : [one.label])));
-    const used = new Set(picturesIn(earlier + text, addressesIn(earlier + text)).flatMap(({ labels }) => labels));
-    for (const { start, end, labels } of pictures) if (labels.some((label) => unknown.has(label))) add("PICTURE", start, end);
-    for (const { start, end, label, address } of definitionsIn(text))
-      if (used.has(label) && !isKnown(address, hosts)) add("PICTURE", start, end);
+  const whole = earlier + text;
+  if (whole.includes("![") && whole.includes("]:")) {
+    const unknown = definitionsIn(whole).filter((one) => !isKnown(one.address, hosts));
+    const defined = new Set(unknown.map(({ label }) => label));
+    const used = new Set(picturesIn(whole, addressesIn(whole)).flatMap(({ labels }) => labels));
+    for (const { start, end, labels } of pictures) if (labels.some((label) => defined.has(label))) add("PICTURE", start, end);
+    for (const { start, end, label } of unknown)
+      if (used.has(label)) add("PICTURE", start - earlier.length, end - earlier.length);
   }
   for (const { start, end, name, attributes } of elementsIn(text)) {
     const label = clicked.has(name) ? "LINK" : "PICTURE";

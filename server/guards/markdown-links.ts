@@ -109,10 +109,8 @@ export function picturesIn(text: string, addresses: readonly Address[]): Picture
       const closing = /^\s{0,99}(?:(?:"[^"]{0,300}"|'[^']{0,300}'|\([^)]{0,300}\))\s{0,99})?\)/u.exec(text.slice(end, end + 999));
       found.push({ start, end: end + (closing?.[0].length ?? 0), isOpen: closing === null && stop === text.length, address, labels: [] });
     }
-    if (close === undefined || shown === undefined) {
-      if (stop === text.length) found.push({ start, end: stop, isOpen: true, address: undefined, labels: [] });
-      continue;
-    }
+    if (!isPlain && stop === text.length) found.push({ start, end: stop, isOpen: true, address: undefined, labels: [] });
+    if (close === undefined || shown === undefined) continue;
     const after = text.slice(close + 1, start + openCharsMax);
     const label = labelBehind.exec(after);
     const isOpen = label === null && openLabel.test(after);
