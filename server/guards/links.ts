@@ -91,8 +91,7 @@ function detectionsIn(
     const defined = new Set(unknown.map(({ label }) => label));
     const used = new Set(picturesIn(whole, addressesIn(whole)).flatMap(({ labels }) => labels));
     for (const { start, end, labels } of pictures) if (labels.some((label) => defined.has(label))) add("PICTURE", start, end);
-    for (const { start, end, label } of unknown)
-      if (used.has(label)) add("PICTURE", start - earlier.length, end - earlier.length);
+    for (const { start, end, label } of unknown) if (used.has(label)) add("PICTURE", start - earlier.length, end - earlier.length);
   }
   for (const { start, end, name, attributes } of elementsIn(text)) {
     const label = clicked.has(name) ? "LINK" : "PICTURE";
@@ -100,8 +99,7 @@ function detectionsIn(
     if (leavesActive && activeElements.has(name)) continue;
     if (end !== undefined && (name === "style" || leadsOut(name, attributes, hosts))) add(label, start, end);
   }
-  for (const { start, end, address } of addresses) if (isCarrying(address, hosts)) add("LINK", start, end);
-  for (const { start, end, address } of bareIn(text, addresses, { isCut: earlier !== "", isJson }))
+  for (const { start, end, address } of [...addresses, ...bareIn(text, addresses, { isCut: earlier !== "", isJson })])
     if (isCarrying(address, hosts)) add("LINK", start, end);
   return apart(found);
 }
@@ -129,9 +127,11 @@ interface Element extends Tag {
 }
 
 function elementsIn(text: string): Element[] {
-  return [...text.matchAll(elements)].map(({ index: start, 0: begun, 1: name = "" }, at, all) => {
+  return [...text.matchAll(elements)].map(({ index: start, 0: begun, 1: name = "" }) => {
     const tag = tagAt(text, start);
-    const attributes = text.slice(start + begun.length, tag.isOpen ? all[at + 1]?.index : tag.end);
+    // What stands behind an end that is not sure may be in it.
+    const next = tag.isOpen ? text.indexOf("<", tag.end ?? start + 1) : -1;
+    const attributes = text.slice(start + begun.length, tag.isOpen ? (next < 0 ? text.length : next) : tag.end);
     return { ...tag, start, name: name.toLowerCase(), attributes };
   });
 }

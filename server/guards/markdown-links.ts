@@ -72,7 +72,12 @@ export function definitionsIn(text: string): Definition[] {
 
 /** As CommonMark compares two: in one letter case, where `ß` is `SS`. */
 function labelOf(text: string): string {
-  return text.toLowerCase().toUpperCase().replaceAll(/\n[ \t>]*|\s+/gu, " ").replaceAll(/ +/gu, " ").trim();
+  return text
+    .toLowerCase()
+    .toUpperCase()
+    .replaceAll(/\n[ \t>]*|\s+/gu, " ")
+    .replaceAll(/ +/gu, " ")
+    .trim();
 }
 
 export interface Picture {
