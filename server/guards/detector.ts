@@ -32,11 +32,13 @@ export function apart(found: readonly Detection[]): Detection[] {
     });
 }
 
-/** What stands in the place of `span`: neither its brackets nor the end of a paragraph in it make a picture, link or definition of what stands around it. */
+/** What stands in the place of `span`: its brackets make no picture, link or definition of what stands around it, and the end of a tag or paragraph stays one. */
 export function notice(what: string, text: string, { start, end }: Span): string {
-  const joins = { before: /[!\]]/u.test(text[start - 1] ?? ""), after: /[(:]/u.test(text[end] ?? "") };
-  const after = /\n[ \t]*\n/u.test(text.slice(start, end)) ? "\n\n" : joins.after ? " " : "";
-  return `${joins.before ? " " : ""}[${what} withheld]${after}`;
+  const taken = text.slice(Math.max(0, start), end);
+  const before = /[!\]]/u.test(text[start - 1] ?? "") ? " " : "";
+  const tagEnd = taken.includes(">") && !taken.startsWith("<") ? ">" : "";
+  const after = /\n[ \t]*\n/u.test(taken) ? "\n\n" : /[(:]/u.test(text[end] ?? "") ? " " : "";
+  return `${before}[${what} withheld]${tagEnd}${after}`;
 }
 
 /** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
