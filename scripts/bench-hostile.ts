@@ -23,7 +23,7 @@ interface Options {
 
 /** `bench hostile`: two answers while another identity attacks the guards. Returns the exit status. */
 export async function benchHostile({ quick, out = hostileFile }: Options): Promise<number> {
-  const plan: Plan = { rounds: quick ? 1 : 3, windowMs: quick ? 2_000 : 10_000, families };
+  const plan: Plan = { rounds: quick ? 1 : 3, windowMs: quick ? 1_000 : 10_000, families };
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
   try {
