@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { authorities, newest } from "../certs/authorities.ts";
@@ -158,7 +158,6 @@ describe("a rotation", () => {
     rotateServer(dir, names);
     const before = readFileSync(join(dir, "server", "cert.pem"));
     rotateIssuing(dir, names);
-    const { writeFileSync } = process.getBuiltinModule("node:fs");
     writeFileSync(join(dir, "server", "cert.pem"), before); // as if the power had gone; its key is another one already
     expect(() => readTlsMaterial(dir)).to.throw(/do not belong together/u);
     expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);

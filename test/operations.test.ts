@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { expect } from "chai";
 import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
@@ -31,7 +31,6 @@ function shellIn(dir: string): Shell {
 async function newHost(): Promise<{ dir: string; dataDir: string; sh: Shell }> {
   const dir = scratchDir();
   const dataDir = join(dir, "data");
-  const { cpSync } = process.getBuiltinModule("node:fs");
   cpSync(prepareData(echoConfig), dataDir, { recursive: true });
   await using service = await startTestAppliance({ dataDir });
   await service.call("POST", "/v1/chat/completions", userSays("Hello."));

@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { expect } from "chai";
 import { parse } from "yaml";
 import { EchoEngine } from "../models/echo-engine.ts";
@@ -159,7 +160,6 @@ describe("a quota", () => {
 
   it("never gives more than N when the service is killed in between, again and again", async () => {
     const dataDir = prepareData();
-    const { writeFileSync } = process.getBuiltinModule("node:fs");
     writeFileSync(`${dataDir}/policy.yaml`, `quota: { window: month, requests_max: 60 }\n${noGuards}`);
     let answered = 0;
     let refused = 0;
