@@ -128,6 +128,9 @@ describe("sallyport audit", () => {
     const { status, stdout, stderr } = await sallyport(["audit", "export", "--format", "jsonl"], { SALLYPORT_DATA: copy });
     expect([status, stdout.trim().split("\n").length]).to.deep.equal([1, 1]);
     expect(stderr).to.match(/Entry 2 does not follow from the one before/u);
+    const out = join(copy, "log.jsonl");
+    const written = await sallyport(["audit", "export", "--format", "jsonl", "--out", out], { SALLYPORT_DATA: copy });
+    expect([written.status, readdirSync(copy).filter((name) => name.startsWith("log.jsonl"))]).to.deep.equal([1, []]);
   });
 
   it("checkpoint proves later that a log was replaced by an older copy, together with its head", async () => {

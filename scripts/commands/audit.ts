@@ -1,4 +1,4 @@
-import { createWriteStream, existsSync, readFileSync } from "node:fs";
+import { createWriteStream, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
@@ -68,7 +68,7 @@ export const audit: Command = {
   export             the whole log for another system, in order. Stops with exit status 1 where the chain is broken
     --format FORMAT  jsonl (everything), cef or syslog (RFC 5424): with number, hash and the hash before
     --from-seq N     from this entry on. Default: 1
-    --out FILE       Default: standard output
+    --out FILE       Default: standard output. FILE is there once it is whole
   checkpoint         a signed statement of where the log ends, to be kept elsewhere: against a log that is replaced by an older copy
     --out FILE       Default: standard output
   rotate-key         a new secret for the log: the file keys/audit.key from before opens nothing any more. The service must be stopped
@@ -141,9 +141,16 @@ async function exportAll(dataDir: string, { format, out, "from-seq": from = "1" 
   const sender = { host: hostname(), version: version() };
   const lines = reader.entries({ fromSeq });
   const text = Readable.from(lines.map((entry) => `${exportLine(entry, wanted, sender)}\n`));
-  await pipeline(text, out === undefined ? process.stdout : createWriteStream(out, { flags: "wx", mode: 0o600 }), {
-    end: out !== undefined,
-  });
+  if (out === undefined) await pipeline(text, process.stdout, { end: false });
+  else {
+    const part = `${out}.part`;
+    try {
+      await pipeline(text, createWriteStream(part, { mode: 0o600 }));
+      renameSync(part, out);
+    } finally {
+      rmSync(part, { force: true });
+    }
+  }
   return 0;
 }
 
