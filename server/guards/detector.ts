@@ -32,14 +32,15 @@ export function apart(found: readonly Detection[]): Detection[] {
     });
 }
 
-/** What stands in the place of `span`: its brackets make no picture, link or definition of what stands around it, and what ends there (a quotation, a tag, a paragraph) still does. */
+/** What stands in the place of `span`: its brackets make no picture, link or definition of what stands around it, and what ends there (a quotation, a bracket, a tag, a paragraph) still does. */
 export function notice(what: string, text: string, { start, end }: Span): string {
   const taken = text.slice(Math.max(0, start), end);
   const before = /[!\]]/u.test(text[start - 1] ?? "") ? " " : "";
-  const marks = /^[<!]/u.test(taken) ? [] : ['"', "'"].filter((mark) => taken.split(mark).length % 2 === 0);
-  const tagEnd = taken.includes(">") && !taken.startsWith("<") ? ">" : "";
+  const count = (mark: string): number => taken.split(mark).length - 1;
+  const ends = /^[<!]/u.test(taken) ? [] : [count('"') % 2 > 0 && '"', count("'") % 2 > 0 && "'", count("]") > count("[") && "]"];
+  if (count(">") > 0 && !taken.startsWith("<")) ends.push(">");
   const after = /\n[ \t]*\n/u.test(taken) ? "\n\n" : /[(:]/u.test(text[end] ?? "") ? " " : "";
-  return `${before}[${what} withheld]${marks.join("")}${tagEnd}${after}`;
+  return `${before}[${what} withheld]${ends.filter((mark) => mark !== false).join("")}${after}`;
 }
 
 /** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
