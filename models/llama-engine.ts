@@ -1,24 +1,16 @@
-import { type ChildProcess, fork } from "node:child_process";
 import { EventEmitter, on, once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { type Engine, type EngineEvent, EngineFault, type EngineWatcher, type Generation, type Load, type Model } from "./engine.ts";
 import { readGgufHead } from "./gguf-head.ts";
-import { hostGpus } from "./gpu.ts";
 import { callGrammarOf, grammarOf } from "./json-grammar.ts";
-import type { FromChild, GgufFacts, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
+import { LlamaProcess } from "./llama-process.ts";
+import type { FromChild, GgufFacts, Grammars, LlamaSettings } from "./llama-protocol.ts";
 import { gigabytes, type Need, needOf, tooLarge, totalOf } from "./memory.ts";
 import { MemoryBudget, type Tenant } from "./memory-budget.ts";
 import { Slots } from "./slots.ts";
 import { checkSize } from "./verify-file.ts";
 
-const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
-const untestedUrl = new URL("./binary-untested.ts", import.meta.url).href;
-
 /** A restart waits `restartMs[n]` after the n-th death in a row; a finished answer ends the row. */
 const restartMs = [100, 500, 2_000, 10_000, 30_000] as const;
-
-/** A child that is told to end, and does not, is killed. */
-const endGraceMs = 2_000;
 
 /** More a token has no text that people or programs write. */
 const tokenCharsMax = 64;
@@ -46,19 +38,16 @@ export class LlamaEngine implements Engine, Tenant {
   readonly #slots: Slots;
   readonly #calls = new Map<number, { readonly events: EventEmitter; readonly give: () => void }>();
   readonly #changes = new EventEmitter().setMaxListeners(0);
-  #child: ChildProcess | undefined;
+  #process: LlamaProcess | undefined;
   #watcher: EngineWatcher | undefined;
   #model: Model;
   #facts: GgufFacts | undefined;
   #state: State = { is: "unloaded" };
   #restart: NodeJS.Timeout | undefined;
-  #watchdog: NodeJS.Timeout | undefined;
   #deaths = 0;
   #callsEver = 0;
   /** Prompts that are read and take no place. */
   #tokenising = 0;
-  #heardMs = 0;
-  #spawnedMs = 0;
 
   /** Loads nothing yet. Throws a sentence when the file is missing, or would not fit into the budget if everything else were unloaded. */
   constructor(settings: LlamaSettings, queueMax: number, memory = new MemoryBudget()) {
@@ -123,7 +112,7 @@ export class LlamaEngine implements Engine, Tenant {
 
   /** Process id of the child, for whoever watches or tests it. */
   get pid(): number | undefined {
-    return this.#child?.pid;
+    return this.#process?.pid;
   }
 
   async *generate(generation: Generation, aborted: AbortSignal): AsyncGenerator<EngineEvent> {
@@ -141,7 +130,7 @@ export class LlamaEngine implements Engine, Tenant {
     try {
       const events = await this.#begin(call, give, signal);
       const incoming = on(events, "event", { signal });
-      this.#send({ type: "generate", call, generation, grammars });
+      this.#process?.send({ type: "generate", call, generation, grammars });
       sent = true;
       for await (const [event] of incoming as AsyncIterable<[EngineEvent]>) {
         yield event;
@@ -161,7 +150,7 @@ export class LlamaEngine implements Engine, Tenant {
         give();
       } else if (this.#calls.has(call)) {
         place.leaving();
-        this.#send({ type: "cancel", call });
+        this.#process?.send({ type: "cancel", call });
       }
     }
   }
@@ -173,7 +162,7 @@ export class LlamaEngine implements Engine, Tenant {
     try {
       const events = await this.#begin(call, () => {}, signal);
       const told = once(events, "tokens", { signal });
-      this.#send({ type: "tokenise", call, generation });
+      this.#process?.send({ type: "tokenise", call, generation });
       const [tokens] = (await told) as [readonly number[]];
       return tokens;
     } catch (error) {
@@ -200,35 +189,27 @@ export class LlamaEngine implements Engine, Tenant {
   async #begin(call: number, give: () => void, signal: AbortSignal): Promise<EventEmitter> {
     await this.#untilReady(signal);
     const events = new EventEmitter();
-    if (this.#calls.size === 0) this.#heardMs = performance.now();
+    if (this.#calls.size === 0) this.#process?.beginWaiting();
     this.#calls.set(call, { events, give });
     return events;
   }
 
   async unload(): Promise<void> {
     this.#change({ is: "unloaded", because: this.#state.is === "unfit" ? this.#state.because : undefined });
-    const child = this.#child;
-    this.#child = undefined;
+    clearTimeout(this.#restart);
+    const ending = this.#process;
+    this.#process = undefined;
     this.#watcher?.unloaded();
-    await this.#end(child);
+    await ending?.end();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const graceMs = this.#state.is === "ready" ? endGraceMs : 0; // while it loads it hears nothing
+    const loads = this.#state.is !== "ready"; // then it hears nothing
     this.#change({ is: "closed", because: "The service is shutting down." });
-    await this.#end(this.#child, graceMs);
-    this.#memory.give(this);
-  }
-
-  async #end(child: ChildProcess | undefined, graceMs = endGraceMs): Promise<void> {
-    clearInterval(this.#watchdog);
     clearTimeout(this.#restart);
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = new Promise((resolve) => child.once("exit", resolve));
-    if (child.connected) child.disconnect();
-    const kill = setTimeout(() => child.kill("SIGKILL"), graceMs);
-    await exited;
-    clearTimeout(kill);
+    await this.#process?.end(loads ? 0 : undefined);
+    this.#endCalls();
+    this.#memory.give(this);
   }
 
   /** Loads it, if it is unloaded, as soon as there is memory. */
@@ -245,43 +226,20 @@ export class LlamaEngine implements Engine, Tenant {
 
   #spawn(): void {
     if (this.#state.is === "closed") return;
-    // Which of several GPUs' builds works here is only known when each was tried.
-    const isOnCpu = this.#settings.gpu === "off" || hostGpus().length === 0;
-    const child = fork(childFile, [JSON.stringify(this.#settings)], {
-      execArgv: [...process.execArgv, ...(isOnCpu ? ["--import", untestedUrl] : [])],
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
-      // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.
-      env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
-    });
-    this.#child = child;
-    child.on("message", (message: FromChild) => {
-      if (this.#child === child) this.#receive(message);
-    });
-    clearInterval(this.#watchdog);
-    this.#spawnedMs = performance.now();
-    this.#heardMs = this.#spawnedMs;
-    let stalled: string | undefined;
-    this.#watchdog = setInterval(() => {
-      const loads = this.#state.is !== "ready";
-      const limitMs = loads ? Math.max(this.#settings.stallMs, loadStallMs) : this.#settings.stallMs;
-      if ((this.#calls.size === 0 && !loads) || performance.now() - this.#heardMs < limitMs) return;
-      stalled = `no progress for ${limitMs / 1_000} s`;
-      child.kill("SIGKILL");
-    }, this.#settings.stallMs / 4).unref();
-    child.once("exit", (code, signal) => this.#died(child, stalled ?? signal ?? `status ${code}`));
-    // It could not be started, or a message did not reach it any more; where it ran, `exit` follows.
-    child.on("error", (error) => {
-      if (child.pid === undefined) this.#died(child, error.message);
+    const { stallMs } = this.#settings;
+    this.#process = new LlamaProcess(this.#settings, {
+      received: (message) => this.#receive(message),
+      died: (how) => this.#died(how),
+      silentMsMax: () => (this.#state.is !== "ready" ? Math.max(stallMs, loadStallMs) : this.#calls.size > 0 ? stallMs : undefined),
     });
   }
 
   #receive(message: FromChild): void {
-    this.#heardMs = performance.now();
     if (message.type === "ready") {
       this.#model = { ...this.#model, contextTokens: message.contextTokens, stops: message.stops, device: message.device };
       this.#facts = message.facts;
       this.#change({ is: "ready" });
-      this.#watcher?.loaded({ ms: performance.now() - this.#spawnedMs, device: message.device });
+      this.#watcher?.loaded({ ms: performance.now() - (this.#process?.startedMs ?? 0), device: message.device });
     } else if (message.type === "unfit") {
       this.#change({ is: "unfit", because: message.message });
     } else if (message.type === "free") {
@@ -297,11 +255,14 @@ export class LlamaEngine implements Engine, Tenant {
     }
   }
 
-  #died(child: ChildProcess, how: string): void {
-    if (this.#child !== child) return;
-    this.#child = undefined;
+  #died(how: string): void {
+    this.#process = undefined;
     this.#plan(how);
     // After that: a place or memory that is given back can go to another at once, which may unload this one.
+    this.#endCalls();
+  }
+
+  #endCalls(): void {
     for (const [call, { give }] of [...this.#calls]) {
       this.#fail(
         call,
@@ -360,16 +321,6 @@ export class LlamaEngine implements Engine, Tenant {
     this.#state = state;
     this.#changes.emit("change");
   }
-
-  #send(message: ToChild): void {
-    // What it does not get any more, its end tells.
-    if (this.#child?.connected) this.#child.send(message, () => {});
-  }
-}
-
-/** Which of several GPUs, as the drivers' own variables say it. */
-function gpuEnv(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(?:CUDA|GGML|VK)_/u.test(name)));
 }
 
 /** Throws `EngineFault` for a schema that can't be honoured. */

@@ -1,0 +1,96 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { hostGpus } from "./gpu.ts";
+import type { FromChild, LlamaSettings, ToChild } from "./llama-protocol.ts";
+
+const childFile = fileURLToPath(new URL("./llama-child.ts", import.meta.url));
+const untestedUrl = new URL("./binary-untested.ts", import.meta.url).href;
+
+/** A child that is told to end, and does not, is killed. */
+const endGraceMs = 2_000;
+
+interface Watcher {
+  readonly received: (message: FromChild) => void;
+  /** Once, and not where it was told to end. */
+  readonly died: (how: string) => void;
+  /** How long it may say nothing at the moment; undefined: as long as it likes. */
+  readonly silentMsMax: () => number | undefined;
+}
+
+/** The process that computes. It has no socket, and of the environment only what it needs; one that says nothing for too long is killed. */
+export class LlamaProcess {
+  readonly startedMs = performance.now();
+  readonly #child: ChildProcess;
+  readonly #watchdog: NodeJS.Timeout;
+  #watcher: Watcher | undefined;
+  #heardMs = this.startedMs;
+  #stalled: string | undefined;
+
+  constructor(settings: LlamaSettings, watcher: Watcher) {
+    this.#watcher = watcher;
+    // Which of several GPUs' builds works here is only known when each was tried.
+    const isOnCpu = settings.gpu === "off" || hostGpus().length === 0;
+    this.#child = fork(childFile, [JSON.stringify(settings)], {
+      execArgv: [...process.execArgv, ...(isOnCpu ? ["--import", untestedUrl] : [])],
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.
+      env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
+    });
+    this.#child.on("message", (message: FromChild) => {
+      this.beginWaiting();
+      this.#watcher?.received(message);
+    });
+    this.#child.once("exit", (code, signal) => this.#died(this.#stalled ?? signal ?? `status ${code}`));
+    // It could not be started, or a message did not reach it any more; where it ran, `exit` follows.
+    this.#child.on("error", (error) => {
+      if (this.pid === undefined) this.#died(error.message);
+    });
+    this.#watchdog = setInterval(() => this.#watch(), settings.stallMs / 4).unref();
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** What it does not get any more, its end tells. */
+  send(message: ToChild): void {
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
+
+  /** From now on it has something to say. */
+  beginWaiting(): void {
+    this.#heardMs = performance.now();
+  }
+
+  /** Ends it, and returns when it has ended. */
+  async end(graceMs = endGraceMs): Promise<void> {
+    this.#watcher = undefined;
+    clearInterval(this.#watchdog);
+    const child = this.#child;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    if (child.connected) child.disconnect();
+    const kill = setTimeout(() => child.kill("SIGKILL"), graceMs);
+    await exited;
+    clearTimeout(kill);
+  }
+
+  #watch(): void {
+    const silentMsMax = this.#watcher?.silentMsMax();
+    if (silentMsMax === undefined || performance.now() - this.#heardMs < silentMsMax) return;
+    this.#stalled = `no progress for ${silentMsMax / 1_000} s`;
+    this.#child.kill("SIGKILL");
+  }
+
+  #died(how: string): void {
+    clearInterval(this.#watchdog);
+    this.#watcher?.died(how);
+    this.#watcher = undefined;
+  }
+}
+
+/** Which of several GPUs, as the drivers' own variables say it. */
+function gpuEnv(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => /^(?:CUDA|GGML|VK)_/u.test(name)));
+}
