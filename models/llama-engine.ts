@@ -189,7 +189,7 @@ export class LlamaEngine implements Engine, Tenant {
   async #begin(call: number, give: () => void, signal: AbortSignal): Promise<EventEmitter> {
     await this.#untilReady(signal);
     const events = new EventEmitter();
-    if (this.#calls.size === 0) this.#process?.beginWaiting();
+    if (this.#calls.size === 0) this.#process?.countSilence();
     this.#calls.set(call, { events, give });
     return events;
   }

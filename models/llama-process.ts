@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { hostGpus } from "./gpu.ts";
 import type { FromChild, LlamaSettings, ToChild } from "./llama-protocol.ts";
@@ -38,7 +37,7 @@ export class LlamaProcess {
       env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
     });
     this.#child.on("message", (message: FromChild) => {
-      this.beginWaiting();
+      this.countSilence();
       this.#watcher?.received(message);
     });
     this.#child.once("exit", (code, signal) => this.#died(this.#stalled ?? signal ?? `status ${code}`));
@@ -58,8 +57,8 @@ export class LlamaProcess {
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 
-  /** From now on it has something to say. */
-  beginWaiting(): void {
+  /** How long it says nothing counts from now on. */
+  countSilence(): void {
     this.#heardMs = performance.now();
   }
 
@@ -69,7 +68,7 @@ export class LlamaProcess {
     clearInterval(this.#watchdog);
     const child = this.#child;
     if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
+    const exited = new Promise((resolve) => child.once("exit", resolve)); // `once` of node:events would throw at its `error`
     if (child.connected) child.disconnect();
     const kill = setTimeout(() => child.kill("SIGKILL"), graceMs);
     await exited;

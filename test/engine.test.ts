@@ -236,6 +236,14 @@ describe("the llama.cpp engine", () => {
     expect((await answerOf(own, says("Say yes.", { tokensMax: 3 }))).tokens).to.be.above(0);
   });
 
+  it("ends the calls that run when it is closed", async () => {
+    const own = await LlamaEngine.start(llamaSettings(), 100);
+    const events = own.generate(says("Tell a long story.", { tokensMax: 900 }), never);
+    await events.next();
+    const [running] = [faultOf(Array.fromAsync(events)), await own[Symbol.asyncDispose]()];
+    expect((await running).code).to.equal("engine_died");
+  });
+
   it("decodes on one pool thread", () => {
     expect(readFileSync(`/proc/${engine.pid}/environ`, "utf8").split("\0")).to.include("UV_THREADPOOL_SIZE=1");
   });

@@ -37,10 +37,11 @@ export function notice(what: string, text: string, { start, end }: Span): string
   const taken = text.slice(Math.max(0, start), end);
   const before = /[!\]]/u.test(text[start - 1] ?? "") ? " " : "";
   const count = (mark: string): number => taken.split(mark).length - 1;
-  const ends = /^[<!]/u.test(taken) ? [] : [count('"') % 2 > 0 && '"', count("'") % 2 > 0 && "'", count("]") > count("[") && "]"];
-  if (count(">") > 0 && !taken.startsWith("<")) ends.push(">");
+  const ends: string[] = [];
+  if (!/^[<!]/u.test(taken)) ends.push(...['"', "'"].filter((mark) => count(mark) % 2 > 0), ...(count("]") > count("[") ? ["]"] : []));
+  if (!taken.startsWith("<") && taken.includes(">")) ends.push(">");
   const after = /\n[ \t]*\n/u.test(taken) ? "\n\n" : /[(:]/u.test(text[end] ?? "") ? " " : "";
-  return `${before}[${what} withheld]${ends.filter((mark) => mark !== false).join("")}${after}`;
+  return `${before}[${what} withheld]${ends.join("")}${after}`;
 }
 
 /** Looks at one text. Detections are in order and do not overlap. Linear time in the length of the text. */
