@@ -31,8 +31,8 @@ const judgedAs: Readonly<Record<Origin, WrittenBy | undefined>> = {
 /** A verdict by the policy's threshold. */
 type Weighed = TextVerdict & { readonly reached: boolean };
 
-/** The user's messages may be one text that was cut in pieces. Of each message so much is joined from either end; what lies between is judged with the message itself. */
-const endChars = 400;
+/** Messages of one kind may be one text that was cut in pieces. Of each so much is joined from either end; what lies between is judged with the message itself. */
+const endChars = { typed: 400, untrusted: 200 };
 
 /** Joined they are a text that nobody wrote: it must be more likely an attack than not. */
 const joinedThresholdMin = 0.5;
@@ -41,7 +41,7 @@ const joinedThresholdMin = 0.5;
 const stretchChars = 1_000;
 const overlapChars = 250;
 
-/** Input gate: each message by its origin, and the messages of the user also joined. */
+/** Input gate: each message by its origin; those of the user that pass also joined, and those from outside. */
 export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: InjectionSettings): Guard<Prompt> {
   const judge = async (text: string, origin: WrittenBy, asking: Asking, thresholdMin = 0): Promise<Weighed> => {
     const verdict = await ask(injection, text, asking, { origin });
@@ -67,37 +67,36 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
   return {
     name,
     async inspect(prompt, asking): Promise<Verdict<Prompt>> {
-      const stretches = joinedOf(prompt.messages);
-      const one = async ({ origin, passage }: Message): Promise<Weighed | undefined> => {
+      const findings: Finding[] = [];
+      const flagged = new Set<Message>();
+      const flag = (verdict: TextVerdict, message: Message, view?: string): void => {
+        findings.push(findingOf(verdict, message, view));
+        flagged.add(message);
+      };
+      const passed = (): Message[] => prompt.messages.filter((message) => !flagged.has(message));
+
+      const verdicts = await each(prompt.messages, async ({ origin, passage }) => {
         const writtenBy = judgedAs[origin];
         return writtenBy === undefined ? undefined : await judge(passage.text, writtenBy, asking);
-      };
-      const asked = [
-        ...prompt.messages.map((message) => () => one(message)),
-        ...stretches.map(
-          ({ text }) =>
-            () =>
-              judge(text, "user", asking, joinedThresholdMin),
-        ),
-      ];
-      const verdicts = await each(asked, (judged) => judged());
-      const joined = verdicts.slice(prompt.messages.length);
-      const findings = prompt.messages.flatMap((message, index) => {
-        const verdict = verdicts[index];
-        return verdict?.reached ? [findingOf(verdict, message)] : [];
       });
-      if (!findings.some(({ origin }) => origin === "user")) {
-        const found = stretches.flatMap(({ last }, index) => {
-          const verdict = joined[index];
-          return verdict?.reached ? [findingOf({ ...verdict, spans: [] }, last, "joined")] : [];
-        });
-        findings.push(...found);
+      for (const [index, message] of prompt.messages.entries()) {
+        const verdict = verdicts[index];
+        if (verdict?.reached) flag(verdict, message);
+      }
+      if (findings.some(({ action }) => action === "block")) return { action: "block", code: "injection", findings };
+
+      const typed = passed().filter(({ origin }) => origin === "user");
+      const stretches = [...joinedOf(typed, endChars.typed), ...joinedOf(passed().filter(isUntrusted), endChars.untrusted)];
+      const joined = await each(stretches, ({ text, last }) => judge(text, judgedAs[last.origin] ?? "user", asking, joinedThresholdMin));
+      for (const [index, { messages, last }] of stretches.entries()) {
+        const verdict = joined[index];
+        if (!verdict?.reached) continue;
+        const pieces = isUntrusted(last) ? messages : [last];
+        for (const message of pieces.filter((one) => !flagged.has(one))) flag({ ...verdict, spans: [] }, message, "joined");
       }
       if (findings.some(({ action }) => action === "block")) return { action: "block", code: "injection", findings };
       if (!findings.some(({ action }) => action === "quarantine")) return { action: "pass", findings };
-      const messages = prompt.messages.map((message, index) =>
-        isUntrusted(message) && verdicts[index]?.reached ? quarantined(message) : message,
-      );
+      const messages = prompt.messages.map((message) => (isUntrusted(message) && flagged.has(message) ? quarantined(message) : message));
       return { action: "rewrite", subject: { ...prompt, messages }, findings };
     },
   };
@@ -108,38 +107,40 @@ function quarantined(message: Message): Message {
   return { ...message, passage: rewrite(message.passage, [{ span, replacement: quarantineNotice }]) };
 }
 
-/** Messages that are read as one text, and the last of them. */
+/** Messages that are read as one text. */
 interface Joined {
   readonly text: string;
+  readonly messages: readonly Message[];
   readonly last: Message;
 }
 
 /**
- * The user's messages joined, when there are several, and once more with nothing between them where an encoding may go on from one to the next. As a conversation
+ * The messages joined, when there are several, and once more with nothing between them where an encoding may go on from one to the next. As a conversation
  * grows only the last stretch changes, so that the verdicts on the others are kept.
  */
-function joinedOf(messages: readonly Message[]): Joined[] {
-  const typed = messages.filter(({ origin }) => origin === "user");
-  const stretches: { readonly texts: string[]; readonly pieces: string[]; last: Message }[] = [];
-  for (const [index, message] of typed.entries()) {
-    const text = endsOf(message.passage.text);
-    const isRepeated = message.passage.text === typed[index - 1]?.passage.text; // "Go on." forty times in a row is no text
+function joinedOf(messages: readonly Message[], ofEachEnd: number): Joined[] {
+  const stretches: { readonly texts: string[]; readonly pieces: string[]; readonly messages: Message[]; last: Message }[] = [];
+  for (const [index, message] of messages.entries()) {
+    const text = endsOf(message.passage.text, ofEachEnd);
+    const isRepeated = message.passage.text === messages[index - 1]?.passage.text; // "Go on." forty times in a row is no text
     let stretch = stretches.at(-1);
     if (stretch === undefined || (!isRepeated && stretch.texts.join(" ").length + text.length > stretchChars)) {
-      stretch = { texts: [], pieces: [], last: message };
+      stretch = { texts: [], pieces: [], messages: [], last: message };
       stretches.push(stretch);
     }
     stretch.pieces.push(text);
+    stretch.messages.push(message);
     if (isRepeated) continue;
     stretch.texts.push(text);
     stretch.last = message;
   }
   if (stretches.length === 1 && stretches[0]?.texts.length === 1) return [];
-  return stretches.flatMap(({ texts, pieces, last }, index) => {
+  return stretches.flatMap(({ texts, pieces, messages: own, last }, index) => {
     const before = stretches[index - 1];
+    const all = before === undefined ? own : [before.last, ...own];
     const spaced = [...endOf(before?.texts, " "), ...texts].join(" ");
     const unspaced = [...endOf(before?.pieces, ""), ...pieces];
-    return [{ text: spaced, last }, ...(goesOn(unspaced) ? [{ text: unspaced.join(""), last }] : [])];
+    return [{ text: spaced, messages: all, last }, ...(goesOn(unspaced) ? [{ text: unspaced.join(""), messages: all, last }] : [])];
   });
 }
 
@@ -157,6 +158,6 @@ function goesOn(pieces: readonly string[]): boolean {
     .some(({ index, 0: word }) => ends.some((one) => index < one && one < index + word.length));
 }
 
-function endsOf(text: string): string {
-  return text.length <= 2 * endChars ? text : `${text.slice(0, endChars)} ${text.slice(-endChars)}`;
+function endsOf(text: string, ofEach: number): string {
+  return text.length <= 2 * ofEach ? text : `${text.slice(0, ofEach)} ${text.slice(-ofEach)}`;
 }
