@@ -42,8 +42,8 @@ def pad(rows, fill):
     return ids, torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
 
 
-def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096, evaluate=None, late=None):
-    """Trains `model` in place. `loss_of(model, indices)` gives the loss of a batch; `late(model)` is called before each step of the last third. State is
+def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096, evaluate=None, late=None, late_from=2 / 3):
+    """Trains `model` in place. `loss_of(model, indices)` gives the loss of a batch; `late(model)` is called before each step from the share `late_from` of them on. State is
     kept in `out`; an interrupted run goes on there."""
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def fit(model, lengths, loss_of, out, *, epochs, lr, seed, tokens_per_batch=4096
     saved_s = begun_s = time.time()
     epoch_steps, running = len(plan) // epochs, None
     for step in range(start, len(plan)):
-        if late is not None and step >= 2 * len(plan) // 3:
+        if late is not None and step >= late_from * len(plan):
             late(model)
         model.train()
         with autocast():

@@ -316,7 +316,7 @@ def main():
             figures[source] = {f"flagged_{name}@{t}": round(metrics.rate(group, t), 3) for name, group in (("attacks", attacks), ("benign", harmless)) if group for t in (0.5, 0.9)}
         return json.dumps(figures)
 
-    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=lambda model: round_from_now_on(model, "blocks"))
+    fit(model, [len(one) for one in ids], loss_of, given.out, epochs=given.epochs, lr=given.lr, seed=13, evaluate=evaluate, late=lambda model: round_from_now_on(model, "blocks"), late_from=0 if given.keep else 2 / 3)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ const judgedAs: Readonly<Record<Origin, WrittenBy | undefined>> = {
 /** A verdict by the policy's threshold. */
 type Weighed = TextVerdict & { readonly reached: boolean };
 
-/** Messages of one kind may be one text that was cut in pieces. Of each so much is joined from either end; what lies between is judged with the message itself. */
-const endChars = { typed: 400, untrusted: 200 };
-
-/** Joined they are a text that nobody wrote: it must be more likely an attack than not. */
-const joinedThresholdMin = 0.5;
+/**
+ * Messages of one kind may be one text that was cut in pieces. Of each `endChars` are joined from either end; what lies between is judged with the message itself.
+ * Joined they are a text that nobody wrote: it must be more likely an attack than not, and in what comes from outside, which changes its subject at every seam, by far.
+ */
+const joining = { typed: { endChars: 400, thresholdMin: 0.5 }, untrusted: { endChars: 200, thresholdMin: 0.75 } };
 
 /** Joined messages are judged in stretches of about this length, each after the end of the one before. */
 const stretchChars = 1_000;
@@ -73,7 +73,6 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
         findings.push(findingOf(verdict, message, view));
         flagged.add(message);
       };
-      const passed = (): Message[] => prompt.messages.filter((message) => !flagged.has(message));
 
       const verdicts = await each(prompt.messages, async ({ origin, passage }) => {
         const writtenBy = judgedAs[origin];
@@ -85,9 +84,14 @@ export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: 
       }
       if (findings.some(({ action }) => action === "block")) return { action: "block", code: "injection", findings };
 
-      const typed = passed().filter(({ origin }) => origin === "user");
-      const stretches = [...joinedOf(typed, endChars.typed), ...joinedOf(passed().filter(isUntrusted), endChars.untrusted)];
-      const joined = await each(stretches, ({ text, last }) => judge(text, judgedAs[last.origin] ?? "user", asking, joinedThresholdMin));
+      const passed = prompt.messages.filter((message) => !flagged.has(message));
+      const typed = passed.filter(({ origin }) => origin === "user");
+      const untrusted = passed.filter(isUntrusted);
+      const stretches = [...joinedOf(typed, joining.typed.endChars), ...joinedOf(untrusted, joining.untrusted.endChars)];
+      const joined = await each(stretches, ({ text, last }) => {
+        const { thresholdMin } = isUntrusted(last) ? joining.untrusted : joining.typed;
+        return judge(text, judgedAs[last.origin] ?? "user", asking, thresholdMin);
+      });
       for (const [index, { messages, last }] of stretches.entries()) {
         const verdict = joined[index];
         if (!verdict?.reached) continue;
