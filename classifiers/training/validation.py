@@ -1,4 +1,4 @@
-"""Writes what the figures of the cards are measured on: python validation.py --open DIR --out DIR. One JSONL file a task and origin, for `sallyport classify`; whole sources that no training read, but for `calibrate`, where thresholds come from."""
+"""Writes what the figures of the cards are measured on: python validation.py --open DIR --out DIR. One JSONL file a task and origin, for `sallyport classify`; whole sources that no training read, but for `calibrate`, where thresholds come from, and `pastes`, a quarter of what its writer wrote."""
 
 import argparse
 import json
@@ -28,6 +28,7 @@ def for_injection(open_dir, rng):
     calibrate += unseen(rows.clinc(open_dir), 200)
     calibrate += unseen((row["text"] for row in rows.jsonl(open_dir / "injection/promptshield_permissive/ultrachat_ifeval_benign.jsonl")), 500)
     yield from ({"text": text, "label": 0, "source": "calibrate", "origin": "user"} for text in calibrate)
+    yield from ({"text": row["text"], "label": row["label"], "source": "pastes", "origin": "user"} for row in rows.jsonl(rows.OURS / "validation_pastes.jsonl"))
     documents = long_documents(open_dir)
     rng.shuffle(documents)
     half = len(documents) // 2
