@@ -36,12 +36,10 @@ async function fetchWhole(entry: CatalogueEntry & { readonly source: Source }, m
   const { signal, progress } = options;
   const place = join(modelsDir, entry.file);
   const dir = join(modelsDir, ".download", entry.id);
-  let waited = false;
-  await using _held = await hold(`${realpathSync(modelsDir)} ${entry.id}`, signal, () => {
-    waited = true;
-    progress("waiting for another process that fetches it");
-  });
-  if (waited && (await isRight(place, entry, signal))) return;
+  await using _held = await hold(`${realpathSync(modelsDir)} ${entry.id}`, signal, () =>
+    progress("waiting for another process that fetches it"),
+  );
+  if (await isRight(place, entry, signal)) return; // another process has fetched it since the caller looked
   mkdirSync(dir, { recursive: true });
   const fetched = join(dir, "whole");
   await fetchTo(fetched, entry.source, entry.bytes, dir, options);

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { initAuthority } from "../certs/authority.ts";
 import { readCatalogue } from "../models/catalogue.ts";
+import { pull } from "../models/pull.ts";
 import { root } from "./support/appliance.ts";
 import { defaultEntry, defaultModelFile } from "./support/model.ts";
 import { sallyport } from "./support/sallyport.ts";
@@ -99,6 +100,15 @@ describe("sallyport models pull", () => {
     expect(ranges).to.have.length(2);
     expect(readFileSync(join(dir, "m.gguf")).equals(content)).to.equal(true);
     expect(readdirSync(join(dir, ".download"))).to.deep.equal([]);
+  });
+
+  it("fetches nothing where the other one was done before it came to wait", async () => {
+    const dir = modelsWith(`{ path: "${join(scratchDir(), "none")}" }`);
+    const [entry] = readCatalogue(dir);
+    if (entry === undefined) throw new Error("The catalogue is empty.");
+    writeFileSync(join(dir, entry.file), content);
+    await pull(entry, dir, { signal: AbortSignal.timeout(10_000), progress: () => {} });
+    expect(readFileSync(join(dir, entry.file)).equals(content)).to.equal(true);
   });
 
   it("stops at Ctrl-C in a sentence", async () => {
