@@ -6,15 +6,14 @@ import {
   type EvaluationPriority,
   type Llama,
   type LlamaContextSequence,
-  type LlamaGrammar,
-  LlamaGrammarEvaluationState,
+  type LlamaGrammarEvaluationState,
   type LlamaModel,
   type Token,
   TokenBias,
 } from "node-llama-cpp";
 import { type EngineEvent, EngineFault, type Generation } from "./engine.ts";
 import { readGgufHead } from "./gguf-head.ts";
-import { unwritten } from "./grammar-characters.ts";
+import { grammarFor } from "./llama-grammar.ts";
 import { deviceOf, factsOf, load, openLlama } from "./llama-load.ts";
 import type { FromChild, Grammars, LlamaSettings, ToChild } from "./llama-protocol.ts";
 import { Lockstep } from "./lockstep.ts";
@@ -275,33 +274,6 @@ function checkBiases(biases: Generation["logitBias"], model: LlamaModel): void {
     if (model.isEogToken(token as Token))
       throw new EngineFault("logit_bias_unsupported", `\`logit_bias\`: token ${token} ends the answer, and can't have a bias.`);
   }
-}
-
-/** Grammars that were read lately, by their text. */
-const grammarsRead = new Map<string, LlamaGrammar>();
-const grammarsKept = 100;
-
-/** Makes states of a grammar; throws `EngineFault` where llama.cpp can't read it. */
-async function grammarFor(model: LlamaModel, text: string | undefined): Promise<(() => LlamaGrammarEvaluationState) | undefined> {
-  if (text === undefined) return undefined;
-  let grammar = grammarsRead.get(text);
-  if (grammar === undefined) {
-    try {
-      grammar = await model.llama.createGrammar({ grammar: text });
-      new LlamaGrammarEvaluationState({ model, grammar });
-    } catch {
-      throw new EngineFault("schema_unsupported", "The engine can't follow this schema: it refers to itself without end, or is too large.");
-    }
-    const char = unwritten(text, (one) => model.detokenize(model.tokenize(one)).includes(one));
-    if (char !== undefined) {
-      const point = char.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
-      throw new EngineFault("schema_unsupported", `The schema asks for a character that this model can't write: U+${point}.`);
-    }
-    for (const oldest of [...grammarsRead.keys()].slice(0, Math.max(0, grammarsRead.size - grammarsKept + 1))) grammarsRead.delete(oldest);
-    grammarsRead.set(text, grammar);
-  }
-  const read = grammar;
-  return () => new LlamaGrammarEvaluationState({ model, grammar: read });
 }
 
 function send(message: FromChild): void {

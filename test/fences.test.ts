@@ -15,6 +15,7 @@ const imports: readonly (readonly [file: string, imported: string, allowed: bool
   ["models/x.ts", "node-llama-cpp", false],
   ["models/llama-child.ts", "node-llama-cpp", true],
   ["models/llama-child.ts", "../server/config.ts", false],
+  ["models/llama-grammar.ts", "node-llama-cpp", true],
   ["models/llama-load.ts", "node-llama-cpp", true],
   ["models/llama-load.ts", "../server/config.ts", false],
   ["models/prompt-tokens.ts", "node-llama-cpp", true],

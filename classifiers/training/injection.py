@@ -10,6 +10,7 @@ from transformers import AutoTokenizer
 
 import delicate
 import metrics
+import pastes
 import pii_texts
 import rows
 from encoder import PlantedClassifier, TextClassifier, round_from_now_on, scores_of
@@ -263,6 +264,7 @@ def encoded(splitter, found):
 def main():
     parser = arguments(__doc__, epochs=2, lr=6e-5)
     parser.add_argument("--embedded", type=int, default=4500)
+    parser.add_argument("--pastes", type=int, default=1800, help="harmless technical pastes to make up, with --typed")
     parser.add_argument("--typed", action="store_true", help="the model for what users type, which is served as `injection`; without it the one for documents and results of tools, `planted`")
     parser.add_argument("--keep", type=int, help="learn from --fresh alone, and that texts without sense are harmless; so many others are wanted as the weights of --start see them")
     parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours, as typed6,roles6; with --typed they come twice")
@@ -280,6 +282,9 @@ def main():
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)
+    if given.typed:
+        attacks = [row["text"] for row in own() if row["label"] == 1 and row["origin"] == "user" and len(row["text"]) < 300]
+        training += pastes.made(given.open, words, attacks, rng, given.pastes)
     if given.keep:
         training += [{**row, "source": "fresh"} for row in fresh] * (2 if given.typed else 1)
     splitter = Splitter(AutoTokenizer.from_pretrained(given.encoder))
@@ -291,7 +296,7 @@ def main():
     model = begin_from(TextClassifier(given.encoder, 1) if given.typed else PlantedClassifier(given.encoder), given.start)
     goals = [0.02 + 0.96 * label for label in labels]
     if given.keep:
-        told = [source in ("trials", "fresh") for source in sources]
+        told = [source in ("trials", "pastes", "fresh") for source in sources]
         goals = [goal if one else score for goal, one, score in zip(goals, told, scores_of(model, ids, fill, 0))]
         marks = [mark if one else [-1.0] * len(mark) for mark, one in zip(marks, told)]
 
