@@ -10,7 +10,10 @@ import { LlamaEngine } from "../models/llama-engine.ts";
 import { Slots } from "../models/slots.ts";
 import { newBatch } from "../server/batches/batch.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
+import { Batches } from "../server/batches/batches.ts";
 import { misfitIn } from "../server/caller-schema.ts";
+import { Events } from "../server/events.ts";
+import type { Caller } from "../server/pipeline/call.ts";
 import { clientAgent, type Json, prepareData, prose, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { llamaSettings } from "./support/model.ts";
@@ -309,6 +312,50 @@ describe("batches", () => {
     expect((await ended(client, long)).status).to.equal("cancelled");
   });
 
+  it("are written off a few hundred lines at a time when they are cancelled, and others go on between", async () => {
+    const lines = linesOf(450, "one").map((line) => line.replace('"messages"', '"model":"slower","messages"'));
+    const long = await begin(client, lines);
+    await until(async () => (await client.batches.retrieve(long.id)).status === "in_progress");
+    const counts: (number | undefined)[] = [];
+    const { record } = BatchStore.prototype;
+    const kept = mock.method(BatchStore.prototype, "record", function (this: BatchStore, ...done: Parameters<typeof record>) {
+      counts.push(done[3].length);
+      record.apply(this, done);
+    });
+    try {
+      await client.batches.cancel(long.id);
+      const { status, request_counts, error_file_id } = await ended(client, long);
+      expect([status, request_counts?.failed]).to.deep.equal(["cancelled", 450]);
+      expect(counts).to.deep.equal([200, 200, 50]);
+      expect((await resultsOf(client, error_file_id)).map(({ custom_id }) => custom_id)).to.deep.equal(
+        lines.map((_, index) => `line-${index + 1}`),
+      );
+    } finally {
+      kept.mock.restore();
+    }
+  });
+
+  it("hold up nobody else's when a mistake of ours keeps one from going on", async () => {
+    const store = new BatchStore(prepareData(), 1);
+    const { limits, batches: bounds } = appliance.config;
+    const caller = { name: "neighbour" } as Caller;
+    await using batches = new Batches(store, { callerBy: () => caller, limits: { ...limits, ...bounds } }, new Events("silent"));
+    const ask = async (text: string): Promise<string> => {
+      const upload = batches.upload("neighbour", "calls.jsonl");
+      upload.take(Buffer.from(lineOf("a", text)));
+      upload.end();
+      return batches.create("neighbour", Buffer.from(""), { endpoint: chat, input_file_id: upload.id, metadata: null }).id;
+    };
+    const check = (body: unknown): void => {
+      if (JSON.stringify(body).includes("mistake")) throw new RangeError("ours");
+    };
+    const stuck = await ask("mistake");
+    const next = await ask("one");
+    batches.start(new Map([[chat, { check, ask: async () => ({ requestId: "r", status: 200, body: {} }) }]]));
+    await until(() => store.job("neighbour", next).batch.status === "completed");
+    expect(store.job("neighbour", stuck).batch.status).to.equal("validating");
+  });
+
   it("stop when their input is deleted", async () => {
     const batch = await begin(
       client,
@@ -400,7 +447,7 @@ describe("what is stored of batches", () => {
     const [job = expect.fail()] = store.active();
     mock.timers.enable({ apis: ["Date"], now: Date.now() + dayMs });
     try {
-      store.record(job, 1, "completed", Buffer.from("{}\n"));
+      store.record(job, 1, "completed", [Buffer.from("{}\n")]);
       store.end(job, "expired");
       store.removeOld();
       const { output_file_id } = store.job("app", job.batch.id).batch;

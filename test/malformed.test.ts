@@ -13,6 +13,9 @@ import {
   string,
   uint8Array,
 } from "fast-check";
+import { Fault } from "../server/fault.ts";
+import { chatRequestSchema } from "../server/wire/chat-request.ts";
+import { checked } from "../server/wire/checked.ts";
 import { prepareData } from "./support/appliance.ts";
 import { type Service, startService } from "./support/service.ts";
 
@@ -65,6 +68,19 @@ describe("a malformed body", () => {
     expect(service.output()).to.not.include(canary);
     expect(readFileSync(join(service.dataDir, "audit.db"), "latin1")).to.not.include(canary);
   }).timeout(60_000);
+
+  it("of very many values is refused before they are looked at, and one of many says what is wrong; commas within a text are text", async () => {
+    const check = async (input: unknown): Promise<unknown[]> => {
+      const { status, body } = await service.call("POST", "/v1/guard/check", JSON.stringify({ input }));
+      return [status, body.error?.code, body.error?.message];
+    };
+    expect(await check(Array(50_001).fill(0))).to.deep.equal([400, "invalid_json", "The body holds more than 50000 values."]);
+    const parts = [{ role: "user", content: Array(40_000).fill(0) }];
+    expect((await check(parts)).slice(0, 2)).to.deep.equal([400, "invalid_value"]);
+    expect((await check(`"${",".repeat(60_000)}`))[0]).to.equal(200);
+    const more = { messages: [{ role: "user", content: Array(200_000).fill(0) }] };
+    expect(() => checked(chatRequestSchema, more)).to.throw(Fault, "messages[0].content[0]");
+  });
 
   it("nor does a log hold a word of a call that is answered, refused or cancelled", async () => {
     const say = (content: string, more: object = {}): Promise<unknown> =>

@@ -297,7 +297,8 @@ def main():
     goals = [0.02 + 0.96 * label for label in labels]
     if given.keep:
         told = [source in ("trials", "pastes", "fresh") for source in sources]
-        goals = [goal if one else score for goal, one, score in zip(goals, told, scores_of(model, ids, fill, 0))]
+        scores = iter(scores_of(model, [one for one, known in zip(ids, told) if not known], fill, 0))
+        goals = [goal if one else next(scores) for goal, one in zip(goals, told)]
         marks = [mark if one else [-1.0] * len(mark) for mark, one in zip(marks, told)]
 
     def loss_of(model, picks):

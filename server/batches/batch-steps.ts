@@ -37,6 +37,8 @@ export interface BatchSettings {
 const lookEveryMs = 500;
 /** Errors of a file that are told. */
 const errorsMax = 100;
+/** Lines that are written off in one transaction. */
+const cutAtOnce = 200;
 
 const cutShort = {
   expired: "The batch expired before this line was asked.",
@@ -48,16 +50,14 @@ export class BatchSteps {
   endpoints: LineEndpoints = new Map();
   readonly #store: BatchStore;
   readonly #settings: BatchSettings;
-  readonly #closing: AbortSignal;
   /** Of batches whose line is to be asked again: when, and how often it was asked. */
   readonly #again = new Map<string, { readonly atMs: number; readonly times: number }>();
   /** What ends the line that runs, by batch. */
   readonly #running = new Map<string, AbortController>();
 
-  constructor(store: BatchStore, settings: BatchSettings, closing: AbortSignal) {
+  constructor(store: BatchStore, settings: BatchSettings) {
     this.#store = store;
     this.#settings = settings;
-    this.#closing = closing;
   }
 
   /** Whether a line of the batch is to be asked again, and not yet. */
@@ -103,7 +103,7 @@ export class BatchSteps {
         if (!(error instanceof Fault)) throw error;
         errors.push({ code: error.code, message: `Line ${number}: ${error.message}`, param: error.param ?? null, line: number });
       }
-      if (number % 50 === 0) await turn();
+      await turn();
     }
     if (this.#store.job(job.owner, job.batch.id).batch.status === "cancelling") return;
     if (errors.length > 0) this.#store.end(job, "failed", errors);
@@ -130,7 +130,7 @@ export class BatchSteps {
       const reply = await this.#endpoint(endpoint).ask(body, caller, stop.signal);
       if (reply === undefined || this.#putsOff(id, reply)) return;
       const response = { status_code: reply.status, request_id: reply.requestId, body: reply.body };
-      this.#store.record(job, number, reply.status === 200 ? "completed" : "failed", resultOf(customId, response, null));
+      this.#store.record(job, number, reply.status === 200 ? "completed" : "failed", [resultOf(customId, response, null)]);
     } finally {
       clearInterval(watch);
       this.#running.delete(id);
@@ -145,17 +145,19 @@ export class BatchSteps {
     return true;
   }
 
-  /** Says of every line that was not asked why it was not. */
+  /** Says of lines that were not asked why they were not; of so many at a time, since a batch is long and others have their turn. */
   async #cutShort(job: Job, how: keyof typeof cutShort): Promise<void> {
     const { total, completed, failed } = job.batch.request_counts;
-    for (let number = completed + failed + 1; number <= total; number += 1) {
+    const first = completed + failed + 1;
+    const results: Buffer[] = [];
+    for (let number = first; number <= total && results.length < cutAtOnce; number += 1) {
       if (this.#store.line(job.batch.input_file_id, number) === undefined) break;
       const { customId } = this.#read(job, number);
-      this.#store.record(job, number, "failed", resultOf(customId, null, { code: `batch_${how}`, message: cutShort[how] }));
+      results.push(resultOf(customId, null, { code: `batch_${how}`, message: cutShort[how] }));
       await turn();
-      if (this.#closing.aborted) return;
     }
-    this.#store.end(job, how);
+    if (results.length === 0) this.#store.end(job, how);
+    else this.#store.record(job, first, "failed", results);
   }
 
   #read({ batch: { input_file_id, endpoint } }: Job, number: number): ReturnType<typeof readLine> {

@@ -170,12 +170,12 @@ export class BatchStore {
     return changed;
   }
 
-  /** What came of one line, and that it is done: both or neither. */
-  record(job: Job, number: number, kind: "completed" | "failed", text: Buffer): void {
+  /** What came of lines that follow each other, and that they are done: both or neither. */
+  record(job: Job, first: number, kind: "completed" | "failed", texts: readonly Buffer[]): void {
     this.#atOnce(() => {
-      this.append(kind === "completed" ? job.outputFile : job.errorFile, number, [text]);
+      this.append(kind === "completed" ? job.outputFile : job.errorFile, first, texts);
       const { request_counts: counts } = this.job(job.owner, job.batch.id).batch;
-      this.change(job, { request_counts: { ...counts, [kind]: counts[kind] + 1 } });
+      this.change(job, { request_counts: { ...counts, [kind]: counts[kind] + texts.length } });
     });
   }
 

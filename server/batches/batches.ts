@@ -28,7 +28,7 @@ export class Batches implements AsyncDisposable {
 
   constructor(store: BatchStore, settings: BatchSettings, events: Events) {
     this.store = store;
-    this.#steps = new BatchSteps(store, settings, this.#closing.signal);
+    this.#steps = new BatchSteps(store, settings);
     this.limits = settings.limits;
     this.#events = events;
   }
@@ -85,8 +85,7 @@ export class Batches implements AsyncDisposable {
         }
         worked = await this.#round();
       } catch (error) {
-        // The disk, or a mistake of ours: nothing is lost, and it is tried again.
-        this.#events.failed({ error });
+        this.#events.failed({ error }); // as in a step
       }
       if (worked) await turn();
       else await this.#rest();
@@ -110,31 +109,29 @@ export class Batches implements AsyncDisposable {
       const job = this.store.job(owner, batch.id); // as it is now
       const isLine = job.batch.status === "in_progress" && job.batch.expires_at > nowS();
       if (isLine && (this.#asking.has(owner) || this.#steps.isPutOff(batch.id))) continue;
-      worked = true;
       if (isLine) this.#asking.set(owner, this.#ask(job));
-      else await this.#step(job);
+      worked = isLine || (await this.#step(job)) || worked;
     }
     return worked;
   }
 
   async #ask(job: Job): Promise<void> {
-    try {
-      await this.#step(job);
-      this.#wake.resolve();
-    } catch (error) {
-      this.#events.failed({ error }); // as in a round
-    } finally {
-      this.#asking.delete(job.owner);
-    }
+    if (await this.#step(job)) this.#wake.resolve();
+    this.#asking.delete(job.owner);
   }
 
-  async #step(job: Job): Promise<void> {
+  /** Returns whether it went well. What failed by the disk, or a mistake of ours, holds nothing else up: nothing is lost, and it is tried again. */
+  async #step(job: Job): Promise<boolean> {
     try {
-      await this.#steps.step(job);
+      await this.#steps.step(job).catch((error: unknown) => {
+        // A line that was taken can't be read any more: the configuration has changed since.
+        if (!(error instanceof Fault)) throw error;
+        this.store.end(job, "failed", [{ code: error.code, message: error.message, param: error.param ?? null, line: null }]);
+      });
+      return true;
     } catch (error) {
-      // A line that was taken can't be read any more: the configuration has changed since.
-      if (!(error instanceof Fault)) throw error;
-      this.store.end(job, "failed", [{ code: error.code, message: error.message, param: error.param ?? null, line: null }]);
+      this.#events.failed({ error });
+      return false;
     }
   }
 }

@@ -68,7 +68,7 @@ function innermost(issue: Issue): readonly Issue[] {
 }
 
 function depth(issues: readonly Issue[]): number {
-  return Math.max(...issues.map((issue) => issue.path.length));
+  return issues.reduce((deepest, { path }) => Math.max(deepest, path.length), 0);
 }
 
 /** 1 where the alternative is of another type altogether. */

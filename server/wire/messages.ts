@@ -121,19 +121,24 @@ export async function messagesOf(
 
 /** Results in the order of their calls, by which alone the model knows whose they are. Each keeps the place where it stood. */
 function inCallOrder(wire: readonly PlacedMessage[]): PlacedMessage[] {
-  const ordered: PlacedMessage[] = [];
-  let ids: readonly string[] = [];
+  /** `call`: which of the last answer's calls it is the result of; -1 for whatever else. */
+  const ordered: { readonly message: PlacedMessage; readonly call: number }[] = [];
+  let calls: ReadonlyMap<string, number> = new Map();
   let from = 0;
-  const callOf = (message: PlacedMessage): number => (message.role === "tool" ? ids.indexOf(message.tool_call_id) : -1);
   for (const [position, message] of wire.entries()) {
-    const call = callOf(message);
-    const later = call < 0 ? -1 : ordered.findIndex((one, index) => index >= from && callOf(one) > call);
-    ordered.splice(later < 0 ? ordered.length : later, 0, { ...message, at: message.at === undefined ? position : message.at });
+    const call = message.role === "tool" ? (calls.get(message.tool_call_id) ?? -1) : -1;
+    let place = ordered.length;
+    for (let at = place - 1; call >= 0 && at >= from; at -= 1) {
+      const before = ordered[at]?.call ?? -1;
+      if (before > call) place = at;
+      else if (before >= 0) break;
+    }
+    ordered.splice(place, 0, { call, message: { ...message, at: message.at === undefined ? position : message.at } });
     if (message.role !== "assistant") continue;
-    ids = (message.tool_calls ?? []).map(({ id }) => id);
+    calls = new Map((message.tool_calls ?? []).map(({ id }, index) => [id, index] as const).reverse()); // of two with one id the first
     from = ordered.length;
   }
-  return ordered;
+  return ordered.map(({ message }) => message);
 }
 
 /** Reads a file whole, what a person would not see included. */

@@ -1,8 +1,13 @@
 import { Fault } from "../fault.ts";
 
-/** Strict UTF-8 and JSON, no deeper than `depthMax`. A parser's own messages quote the text, so none of them gets out. */
+/** More than any conversation that is accepted has, and few enough to check one by one while others wait. */
+const valuesMax = 50_000;
+
+/** Strict UTF-8 and JSON, no deeper than `depthMax`, of at most `valuesMax` values or so. A parser's own messages quote the text, so none of them gets out. */
 export function parseJson(text: Buffer, depthMax: number): unknown {
-  if (depthOf(text) > depthMax) throw new Fault("invalid_json", `The body is nested deeper than ${depthMax} levels.`);
+  const { depth, commas } = extentOf(text);
+  if (depth > depthMax) throw new Fault("invalid_json", `The body is nested deeper than ${depthMax} levels.`);
+  if (commas >= valuesMax) throw new Fault("invalid_json", `The body holds more than ${valuesMax} values.`);
   try {
     return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(text));
   } catch {
@@ -10,9 +15,10 @@ export function parseJson(text: Buffer, depthMax: number): unknown {
   }
 }
 
-/** Deepest nesting of `{` and `[` outside of strings. UTF-8 never has these bytes inside another character. */
-function depthOf(body: Buffer): number {
+/** Deepest nesting of `{` and `[`, and how many commas there are, outside of strings. UTF-8 never has these bytes inside another character. */
+function extentOf(body: Buffer): { depth: number; commas: number } {
   let depth = 0;
+  let commas = 0;
   let deepest = 0;
   let quoted = false;
   for (let at = 0; at < body.length; at += 1) {
@@ -23,6 +29,7 @@ function depthOf(body: Buffer): number {
     } else if (byte === 0x22) quoted = true;
     else if (byte === 0x7b || byte === 0x5b) deepest = Math.max(deepest, ++depth);
     else if (byte === 0x7d || byte === 0x5d) depth -= 1;
+    else if (byte === 0x2c) commas += 1;
   }
-  return deepest;
+  return { depth: deepest, commas };
 }
