@@ -1,7 +1,8 @@
 import { EngineFault, type JsonSchema, type Tool } from "./engine.ts";
 import { count, either, unsupported } from "./grammar.ts";
 import { numberGrammar } from "./number-grammar.ts";
-import { annotations, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
+import { annotations, impliedType, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
+import { checkReadings } from "./schema-readings.ts";
 import { stringGrammar } from "./string-grammar.ts";
 
 const rules = {
@@ -41,7 +42,9 @@ const choicesMax = 100;
 export function grammarOf(schema: JsonSchema, { strict }: { strict: boolean }): string {
   const document = new SchemaDocument(schema);
   const made = new Grammar(document, strict);
-  return made.text(made.valueOf(document.whole, "#"));
+  const root = made.valueOf(document.whole, "#");
+  checkReadings(schema);
+  return made.text(root);
 }
 
 /** A grammar for a call of one of the tools: white space, and an object with name and arguments. */
@@ -50,6 +53,7 @@ export function callGrammarOf(tools: readonly Tool[]): string {
   const calls = tools.map(({ name, parameters, strict }, index) => {
     const one = new Grammar(new SchemaDocument(parameters), strict, `tool${index}`);
     const fits = one.argumentsOf(name);
+    checkReadings(parameters);
     Object.assign(all.own, one.own);
     return `"{\\"name\\":" space ${literal(name)} "," space "\\"arguments\\":" space ${fits} "}"`;
   });
@@ -272,12 +276,6 @@ function keywordsOf(type: unknown, said: JsonSchema): JsonSchema {
   return Object.fromEntries(
     Object.entries(said).filter(([key]) => key !== "type" && (!all.has(key) || (typeof type === "string" && of[type]?.includes(key)))),
   );
-}
-
-function impliedType(said: JsonSchema): string | undefined {
-  if ("properties" in said || "required" in said || "additionalProperties" in said) return "object";
-  if ("items" in said || "prefixItems" in said) return "array";
-  return "pattern" in said ? "string" : undefined;
 }
 
 function literal(value: unknown): string {

@@ -29,19 +29,20 @@ const classes = {
   ),
 };
 
-/** Expression of a grammar, with how many characters its texts have, and how many it comes to written out. */
+/** Expression of a grammar, with how many characters its texts have, and how many it comes to written out. `choices`: places where a text may go on in several ways. */
 interface Piece {
   readonly text: string;
   readonly shortest: number;
   readonly longest: number;
   readonly size: number;
+  readonly choices: number;
 }
 
 /**
  * An expression for what stands between the quotes of JSON strings that match `pattern`, an ECMA 262 regular expression, and how many characters they have. It may
  * leave some of them out, such as control characters, and never lets one through that does not match. Throws `EngineFault` for what a grammar can't promise.
  */
-export function patternGrammar(pattern: unknown, path: string): Pick<Piece, "text" | "shortest" | "longest"> {
+export function patternGrammar(pattern: unknown, path: string): Piece {
   const no = (what: string): Error => unsupported(`The schema's \`pattern\` at ${path} can't be honoured: it ${what}.`);
   const choice = (alternatives: readonly AST.Alternative[]): Piece => oneOf(alternatives.map(({ elements }) => sequence(elements)));
   const sequence = (elements: readonly AST.Element[]): Piece => inOrder(elements.map(element));
@@ -68,7 +69,8 @@ export function patternGrammar(pattern: unknown, path: string): Pick<Piece, "tex
     const size = piece.size * Math.max(max === Number.POSITIVE_INFINITY ? min : max, 1);
     if (size > charactersMax) throw no(`comes to more than ${charactersMax} characters, as ${raw}`);
     const times = max === Number.POSITIVE_INFINITY ? `${min},` : min === max ? `${min}` : `${min},${max}`;
-    return { text: `(${piece.text}){${times}}`, shortest: piece.shortest * min, longest: piece.longest * max, size };
+    const choices = (max > 1 ? 2 : 1) * piece.choices + (min === max ? 0 : 1);
+    return { text: `(${piece.text}){${times}}`, shortest: piece.shortest * min, longest: piece.longest * max, size, choices };
   };
   // `inverted`: all but these are meant, so that what is doubtful is among them.
   const setOf = (one: AST.Character | AST.CharacterClass | AST.CharacterSet, inverted = false): readonly Range[] => {
@@ -93,7 +95,7 @@ export function patternGrammar(pattern: unknown, path: string): Pick<Piece, "tex
     );
     const choices = [...(plain.length > 0 ? [`[${plain.join("")}]`] : []), ...written];
     if (choices.length === 0) throw no("asks for a character that no answer has");
-    return { text: either(choices), shortest: 1, longest: 1, size: 1 };
+    return { text: either(choices), shortest: 1, longest: 1, size: 1, choices: 0 };
   };
   const ends = ({ elements }: AST.Alternative): Piece => {
     const [first, end] = [elements[0], elements.at(-1)];
@@ -107,8 +109,8 @@ export function patternGrammar(pattern: unknown, path: string): Pick<Piece, "tex
   return made;
 }
 
-const nothing: Piece = { text: '""', shortest: 0, longest: 0, size: 0 };
-const anything: Piece = { text: "char*", shortest: 0, longest: Number.POSITIVE_INFINITY, size: 1 };
+const nothing: Piece = { text: '""', shortest: 0, longest: 0, size: 0, choices: 0 };
+const anything: Piece = { text: "char*", shortest: 0, longest: Number.POSITIVE_INFINITY, size: 1, choices: 1 };
 /** Control characters, halves of characters, and what stands for something in JSON. */
 const notPlain = [...rangesOf("\u0000\u001f", '""', "\\\\", "\u007f\u007f"), [0xd800, 0xdfff] as const];
 
@@ -131,6 +133,7 @@ function oneOf(pieces: readonly Piece[]): Piece {
     shortest: Math.min(...pieces.map(({ shortest }) => shortest)),
     longest: Math.max(...pieces.map(({ longest }) => longest)),
     size: sum(pieces.map(({ size }) => size)),
+    choices: sum(pieces.map(({ choices }) => choices)) + pieces.length - 1,
   };
 }
 
@@ -140,6 +143,7 @@ function inOrder(pieces: readonly Piece[]): Piece {
     shortest: sum(pieces.map(({ shortest }) => shortest)),
     longest: sum(pieces.map(({ longest }) => longest)),
     size: sum(pieces.map(({ size }) => size)),
+    choices: sum(pieces.map(({ choices }) => choices)),
   };
 }
 

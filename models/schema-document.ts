@@ -4,6 +4,8 @@ import { unsupported } from "./grammar.ts";
 /** Larger ones take llama.cpp long to read. */
 const nodesMax = 2_000;
 const depthMax = 100;
+/** Characters of references, and values, that are gone through to tell the choices of a schema apart. */
+const comparedMax = 200_000;
 /** References in a row that are followed. */
 const followedMax = 20;
 /** Keywords that say nothing about which values fit. */
@@ -18,6 +20,7 @@ export class SchemaDocument {
   readonly whole: JsonSchema;
   #nodes = 0;
   #depth = 0;
+  #compared = 0;
 
   constructor({ $id: _, ...whole }: JsonSchema) {
     this.whole = whole;
@@ -41,10 +44,11 @@ export class SchemaDocument {
   at(reference: unknown, path: string): unknown {
     if (typeof reference !== "string" || (reference !== "#" && !reference.startsWith("#/")))
       throw unsupported(`\`$ref\` at ${path} can be honoured where it is \`#\` or begins with \`#/\`.`);
+    this.#compare(reference.length);
     let found: unknown = this.whole;
     for (const step of reference.slice(1).split("/").slice(1)) {
       const key = decoded(step).replaceAll("~1", "/").replaceAll("~0", "~");
-      found = typeof found === "object" && found !== null ? Object.entries(found).find(([name]) => name === key)?.[1] : undefined;
+      found = typeof found === "object" && found !== null && Object.hasOwn(found, key) ? (found as JsonSchema)[key] : undefined;
     }
     if (found === undefined) throw unsupported(`\`$ref\` at ${path} names nothing: ${reference}.`);
     return found;
@@ -119,11 +123,20 @@ export class SchemaDocument {
     if (one === true || other === true) return false;
     const [a, b] = [this.followed(one, path), this.followed(other, path)];
     const [valuesA, valuesB] = [constantsOf(a), constantsOf(b)];
-    if (valuesA !== undefined && valuesB !== undefined) return !valuesA.some((value) => valuesB.includes(value));
+    this.#compare(1 + (valuesA?.length ?? 0) + (valuesB?.length ?? 0));
+    if (valuesA !== undefined && valuesB !== undefined) return new Set(valuesA).isDisjointFrom(new Set(valuesB));
     const [typesA, typesB] = [choiceTypesOf(a), choiceTypesOf(b)];
     if (typesA !== undefined && typesB !== undefined && !typesA.some((type) => typesB.includes(type))) return true;
+    if (depth === 0) return false;
     const [ofA, ofB] = [neededOf(a), neededOf(b)];
-    return depth > 0 && Object.keys(ofA).some((key) => Object.hasOwn(ofB, key) && this.areApart(ofA[key], ofB[key], path, depth - 1));
+    this.#compare(countOf(a.properties) + countOf(b.properties));
+    return Object.keys(ofA).some((key) => Object.hasOwn(ofB, key) && this.areApart(ofA[key], ofB[key], path, depth - 1));
+  }
+
+  #compare(steps: number): void {
+    this.#compared += steps;
+    if (this.#compared > comparedMax)
+      throw new Unusable("The choices of the schema take too long to tell apart. Take `anyOf`, or fewer of them.");
   }
 }
 
@@ -139,7 +152,7 @@ export function typesOf(type: unknown): readonly unknown[] {
 }
 
 /** JSON texts of the few values that a schema allows, where they are plain ones. */
-function constantsOf({ const: only, enum: several }: JsonSchema): readonly string[] | undefined {
+export function constantsOf({ const: only, enum: several }: JsonSchema): readonly string[] | undefined {
   const values = only === undefined ? several : [only];
   if (!Array.isArray(values) || values.some((value) => typeof value === "object" && value !== null)) return undefined;
   return values.map((value) => JSON.stringify(value));
@@ -153,9 +166,14 @@ function choiceTypesOf(schema: JsonSchema): readonly unknown[] | undefined {
 }
 
 /** Schemas of the properties that an object must have. */
-function neededOf({ properties, required }: JsonSchema): JsonSchema {
+export function neededOf({ properties, required }: JsonSchema): JsonSchema {
   if (!isSchema(properties) || !Array.isArray(required)) return {};
-  return Object.fromEntries(Object.entries(properties).filter(([key, one]) => required.includes(key) && isSchema(one)));
+  const needed = new Set(required);
+  return Object.fromEntries(Object.entries(properties).filter(([key, one]) => needed.has(key) && isSchema(one)));
+}
+
+function countOf(properties: unknown): number {
+  return isSchema(properties) ? Object.keys(properties).length : 0;
 }
 
 function isEmpty(value: unknown): boolean {
@@ -172,4 +190,11 @@ function decoded(step: string): string {
 
 export function isSchema(value: unknown): value is JsonSchema {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Of a schema that says none. */
+export function impliedType(said: JsonSchema): string | undefined {
+  if ("properties" in said || "required" in said || "additionalProperties" in said) return "object";
+  if ("items" in said || "prefixItems" in said) return "array";
+  return "pattern" in said ? "string" : undefined;
 }

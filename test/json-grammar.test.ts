@@ -205,6 +205,80 @@ describe("the grammar of a schema", function () {
     }
   });
 
+  it("is refused where a text may be read in more ways than the engine can follow, and not where its choices are told apart in time", () => {
+    const e = { $ref: "#/$defs/e" };
+    const choice = (...anyOf: object[]): JsonSchema => ({ ...e, $defs: { e: { anyOf } } });
+    const list = (items: object): JsonSchema => ({ type: "array", items, minItems: 1 });
+    const object = (...properties: [string, object][]): JsonSchema => ({
+      type: "object",
+      properties: Object.fromEntries(properties),
+      required: properties.map(([name]) => name),
+      additionalProperties: false,
+    });
+    const operations = ["+", "-", "*"].map((op) => ({ const: op }));
+    const values = (count: number): JsonSchema => ({ enum: Array.from({ length: count }, (_, index) => `v${index}`) });
+    const chain = (length: number): JsonSchema => {
+      const steps = Array.from({ length }, (_, index): [string, object] => {
+        const next = list({ $ref: `#/$defs/${index + 1}` });
+        return [`${index}`, { anyOf: [next, next] }];
+      });
+      return { $ref: "#/$defs/0", $defs: { ...Object.fromEntries(steps), [length]: { type: "string" } } };
+    };
+    for (const schema of [
+      choice(list(e), list(e)), // the engine's work triples with each bracket
+      choice({ type: "number" }, ...operations.map((op) => object(["left", e], ["op", op], ["right", e]))),
+      chain(11),
+      { anyOf: Array.from({ length: 3 }, () => ({ type: "string", pattern: "^(a{1,30}){1,30}$" })) },
+      { anyOf: Array.from({ length: 20 }, () => list(values(60))) },
+      values(1_001),
+    ]) {
+      expect(refusedAs(schema)).to.match(/may be read in more than 1000 ways/u);
+      const parameters = { type: "object", properties: { a: schema }, $defs: schema.$defs };
+      expect(refusal(() => callGrammarOf([{ name: "f", parameters, strict: false }]))).to.match(/may be read in more than 1000 ways/u);
+    }
+    const json = [{ type: ["string", "number", "boolean", "null"] }, list(e), { type: "object", additionalProperties: e }];
+    for (const schema of [
+      choice(...json),
+      choice({ type: "number" }, ...operations.map((op) => object(["op", op], ["left", e], ["right", e]))),
+      choice({ type: "number" }, ...operations.map((op) => object(["note", { type: "string" }], ["op", op], ["left", e], ["right", e]))),
+      choice({ type: "null" }, object(["not", e]), object(["all", list(e)])),
+      choice(object(["name", { type: "string" }], ["children", { type: "array", items: e }])),
+      chain(9),
+      { type: "string", pattern: "^.{0,1900}$" },
+      {
+        anyOf: Array.from({ length: 40 }, (_, kind) =>
+          object(["a", { type: "string" }], ["b", { type: "number" }], ["kind", { const: kind }]),
+        ),
+      },
+      values(1_000),
+    ]) {
+      expect(refusedAs(schema), JSON.stringify(schema)).to.equal("");
+    }
+  });
+
+  it("is refused at once where its choices take long to tell apart", () => {
+    const all = (count: number, property: (index: number) => [string, object]): object => {
+      const properties = Array.from({ length: count }, (_, index) => property(index));
+      return { type: "object", properties: Object.fromEntries(properties), required: properties.map(([name]) => name) };
+    };
+    const schemaOf = (choices: number, properties: number, inner: number): JsonSchema => ({
+      oneOf: Array.from({ length: choices }, (_, index) => ({ $ref: `#/$defs/c${index}` })),
+      $defs: {
+        inner: all(inner, (index) => [`q${index}`, { type: "string" }]),
+        ...Object.fromEntries(
+          Array.from({ length: choices }, (_, choice) => [
+            `c${choice}`,
+            all(properties + 1, (index) => (index < properties ? [`p${index}`, { $ref: "#/$defs/inner" }] : ["z", { const: choice }])),
+          ]),
+        ),
+      },
+    });
+    const { user: beforeUs } = process.cpuUsage();
+    for (const schema of [schemaOf(20, 20, 60), schemaOf(20, 20, 300)]) expect(refusedAs(schema)).to.match(/take too long to tell apart/u);
+    expect(refusedAs(schemaOf(10, 5, 5))).to.equal("");
+    expect(process.cpuUsage().user - beforeUs).to.be.lessThan(2_000_000);
+  });
+
   it("of a call asks for an object, whatever the function's schema says", () => {
     const call = (given: unknown): string => JSON.stringify({ name: "f", arguments: given });
     for (const parameters of [
