@@ -71,9 +71,7 @@ export function retire(dir: string): string[] {
 export function renewClients(dir: string, only?: string): IssuedCertificate[] {
   const folder = join(dir, "clients");
   const has = (name: string, file: string): boolean => existsSync(join(folder, name, file));
-  const names = (existsSync(folder) ? readdirSync(folder) : []).filter(
-    (name) => has(name, "key.pem") && (has(name, "cert.pem") || name === only),
-  );
+  const names = clientsIn(dir).filter((name) => has(name, "key.pem") && (has(name, "cert.pem") || name === only));
   if (only !== undefined && !names.includes(only))
     throw new Error(
       `${join(folder, only)} holds no key: renew where the key is, with a request (\`npx sallyport certs issue ${only} --csr FILE\`).`,
@@ -100,13 +98,17 @@ function lasting({ notBefore, notAfter }: IssuedCertificate): { lifeDays: number
 /** The server and the clients here show the new root itself, without those before. */
 function shorten(dir: string): void {
   const { certificate } = newest(dir, "issuing");
-  const folders = ["server", ...readdirSync(join(dir, "clients")).map((name) => join("clients", name))].map((name) =>
-    join(dir, name, "cert.pem"),
-  );
+  const folders = ["server", ...clientsIn(dir).map((name) => join("clients", name))].map((name) => join(dir, name, "cert.pem"));
   for (const file of folders.filter((one) => existsSync(one))) {
     const own = new X509Certificate(readFileSync(file));
     if (own.checkIssued(certificate)) writeFileWhole(file, chainFor(dir, `${own.toString().trim()}\n`), 0o644);
   }
+}
+
+/** None when none was issued here yet. */
+function clientsIn(dir: string): string[] {
+  const folder = join(dir, "clients");
+  return existsSync(folder) ? readdirSync(folder) : [];
 }
 
 /** Takes a CA out: first its certificate, without which it does not count, then its key. What it was stays in `issued/`. */

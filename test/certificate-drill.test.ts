@@ -141,6 +141,14 @@ describe("a rotation", () => {
     readTlsMaterial(dir);
   });
 
+  it("ends with `retire` where no client was issued, too", () => {
+    const dir = scratchDir();
+    initAuthority(dir, names);
+    rotateIssuing(dir, names);
+    expect(retire(dir)).to.deep.equal(["issuing/1 (CN=Sallyport issuing CA 1)"]);
+    readTlsMaterial(dir);
+  });
+
   it("of the root puts both into ca.pem, and `retire` leaves the new one, without the old one's key", () => {
     const dir = newAuthority();
     const old = readFileSync(join(dir, "ca.pem"), "utf8");
