@@ -20,6 +20,8 @@ export interface Found extends Omit<ReadEntry, "body"> {
 interface Body {
   readonly caller?: { readonly name: string };
   readonly messages?: readonly Kept[];
+  readonly tools?: Kept;
+  readonly schema?: Kept;
   readonly answer?: Kept;
   readonly outcome?: string;
   readonly decision?: string;
@@ -66,6 +68,6 @@ export function oneLine({ seq, at, kind, call, body, texts }: Found): string {
   return `${String(seq).padStart(7)}  ${at}  ${kind.padEnd(8)}  ${call.padEnd(45)}  ${about}${shown.join("")}`;
 }
 
-function keptIn({ messages = [], answer }: Body): Kept[] {
-  return [...messages, ...(answer === undefined ? [] : [answer])];
+function keptIn({ messages = [], tools, schema, answer }: Body): Kept[] {
+  return [...messages, tools, schema, answer].filter((one) => one !== undefined);
 }

@@ -75,6 +75,24 @@ describe("sallyport audit", () => {
     expect((await audit("search")).stdout).to.not.include("heron");
   });
 
+  it("search finds and shows the tools and the schema that a call came with", async () => {
+    const own = prepareInto(scratchDir());
+    await using appliance = await startTestAppliance({ dataDir: own });
+    const schema = { type: "object", properties: { nests: { const: 3 } }, required: ["nests"], additionalProperties: false };
+    const tools = [{ type: "function", function: { name: "count_herons", parameters: { type: "object", properties: {} } } }];
+    await appliance.call("POST", chat, { ...userSays("One."), tools });
+    const response_format = { type: "json_schema", json_schema: { name: "nests", strict: true, schema } };
+    await appliance.call("POST", chat, { ...userSays("Two."), response_format });
+    const search = (...args: string[]): Promise<Ran> => sallyport(["audit", "search", ...args], { SALLYPORT_DATA: own });
+    const shown = lines(await search("--json", "--texts", "--kind", "received")).map((line) => JSON.parse(line));
+    expect(shown).to.have.length(2);
+    for (const [index, kept] of [shown[0].body.schema, shown[1].body.tools].entries()) {
+      const text = shown[index].texts[kept.stored];
+      expect(text).to.include(["nests", "count_herons"][index]);
+      expect(lines(await search("--text", text, "--json")).map((line) => JSON.parse(line).seq)).to.deep.equal([shown[index].seq]);
+    }
+  }).timeout(60_000);
+
   it("export writes every entry as JSON, CEF or syslog, each with its number, hash and the hash before", async () => {
     const entries = lines(await audit("export", "--format", "jsonl")).map((line) => JSON.parse(line));
     expect(entries.length).to.be.at.least(7);
