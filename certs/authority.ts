@@ -105,7 +105,8 @@ export function issueRequested(
 
 /**
  * Revokes every certificate of a client that has not expired, or the one with this serial, and writes the new revocation lists. Returns their
- * serials. Doing it again is no error: an interrupted revocation is finished that way. A serial of another CA counts too, where one is trusted, in any spelling.
+ * serials. Doing it again is no error: an interrupted revocation is finished that way. A serial of another CA counts too, where one is trusted, in any spelling
+ * with a digit: letters alone are a client's name with a mistake in it.
  */
 export function revoke(dir: string, nameOrSerial: string, reason = "unspecified"): string[] {
   const isSerial = /^[0-9A-Fa-f]{1,40}$/u.test(nameOrSerial);
@@ -114,6 +115,10 @@ export function revoke(dir: string, nameOrSerial: string, reason = "unspecified"
     (one) => one.status !== "expired" && ((one.kind === "client" && one.name === nameOrSerial) || one.serial === serial),
   );
   const foreign = found.length === 0 && existsSync(join(dir, "trust")) && isSerial;
+  if (foreign && !/\d/u.test(nameOrSerial))
+    throw new Error(
+      `There is no valid certificate with the name "${nameOrSerial}". If it is a serial of another CA in trust/, write it as 0${nameOrSerial}.`,
+    );
   const serials = foreign ? [serial] : found.map((one) => one.serial);
   if (serials.length === 0)
     throw new Error(`There is no valid certificate with the name or serial "${nameOrSerial}". See \`npx sallyport certs list\`.`);

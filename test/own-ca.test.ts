@@ -16,6 +16,7 @@ import { requestedKey } from "../certs/x509.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { prepareData, prose, send, startTestAppliance } from "./support/appliance.ts";
 import { startOwnCa } from "./support/own-ca.ts";
+import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 import { handOf, streamBack } from "./support/stream.ts";
 import { pause } from "./support/until.ts";
@@ -106,6 +107,17 @@ describe("a CA of your own", () => {
     expect(revoke(dir, "0")).to.deep.equal(["00"]);
     expect([...revokedSerials(dir)].toSorted()).to.deep.equal(["00", "01", "0ABC"]);
     expect(() => revoke(dir, "1".repeat(41))).to.throw(/no valid certificate/u);
+  });
+
+  it("is not taken to be meant by a mistyped name, and `revoke` says when it is", async () => {
+    const dir = certsOf();
+    mkdirSync(join(dir, "trust"));
+    expect(() => revoke(dir, "dad")).to.throw(/no valid certificate with the name "dad".* write it as 0dad/u);
+    expect([...revokedSerials(dir)]).to.deep.equal([]);
+    expect(revoke(dir, "0dad")).to.deep.equal(["0DAD"]);
+    const said = async (name: string): Promise<string> => (await sallyport(["certs", "revoke", name, "--dir", dir])).stdout;
+    expect(await said("1f")).to.match(/No certificate of ours has this serial: taken as one of another CA in trust\/\.\nRevoked 1F\./u);
+    expect(await said("app")).to.match(/^Revoked /u);
   });
 
   it("reads no name out of one that was written to look like two", () => {

@@ -106,6 +106,8 @@ export const certs: Command = {
     else if (action === "install") install(dir, name ?? "", tls.names);
     else if (action === "revoke") {
       const serials = revoke(dir, name ?? "", values.reason);
+      if (!listIssued(dir).some((one) => serials.includes(one.serial)))
+        console.log("No certificate of ours has this serial: taken as one of another CA in trust/.");
       console.log(`Revoked ${serials.join(", ")}. A running service ends its connections within two seconds.`);
     } else {
       const all = listIssued(dir);
