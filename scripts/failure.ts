@@ -18,6 +18,9 @@ const systemErrors: Record<string, readonly [why: string, advice: string]> = {
   EISDIR: ["it is a directory", "Name a file"],
   ENOTDIR: ["a part of its path is a file", "Correct the path"],
   EEXIST: ["it exists already", "Move it away"],
+  ENOTEMPTY: ["it exists already", "Move it away"],
+  EBUSY: ["it is in use, or mounted", "Unmount it, or end what uses it"],
+  EXDEV: ["it can't be moved to another file system", "Keep both on one"],
   ENAMETOOLONG: ["its name is too long", "Give a shorter one"],
   ELOOP: ["it is a link to itself", "Correct the link"],
   EMFILE: ["too many files are open", "Raise the limit (ulimit -n)"],
@@ -45,6 +48,6 @@ function systemSentence({ code = "", path, dest, syscall }: NodeJS.ErrnoExceptio
   const known = systemErrors[code];
   if (known === undefined) return undefined;
   const [why, advice] = known;
-  const what = (code === "ENOENT" ? path : (dest ?? path)) ?? "A file";
+  const what = (["ENOENT", "EBUSY", "EXDEV"].includes(code) ? path : (dest ?? path)) ?? "A file";
   return `${what} can't be used (${syscall}): ${why}. ${advice}.`;
 }

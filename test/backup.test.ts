@@ -1,16 +1,17 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
 import { revoke } from "../certs/authority.ts";
 import { filesIn } from "../scripts/backup/archive.ts";
+import { lockData } from "../server/audit/lock.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
-import type { Ran } from "./support/run.ts";
+import { type Ran, run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
 
@@ -32,6 +33,9 @@ const within = (dataDir: string, args: readonly string[]): Promise<Ran> => {
   const config = join(dataDir, "sallyport.yaml");
   return sallyport(args, { SALLYPORT_DATA: dataDir, ...(existsSync(config) ? { SALLYPORT_CONFIG: config } : {}) });
 };
+
+/** What SQLite makes and removes as it likes is no content. */
+const contentsOf = (dataDir: string): string[] => filesIn(dataDir).filter((path) => !/^(?:.*\.db-|service\.lock)/u.test(path));
 
 describe("backup and restore", () => {
   let keys: Keys;
@@ -126,6 +130,80 @@ describe("backup and restore", () => {
     await exited;
     const { body } = entriesOf(dataDir).find((entry) => entry.kind === "restored") ?? expect.fail();
     expect(body.over.seq).to.equal(last);
+  }).timeout(60_000);
+
+  it("puts back what was there when something of it can't be moved, and says what", async function () {
+    if (spawnSync("unshare", ["-rm", "true"]).status !== 0) this.skip();
+    const { dataDir, file } = await backedUp();
+    const before = contentsOf(dataDir);
+    const certs = join(dataDir, "certs");
+    const mounted = 'mount --bind "$0" "$0" && exec "$@"';
+    const restore = [process.execPath, join(root, "scripts/sallyport.ts"), "restore", file, "--key", keys.file, "--back-in-time"];
+    const { status, stderr } = await run("unshare", ["-rm", "sh", "-c", mounted, certs, ...restore], { SALLYPORT_DATA: dataDir });
+    expect([status, stderr]).to.deep.equal([
+      1,
+      `${certs} can't be used (rename): it is in use, or mounted. Unmount it, or end what uses it.\n`,
+    ]);
+    expect(contentsOf(dataDir)).to.deep.equal(before);
+  }).timeout(60_000);
+
+  it("that was killed in the middle is taken back by the next one, and no service starts meanwhile", async () => {
+    const { dataDir, file } = await backedUp();
+    revoke(join(dataDir, "certs"), "app", "lost");
+    const last = entriesOf(dataDir).length;
+    // Takes long enough to move.
+    for (let number = 0; number < 20_000; number += 1) writeFileSync(join(dataDir, `b${number}`), "");
+    const child = spawn(process.execPath, [join(root, "scripts/sallyport.ts"), "restore", file, "--key", keys.file, "--back-in-time"], {
+      env: { ...process.env, SALLYPORT_DATA: dataDir },
+      stdio: "ignore",
+    });
+    const exited = once(child, "exit");
+    while (existsSync(join(dataDir, "audit.db")) && child.exitCode === null) await turn();
+    child.kill("SIGKILL");
+    await exited;
+    expect(
+      ["audit.db", "certs"].map((name) => existsSync(join(dataDir, name))),
+      "half of it is moved",
+    ).to.deep.equal([false, true]);
+    for (const args of [
+      ["serve", "--setup"],
+      ["audit", "rotate-key"],
+    ]) {
+      const { status, stderr } = await within(dataDir, args);
+      expect([args, status, stderr]).to.deep.equal([
+        args,
+        1,
+        `A restore into ${dataDir} was cut off. Run it again: it puts back first what was there.\n`,
+      ]);
+    }
+    const refused = await within(dataDir, ["restore", file, "--key", keys.file]);
+    expect(refused.stderr).to.match(/entries would be lost/u);
+    expect(entriesOf(dataDir)).to.have.length(last);
+    const told = await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"]);
+    expect(told.stdout).to.include("Revoked since the backup, and still: 1 certificates.");
+  }).timeout(120_000);
+
+  it("that was killed when the backup was coming in is taken back too", async () => {
+    const { dataDir, file } = await backedUp();
+    rmSync(join(dataDir, "sallyport.yaml"));
+    const [before, last] = [contentsOf(dataDir), entriesOf(dataDir).length];
+    expect((await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"])).stderr).to.equal("");
+    // As if the power had gone before the last one was moved.
+    const scratch = join(dataDir, ".restore");
+    mkdirSync(join(scratch, "entering"), { recursive: true });
+    renameSync(join(dataDir, "keys"), join(scratch, "entering", "keys"));
+    renameSync(join(dataDir, readdirSync(dataDir).find((name) => name.startsWith("replaced-")) ?? expect.fail()), join(scratch, "aside"));
+    expect((await within(dataDir, ["restore", file, "--key", keys.file])).stderr).to.match(/entries would be lost/u);
+    expect([contentsOf(dataDir), entriesOf(dataDir).length]).to.deep.equal([before, last]);
+  }).timeout(60_000);
+
+  it("is refused while another one is at work, which goes on", async () => {
+    const { dataDir, file } = await backedUp();
+    const unpacked = join(dataDir, ".restore", "unpacked");
+    mkdirSync(unpacked, { recursive: true });
+    using _lock = lockData(dataDir);
+    expect((await within(dataDir, ["restore", file, "--key", keys.file])).stderr).to.match(/Another sallyport service uses/u);
+    expect(existsSync(unpacked)).to.equal(true);
   }).timeout(60_000);
 
   it("leaves revoked what was revoked since the backup", async () => {

@@ -1,10 +1,10 @@
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { revokedSerials } from "../../certs/register.ts";
 import { writeRevocationLists } from "../../certs/revocation-lists.ts";
 import { AuditLog } from "../../server/audit/audit-log.ts";
 import type { Head } from "../../server/audit/head.ts";
-import { lockData } from "../../server/audit/lock.ts";
+import { asideOf, lockData } from "../../server/audit/lock.ts";
 import { hashAt, headOf } from "../../server/audit/snapshot.ts";
 import { type Manifest, ownFiles, unpack } from "./archive.ts";
 
@@ -35,23 +35,39 @@ export async function restoreBackup(
   signal: AbortSignal,
 ): Promise<Restored> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-  for (const name of readdirSync(dataDir).filter((one) => one.startsWith(".restore-"))) rmSync(join(dataDir, name), { recursive: true });
-  const scratch = mkdtempSync(join(dataDir, ".restore-"));
+  using _lock = lockData(dataDir);
+  clear(dataDir);
+  const { unpacked } = placesIn(dataDir);
   try {
-    using _lock = lockData(dataDir);
-    const manifest = await unpack(file, identity, scratch, signal);
+    mkdirSync(unpacked, { recursive: true, mode: 0o700 });
+    const manifest = await unpack(file, identity, unpacked, signal);
     if (signedBy !== undefined && signedBy !== manifest.key) throw new Error(`${file} is signed with another key: ${manifest.key}.`);
     const over = whatIsThere(dataDir);
-    if (!backInTime && over !== undefined) refuseOlder(dataDir, over, scratch, manifest);
+    if (!backInTime && over !== undefined) refuseOlder(dataDir, over, unpacked, manifest);
     // Before the swap: what stands there then says already that it was restored.
-    const log = AuditLog.open(scratch, { by: "restore" });
+    const log = AuditLog.open(unpacked, { by: "restore" });
     log.append("restored", "", { made: manifest.made, head: manifest.head, over: over ?? null, backInTime });
     log.close();
-    const stillRevoked = keepRevoked(join(dataDir, "certs"), join(scratch, "certs"));
-    return { manifest, replaced: swap(dataDir, scratch), stillRevoked };
+    const stillRevoked = keepRevoked(join(dataDir, "certs"), join(unpacked, "certs"));
+    return { manifest, replaced: swap(dataDir), stillRevoked };
   } finally {
-    rmSync(scratch, { recursive: true, force: true });
+    clear(dataDir);
   }
+}
+
+interface Places {
+  readonly scratch: string;
+  /** The backup, until all that was there is aside. */
+  readonly unpacked: string;
+  /** The rest of the backup, while it is moved to where it belongs. */
+  readonly entering: string;
+  readonly aside: string;
+}
+
+function placesIn(dataDir: string): Places {
+  const aside = asideOf(dataDir);
+  const scratch = dirname(aside);
+  return { scratch, unpacked: join(scratch, "unpacked"), entering: join(scratch, "entering"), aside };
 }
 
 /** Revokes in `to` what is revoked in `from` only; returns how many. */
@@ -64,17 +80,46 @@ function keepRevoked(from: string, to: string): number {
   return more.length;
 }
 
-/** Moves what is in `dataDir` aside, and what was restored there. Returns where the former is now. */
-function swap(dataDir: string, scratch: string): string | undefined {
-  const here = readdirSync(dataDir).filter((name) => !/^(?:\.restore-|replaced-|service\.lock)/u.test(name));
-  const replaced = here.length > 0 ? join(dataDir, `replaced-${new Date().toISOString().replaceAll(/[:.]/gu, "-")}`) : undefined;
-  if (replaced !== undefined) {
-    mkdirSync(replaced, { mode: 0o700 });
-    for (const name of here) renameSync(join(dataDir, name), join(replaced, name));
+/**
+ * Moves what is in `dataDir` aside, and what was restored there. Returns where the former is now. It is done once `aside` has its other name: until then
+ * `clear` takes it back.
+ */
+function swap(dataDir: string): string | undefined {
+  const { unpacked, entering, aside } = placesIn(dataDir);
+  mkdirSync(aside, { mode: 0o700 });
+  moveAll(contentsOf(dataDir), dataDir, aside);
+  renameSync(unpacked, entering);
+  moveAll(contentsOf(entering), entering, dataDir);
+  if (readdirSync(aside).length === 0) {
+    rmdirSync(aside);
+    return undefined;
   }
-  for (const name of readdirSync(scratch).filter((one) => !ownFiles.includes(one) && one !== "service.lock"))
-    renameSync(join(scratch, name), join(dataDir, name));
+  const replaced = join(dataDir, `replaced-${new Date().toISOString().replaceAll(/[:.]/gu, "-")}`);
+  renameSync(aside, replaced);
   return replaced;
+}
+
+/** Takes back a swap that did not come to its end, and removes the scratch directory. May itself be cut off, and done again. */
+function clear(dataDir: string): void {
+  const { scratch, unpacked, entering, aside } = placesIn(dataDir);
+  if (existsSync(aside)) {
+    if (existsSync(entering)) {
+      moveAll(contentsOf(dataDir), dataDir, entering);
+      renameSync(entering, unpacked);
+    }
+    moveAll(readdirSync(aside), aside, dataDir);
+    rmdirSync(aside);
+  }
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+function moveAll(names: readonly string[], from: string, to: string): void {
+  for (const name of names) renameSync(join(from, name), join(to, name));
+}
+
+/** What a restoration moves. */
+function contentsOf(dir: string): string[] {
+  return readdirSync(dir).filter((name) => !ownFiles.includes(name) && !/^(?:\.restore|replaced-|service\.lock)/u.test(name));
 }
 
 function whatIsThere(dataDir: string): Head | "unreadable" | undefined {

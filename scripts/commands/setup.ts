@@ -6,6 +6,7 @@ import { initAuthority, issueClient } from "../../certs/authority.ts";
 import type { Role } from "../../certs/identity.ts";
 import { entryOf, readCatalogue } from "../../models/catalogue.ts";
 import { createAuditSecret } from "../../server/audit/keys.ts";
+import { refuseHalfRestored } from "../../server/audit/lock.ts";
 import { type Config, readConfig } from "../../server/config.ts";
 import type { Command } from "../command.ts";
 import { stopSignal } from "../stop-signal.ts";
@@ -31,6 +32,7 @@ third of its life, which is replaced. May be interrupted and run again at any ti
 
 /** Does what is missing, and says what it does. */
 export async function setUp(config: Config, signal: AbortSignal): Promise<void> {
+  refuseHalfRestored(config.dataDir);
   await fetchModels(config, signal);
   createAuditSecret(config.dataDir);
   await prepareCertificates(join(config.dataDir, "certs"), config.tls.names, signal);

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 
@@ -16,4 +17,15 @@ export function lockData(dataDir: string): Disposable {
       cause,
     });
   }
+}
+
+/** Where a restoration keeps what was in a data directory until all of the backup is there. */
+export function asideOf(dataDir: string): string {
+  return join(dataDir, ".restore", "aside");
+}
+
+/** Whoever wrote there now would write beside what a restoration has moved, and begin a new log. */
+export function refuseHalfRestored(dataDir: string): void {
+  if (existsSync(asideOf(dataDir)))
+    throw new Error(`A restore into ${dataDir} was cut off. Run it again: it puts back first what was there.`);
 }

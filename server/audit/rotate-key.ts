@@ -7,7 +7,7 @@ import { entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
 import { changeKey, isUnder } from "./encrypted-database.ts";
 import { HeadFile } from "./head.ts";
 import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "./keys.ts";
-import { lockData } from "./lock.ts";
+import { lockData, refuseHalfRestored } from "./lock.ts";
 import { headOf } from "./snapshot.ts";
 
 /**
@@ -16,6 +16,7 @@ import { headOf } from "./snapshot.ts";
  */
 export function rotateAuditKey(dataDir: string): void {
   using _lock = lockData(dataDir);
+  refuseHalfRestored(dataDir);
   finishKeyRotation(dataDir);
   headOf(dataDir); // throws unless the log ends where its head says
   const keys = readAuditKeys(dataDir);
