@@ -176,6 +176,7 @@ describe("backup and restore", () => {
         `A restore into ${dataDir} was cut off. Run it again: it puts back first what was there.\n`,
       ]);
     }
+    expect((await within(dataDir, ["doctor"])).stdout).to.match(/audit log\s.*was cut off\. Run it again/u);
     const refused = await within(dataDir, ["restore", file, "--key", keys.file]);
     expect(refused.stderr).to.match(/entries would be lost/u);
     expect(entriesOf(dataDir)).to.have.length(last);

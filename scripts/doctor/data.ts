@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { authorities } from "../../certs/authorities.ts";
 import { isThere } from "../../certs/is-there.ts";
 import { batchesPath, readAuditKeys, secretPath } from "../../server/audit/keys.ts";
+import { refuseHalfRestored } from "../../server/audit/lock.ts";
 import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { countStored } from "../../server/batches/batch-store.ts";
@@ -61,6 +62,7 @@ export function clock(dataDir: string): Check {
 
 export function auditLog(dataDir: string): Check {
   const name = "audit log";
+  refuseHalfRestored(dataDir);
   const [database, head] = [join(dataDir, "audit.db"), join(dataDir, "audit.head")];
   if (!isThere(database)) {
     if (!isThere(head)) return { name, state: "ok", detail: "none yet" };
