@@ -9,10 +9,10 @@ const textShareMin = 0.9;
 
 /** A text in base64 never begins with a sign. It may be wrapped at any width. */
 const base64 = /(?<![A-Za-z0-9])[A-Za-z0-9](?:(?:\r?\n)?[A-Za-z0-9+/_-]){11,}={0,2}/gu;
-const hex = /(?<![A-Za-z0-9])(?:0x)?(?:[0-9a-f]{2}[ ,:]?(?:0x)?){8,}(?![A-Za-z0-9])/giu;
-const escapes = /(?:\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}){3,}/giu;
+const hex = /(?<![A-Za-z0-9])(?:0x)?(?:[0-9a-f]{2}(?:[ ,:-]|\r?\n)?(?:0x)?){8,}(?![A-Za-z0-9])/giu;
+const escapes = /(?:\\[0-7]{3}|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}){3,}/giu;
 const word = /[^\s"'<>]{9,}/gu;
-const entities = /(?:&(?:#\d{2,7}|#x[0-9a-f]{2,6}|[a-z]{2,8});[\w ]{0,8}?){3,}/giu;
+const entities = /(?:&(?:(?:#\d{2,7}|#x[0-9a-f]{2,6});?|[a-z]{2,8};)[\w ]{0,8}?){3,}/giu;
 const line = /[^\n]{9,}(?:(?<==\r?)\n[^\n]+)*/gu;
 const binary = /(?<!\d)(?:[01]{8}[ ,]?){4,}(?!\d)/gu;
 const decimal = /(?<![\d.])(?:\d{2,3}[ ,;]{1,2}){7,}\d{2,3}(?![\d.])/gu;
@@ -27,12 +27,12 @@ export function encodedEdits(text: string): Edit[] {
 
 /** Where two find the same stretch, the first is taken. */
 const encodings: readonly { readonly expression: RegExp; readonly decode: (run: string) => string | Uint8Array | undefined }[] = [
-  { expression: escapes, decode: (run) => run.replaceAll(/\\(?:x|u\{?)([0-9a-f]+)\}?/giu, (_, code) => fromCode(code)) },
-  { expression: entities, decode: (run) => run.replaceAll(/&(#x?)?([\da-z]+);/giu, entity) },
+  { expression: escapes, decode: (run) => run.replaceAll(/\\(?:([0-7]{3})|(?:x|u\{?)([0-9a-f]+)\}?)/giu, escaped) },
+  { expression: entities, decode: (run) => run.replaceAll(/&(?:#(\d+);?|#x([\da-f]+);?|([a-z]+);)/giu, entity) },
   { expression: word, decode: (run) => bytesOf(run, /%([0-9a-f]{2})/giu) },
   { expression: line, decode: (run) => bytesOf(run.replaceAll(/=\r?\n/gu, ""), /=([0-9A-F]{2})/gu) },
   { expression: binary, decode: (run) => Uint8Array.from(run.match(/[01]{8}/gu) ?? [], (byte) => Number.parseInt(byte, 2)) },
-  { expression: hex, decode: (run) => Buffer.from(run.replaceAll(/0x|[ ,:]/giu, ""), "hex") },
+  { expression: hex, decode: (run) => Buffer.from(run.replaceAll(/0x|[\s,:-]/giu, ""), "hex") },
   { expression: decimal, decode: (run) => Uint8Array.from(run.match(/\d+/gu) ?? [], Number) },
   { expression: base64, decode: fromBase64 },
 ];
@@ -53,9 +53,13 @@ const named: Readonly<Record<string, string>> = {
   period: ".",
 };
 
-function entity(whole: string, kind: string | undefined, name: string): string {
-  if (kind === undefined) return named[name] ?? whole;
-  return kind === "#" ? fromCode(Number(name).toString(16)) : fromCode(name);
+function entity(whole: string, decimal: string | undefined, hexadecimal: string | undefined, name: string): string {
+  if (decimal !== undefined) return fromCode(Number(decimal).toString(16));
+  return hexadecimal === undefined ? (named[name] ?? whole) : fromCode(hexadecimal);
+}
+
+function escaped(_: string, octal: string | undefined, hexadecimal: string): string {
+  return fromCode(octal === undefined ? hexadecimal : Number.parseInt(octal, 8).toString(16));
 }
 
 function fromCode(digits: string): string {
@@ -107,12 +111,18 @@ const base64Min = 12;
 const shiftedMin = 24;
 
 const utf8 = new TextDecoder();
+const utf16 = new TextDecoder("utf-16le");
+
+/** Of Latin letters, as PowerShell encodes its commands. */
+function isUtf16(bytes: Uint8Array): boolean {
+  return bytes.length >= 12 && bytes.every((byte, index) => (index % 2 === 0) === (byte !== 0));
+}
 
 /** Bytes or characters as a text, when they are one: certificates, keys, pictures and numbers are not. */
 function readable(decoded: string | Uint8Array | undefined): string | undefined {
   if (decoded === undefined) return undefined;
   if (typeof decoded !== "string" && !isUtf8(decoded)) return undefined;
-  const text = typeof decoded === "string" ? decoded : utf8.decode(decoded);
+  const text = typeof decoded === "string" ? decoded : (isUtf16(decoded) ? utf16 : utf8).decode(decoded);
   const usual = text.match(/[\p{L}\p{N}\p{M} .,;:!?'"()\-\n<>/{}[\]=_&%+*#@$`~|^\\]/gu)?.length ?? 0;
   const isText = text.length >= 6 && usual >= textShareMin * [...text].length && /\p{L}{2}|[0-9a-f]{16}/iu.test(text);
   return isText ? text : undefined;

@@ -16,12 +16,20 @@ const scripts = [/\p{Script=Cyrillic}/u, /\p{Script=Greek}/u, /\p{Script=Armenia
 /** Two ligatures of Arabic, which would become eighteen letters and eight, stay. */
 const formed = /[\P{ASCII}--[\ufdfa\ufdfb]]+/gv;
 
+/** White letters in circles and squares, which NFKC leaves: words of them. */
+const inverted = /[\u{1f150}-\u{1f169}\u{1f170}-\u{1f189}]{3,}/gu;
+
 /** Two marks on a letter are writing, more are a stack. */
 const stackMin = 3;
 
 /** Full-width, mathematical, circled and other forms of letters and digits as plain ones; stacks of marks taken off. */
 export function plainEdits(text: string): Edit[] {
-  return editsOf(text, formed, ([run]) => (run.length < stackMin ? run : run.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1")).normalize("NFKC"));
+  return editsOf(text, formed, ([run]) => {
+    const lettered = run.replaceAll(inverted, (word) =>
+      String.fromCodePoint(...[...word].map((char) => 65 + (((char.codePointAt(0) ?? 0) - 0x1f150) % 32))),
+    );
+    return (lettered.length < stackMin ? lettered : lettered.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1")).normalize("NFKC");
+  });
 }
 
 /**
