@@ -44,10 +44,17 @@ export class Sequences<Token, S extends Sequence<Token>> {
     place.taken = true;
     place.owner = identity;
     place.shared = shared;
-    // The last token of a prompt is always computed: what comes after it is asked for.
-    if (own) await place.sequence.adaptStateToTokens(prompt.slice(0, -1), false);
-    else if (stays && shared.length > 0) await place.sequence.adaptStateToTokens([...shared], false);
-    else await place.sequence.clearHistory();
+    try {
+      // The last token of a prompt is always computed: what comes after it is asked for.
+      if (own) await place.sequence.adaptStateToTokens(prompt.slice(0, -1), false);
+      else if (stays && shared.length > 0) await place.sequence.adaptStateToTokens([...shared], false);
+      else await place.sequence.clearHistory();
+    } catch (error) {
+      place.taken = false;
+      place.owner = undefined; // whatever it holds is cleared before it is used again
+      place.shared = [];
+      throw error;
+    }
     return place;
   }
 

@@ -288,6 +288,17 @@ describe("sequences", () => {
     const second = await sequences.take("f", [1, 2]);
     expect([first.index, second.index]).to.deep.equal([2, 3]);
   });
+
+  it("are free, and empty, after one that could not be put in order", async () => {
+    const failing = sequence();
+    failing.clearHistory = () => Promise.reject(new Error("no memory"));
+    failing.adaptStateToTokens = failing.clearHistory;
+    const sequences = new Sequences<number, Sequence<number>>([failing], 100);
+    for (const identity of ["a", "a"])
+      expect(await sequences.take(identity, [1, 2], [1]).catch((error: Error) => error.message)).to.equal("no memory");
+    failing.clearHistory = async () => {};
+    expect(await sequences.take("a", [1, 2], [1])).to.include({ index: 0, owner: "a" });
+  });
 });
 
 describe("a long prompt", function () {
