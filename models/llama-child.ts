@@ -223,8 +223,8 @@ async function decode(
       called ||= event.type === "call";
       send({ type: "event", call, event });
     }
-    if (reader?.isAtCall) limit = callGrammar?.();
-    else if (reader?.isInCall === false) limit = undefined;
+    if (reader?.isInCall === false) limit = undefined;
+    else if (reader?.isAtCall) limit ??= callGrammar?.();
   };
   const emit: Emit = (piece, taken) => tell(reader?.add(piece, taken) ?? [{ type: "text", text: piece, tokens: taken }]);
   tell([]);

@@ -47,7 +47,7 @@ export class CallReader {
 
   /** A call has been opened and nothing of it written. */
   get isAtCall(): boolean {
-    return this.#held === callOpens || this.#held === `${callOpens}\n`; // one token can hold the end of the mark and a line break
+    return this.#held.trimEnd() === callOpens; // one token can hold the end of the mark and line breaks
   }
 
   /** Inside a call: from the mark that opens it to the end of its object. */

@@ -86,12 +86,16 @@ describe("what turns tokens into text", () => {
     expect(out.length, "what is broken for good is not waited for").to.be.greaterThan(whole);
   });
 
-  it("knows a call whose mark ends in a token with a line break", () => {
-    const reader = new CallReader({ offered: [{ name: "f", parameters: {}, strict: true }], required: false, parallel: true });
-    reader.add("<tool_call>\n", 1);
-    expect(reader.isAtCall).to.equal(true);
-    reader.add("{", 1);
-    expect([reader.isAtCall, reader.isInCall]).to.deep.equal([false, true]);
+  it("knows a call whose mark ends in a token with line breaks or other white space", () => {
+    for (const mark of ["<tool_call>", "<tool_call>\n", "<tool_call>\n\n", "<tool_call>\r\n", "<tool_call> "]) {
+      const reader = new CallReader({ offered: [{ name: "f", parameters: {}, strict: true }], required: false, parallel: true });
+      reader.add("<tool_call", 1);
+      expect(reader.isAtCall).to.equal(false);
+      reader.add(mark.slice("<tool_call".length), 1);
+      expect(reader.isAtCall, JSON.stringify(mark)).to.equal(true);
+      reader.add("{", 1);
+      expect([reader.isAtCall, reader.isInCall]).to.deep.equal([false, true]);
+    }
   });
 });
 
