@@ -11,10 +11,11 @@ const grammarsKept = 100;
 export async function grammarFor(model: LlamaModel, text: string | undefined): Promise<(() => LlamaGrammarEvaluationState) | undefined> {
   if (text === undefined) return undefined;
   let grammar = grammarsRead.get(text);
+  let first: LlamaGrammarEvaluationState | undefined;
   if (grammar === undefined) {
     try {
       grammar = await model.llama.createGrammar({ grammar: text });
-      new LlamaGrammarEvaluationState({ model, grammar });
+      first = new LlamaGrammarEvaluationState({ model, grammar });
     } catch {
       throw new EngineFault("schema_unsupported", "The engine can't follow this schema: it refers to itself without end, or is too large.");
     }
@@ -27,5 +28,9 @@ export async function grammarFor(model: LlamaModel, text: string | undefined): P
     grammarsRead.set(text, grammar);
   }
   const read = grammar;
-  return () => new LlamaGrammarEvaluationState({ model, grammar: read });
+  return () => {
+    const state = first ?? new LlamaGrammarEvaluationState({ model, grammar: read });
+    first = undefined;
+    return state;
+  };
 }

@@ -132,6 +132,25 @@ describe("the llama.cpp engine", () => {
     expect(engine.pid).to.equal(pid);
   });
 
+  it("makes no more of a schema that it reads for the first time than an answer needs", async () => {
+    await using own = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 1);
+    const memory = (): number => Number(/VmRSS:\s+(\d+)/u.exec(readFileSync(`/proc/${own.pid}/status`, "utf8"))?.[1]);
+    const grown = async (lengths: readonly number[]): Promise<number> => {
+      const before = memory();
+      for (const maxLength of lengths) {
+        const names = Array.from({ length: 45 }, (_, index) => `p${index}`);
+        const properties = Object.fromEntries(names.map((name) => [name, { type: "string", maxLength }]));
+        await answerOf(own, says("a", { schema: { type: "object", properties, required: names }, tokensMax: 1 }));
+      }
+      return memory() - before;
+    };
+    await grown([1]);
+    const lengths = Array.from({ length: 8 }, (_, index) => 900 + index);
+    const [fresh, known] = [await grown(lengths), await grown(lengths)];
+    expect(known).to.be.above(10_000);
+    expect(fresh).to.be.below(known * 1.5);
+  });
+
   it("takes a control token in a message for text", async () => {
     const count = async (text: string): Promise<number> => {
       for await (const event of engine.generate(says(text, { tokensMax: 1 }), never)) if (event.type === "prompt") return event.tokens;
