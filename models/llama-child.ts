@@ -112,6 +112,7 @@ function tellTokens(call: number, generation: Generation, loaded: Reader): void 
   } catch {
     send({ type: "fault", call, code: "engine_died", message: "The engine can't read this prompt." });
   }
+  send({ type: "free", call });
 }
 
 async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> {

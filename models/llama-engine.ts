@@ -6,7 +6,7 @@ import { LlamaProcess } from "./llama-process.ts";
 import type { FromChild, GgufFacts, Grammars, LlamaSettings } from "./llama-protocol.ts";
 import { gigabytes, type Need, needOf, tooLarge, totalOf } from "./memory.ts";
 import { MemoryBudget, type Tenant } from "./memory-budget.ts";
-import { Slots } from "./slots.ts";
+import { type Place, Slots } from "./slots.ts";
 import { checkSize } from "./verify-file.ts";
 
 /** A restart waits `restartMs[n]` after the n-th death in a row; a finished answer ends the row. */
@@ -36,6 +36,8 @@ export class LlamaEngine implements Engine, Tenant {
   readonly #need: Need;
   readonly #memory: MemoryBudget;
   readonly #slots: Slots;
+  /** Running answers wait while the child makes tokens of a prompt: of those that are only to be read, it gets one at a time. */
+  readonly #reading: Slots;
   readonly #calls = new Map<number, { readonly events: EventEmitter; readonly give: () => void }>();
   readonly #changes = new EventEmitter().setMaxListeners(0);
   #process: LlamaProcess | undefined;
@@ -46,8 +48,6 @@ export class LlamaEngine implements Engine, Tenant {
   #restart: NodeJS.Timeout | undefined;
   #deaths = 0;
   #callsEver = 0;
-  /** Prompts that are read and take no place. */
-  #tokenising = 0;
 
   /** Loads nothing yet. Throws a sentence when the file is missing, or would not fit into the budget if everything else were unloaded. */
   constructor(settings: LlamaSettings, queueMax: number, memory = new MemoryBudget()) {
@@ -56,6 +56,7 @@ export class LlamaEngine implements Engine, Tenant {
     this.#need = needOf(settings, readGgufHead(settings.file));
     this.#memory = memory;
     this.#slots = new Slots(settings.parallel, queueMax);
+    this.#reading = new Slots(1, queueMax);
     this.#model = { id: settings.id, contextTokens: settings.contextTokens, sha256: settings.sha256, stops: [] };
     if (this.bytes > memory.bytesMax) throw this.#tooLarge(memory.bytesMax);
   }
@@ -94,7 +95,7 @@ export class LlamaEngine implements Engine, Tenant {
   }
 
   get isIdle(): boolean {
-    return this.#slots.isIdle && this.#tokenising === 0;
+    return this.#slots.isIdle && this.#reading.isIdle;
   }
 
   get load(): Load {
@@ -118,12 +119,7 @@ export class LlamaEngine implements Engine, Tenant {
   async *generate(generation: Generation, aborted: AbortSignal): AsyncGenerator<EngineEvent> {
     this.#checkLength(generation);
     const grammars = grammarsOf(generation);
-    const place = await this.#slots.take(generation.identity, aborted, generation);
-    const { wanted } = place;
-    const give = (): void => {
-      place.give();
-      this.#memory.ended(this);
-    };
+    const { give, leaving, wanted } = await this.#placeIn(this.#slots, generation, aborted);
     const signal = AbortSignal.any([aborted, wanted]);
     const call = ++this.#callsEver;
     let sent = false;
@@ -149,7 +145,7 @@ export class LlamaEngine implements Engine, Tenant {
         this.#calls.delete(call);
         give();
       } else if (this.#calls.has(call)) {
-        place.leaving();
+        leaving();
         this.#process?.send({ type: "cancel", call });
       }
     }
@@ -157,20 +153,21 @@ export class LlamaEngine implements Engine, Tenant {
 
   async tokenise(generation: Generation, signal: AbortSignal): Promise<readonly number[]> {
     this.#checkLength(generation);
+    const { give } = await this.#placeIn(this.#reading, generation, signal);
     const call = ++this.#callsEver;
-    this.#tokenising += 1;
+    let sent = false;
     try {
-      const events = await this.#begin(call, () => {}, signal);
+      const events = await this.#begin(call, give, signal);
       const told = once(events, "tokens", { signal });
       this.#process?.send({ type: "tokenise", call, generation });
+      sent = true;
       const [tokens] = (await told) as [readonly number[]];
       return tokens;
     } catch (error) {
       throw signal.aborted ? signal.reason : error;
     } finally {
-      this.#calls.delete(call);
-      this.#tokenising -= 1;
-      this.#memory.ended(this);
+      // The place of one that reached the child is given back when its tokens are made, whether or not somebody still waits for them.
+      if (!sent) give();
     }
   }
 
@@ -183,6 +180,15 @@ export class LlamaEngine implements Engine, Tenant {
         "context_length_exceeded",
         `This model's context is ${contextTokens} tokens, and messages and tools have ${chars} characters. Shorten them.`,
       );
+  }
+
+  async #placeIn(slots: Slots, generation: Generation, signal: AbortSignal): Promise<Place> {
+    const place = await slots.take(generation.identity, signal, generation);
+    const give = (): void => {
+      place.give();
+      this.#memory.ended(this);
+    };
+    return { ...place, give };
   }
 
   /** Where what the child says about `call` is heard, as soon as there is a child. */

@@ -178,6 +178,36 @@ describe("the llama.cpp engine", () => {
     expect(performance.now() - begunMs).to.be.below(500);
   });
 
+  it("reads one prompt at a time that is only to be counted: one that leaves is not read, and no more wait than may", async () => {
+    await using own = await LlamaEngine.start(llamaSettings({ parallel: 2, contextTokens: 4096 }), 1);
+    const ended: string[] = [];
+    const read = (name: string, signal = never, text = "word \u00fc ".repeat(10_000)): Promise<void> =>
+      own.tokenise({ turns: [], text, identity: name }, signal).then(
+        (tokens) => void ended.push(`${name} ${tokens.length > 0}`),
+        (error: EngineFault | Error) => void ended.push(`${name} ${"code" in error ? error.code : error.message}`),
+      );
+    const [sent, waits] = [new AbortController(), new AbortController()];
+    const first = read("first", sent.signal);
+    const second = read("second", waits.signal);
+    await read("third");
+    expect(ended, "one more than may wait").to.deep.equal(["third queue_full"]);
+    waits.abort(new Error("left"));
+    await second;
+    const fourth = read("fourth");
+    sent.abort(new Error("gone"));
+    await first;
+    expect(own.isIdle, "the child reads what nobody waits for any more").to.equal(false);
+    await read("fifth");
+    await fourth;
+    await read("sixth");
+    expect(ended.slice(1)).to.deep.equal(["second left", "first gone", "fifth queue_full", "fourth true", "sixth true"]);
+    await until(() => own.isIdle);
+    const last = [read("seventh"), read("eighth")];
+    process.kill(own.pid ?? 0, "SIGKILL");
+    await Promise.all(last);
+    expect(ended.slice(6)).to.deep.equal(["seventh engine_died", "eighth true"]);
+  });
+
   it("cancels in prefill and in decode, and the only place is free again", async () => {
     await using single = await LlamaEngine.start(llamaSettings({ parallel: 1 }), 1);
     for (const [generation, waitFor] of [
