@@ -80,7 +80,7 @@ try {
   }
   process.on("message", (message: ToChild) => {
     if (message.type === "cancel") running.get(message.call)?.abort();
-    else if (message.type === "tokenise") tellTokens(message.call, message.generation, { model, chat });
+    else if (message.type === "tokenise") void tellTokens(message.call, message.generation, { model, chat });
     else void serve(message.call, message, { model, chat, sequences, contextTokens, stopTokens });
   });
   clearInterval(loading);
@@ -106,13 +106,20 @@ interface Asked {
   readonly grammars: Grammars;
 }
 
-function tellTokens(call: number, generation: Generation, loaded: Reader): void {
+async function tellTokens(call: number, generation: Generation, loaded: Reader): Promise<void> {
+  const begunMs = performance.now();
   try {
     send({ type: "tokens", call, tokens: promptOf(generation, loaded).prompt });
   } catch {
     send({ type: "fault", call, code: "engine_died", message: "The engine can't read this prompt." });
   }
+  if (steps.isBusy) await pause(restMs(performance.now() - begunMs));
   send({ type: "free", call });
+}
+
+/** How long running answers go on alone, after a prompt was read for so long. */
+function restMs(tookMs: number): number {
+  return tookMs * (1 / settings.prefillShare - 1);
 }
 
 async function serve(call: number, asked: Asked, loaded: Loaded): Promise<void> {
@@ -167,7 +174,7 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
   const left = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   while (sequence.nextTokenIndex < prompt.length - 1 && !signal.aborted) {
     let begun = false;
-    let restMs = 0;
+    let tookMs = 0;
     const turn = lastPiece.then(async () => {
       if (signal.aborted) return;
       begun = true;
@@ -185,10 +192,10 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
       } finally {
         steps.leave();
       }
-      restMs = (performance.now() - begunMs) * (1 / settings.prefillShare - 1);
+      tookMs = performance.now() - begunMs;
     });
     lastPiece = turn.then(
-      async () => (steps.isBusy ? await pause(restMs, undefined, { signal }).catch(() => {}) : undefined),
+      async () => (steps.isBusy ? await pause(restMs(tookMs), undefined, { signal }).catch(() => {}) : undefined),
       () => {}, // it is its own call that fails
     );
     await Promise.race([turn, left]);

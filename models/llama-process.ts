@@ -32,11 +32,15 @@ export class LlamaProcess {
     const isOnCpu = settings.gpu === "off" || hostGpus().length === 0;
     this.#child = fork(childFile, [JSON.stringify(settings)], {
       execArgv: [...process.execArgv, ...(isOnCpu ? ["--import", untestedUrl] : [])],
-      stdio: ["ignore", "ignore", "inherit", "ipc"],
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
       // One pool thread decodes for all calls: with Node's four, llama.cpp's own threads wait for each other.
       env: { ...gpuEnv(), PATH: process.env.PATH, HOME: process.env.HOME, UV_THREADPOOL_SIZE: "1" },
     });
+    const errors = this.#child.stderr;
+    errors?.pipe(process.stderr, { end: false });
     this.#child.on("message", (message: FromChild) => {
+      // llama.cpp quotes what it can't read: from the first call on that may be a caller's text.
+      if (message.type === "ready") errors?.unpipe().resume();
       this.countSilence();
       this.#watcher?.received(message);
     });

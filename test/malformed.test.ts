@@ -16,7 +16,7 @@ import {
 import { Fault } from "../server/fault.ts";
 import { chatRequestSchema } from "../server/wire/chat-request.ts";
 import { checked } from "../server/wire/checked.ts";
-import { prepareData } from "./support/appliance.ts";
+import { prepareData, userSays } from "./support/appliance.ts";
 import { type Service, startService } from "./support/service.ts";
 
 /** Stands in every malformed body, and must not stand in any log. */
@@ -104,4 +104,17 @@ describe("a malformed body", () => {
     expect((await service.call("GET", "/healthz")).status).to.equal(200);
     expect(service.output()).to.not.include(canary);
   });
+});
+
+describe("a schema that the engine can't read", () => {
+  it("is refused, and stands in no log", async () => {
+    const service = await startService(prepareData(), "models: [{ id: smollm2-135m-instruct }]\n");
+    const items = { type: "string", maxLength: 900 };
+    const schema = { type: "object", properties: { [canary]: { type: "array", items, minItems: 100 } }, required: [canary] };
+    const response_format = { type: "json_schema", json_schema: { name: "a", schema, strict: false } };
+    const { status, body } = await service.call("POST", "/v1/chat/completions", { ...userSays("Hi"), response_format });
+    expect([status, body.error?.code]).to.deep.equal([400, "schema_unsupported"]);
+    expect(await service.end("SIGTERM")).to.equal(0);
+    expect(service.output()).to.not.include(canary);
+  }).timeout(60_000);
 });
