@@ -79,4 +79,15 @@ describe("segment()", () => {
     const parts = await segments(["Hello", " ", "world"], [waitForWhole(["<A>"])]);
     expect(parts.map((part) => part.passage.text)).to.deep.equal(["Hello", " ", "world", ""]);
   });
+
+  it("holds back all where its waits do not agree soon, and nothing once they do", async () => {
+    let asked = 0;
+    const wait: Wait = (text) => {
+      asked += 1;
+      return text.endsWith("x") ? text.length - 1 : text.length;
+    };
+    const parts = await segments([`a ${"x".repeat(1_000)}`, " b"], [wait]);
+    expect(parts.map((part) => part.passage.text)).to.deep.equal([`a ${"x".repeat(1_000)} b`, ""]);
+    expect(asked).to.be.below(50);
+  });
 });

@@ -189,4 +189,53 @@ describe("an answer on its way through its guards", function () {
       expect([left.join(""), blocked]).to.deep.equal(["Well. ", true]);
     }
   });
+
+  it("takes no longer for each piece the more of it waits: where each end lets another begin, and in a row of numbers, some of which leave", async () => {
+    const links = linksInAnswer({ action: "mask", hosts: [] });
+    const numbers = (await testGates()).output.find(({ name }) => name === "personal_data");
+    for (const [unit, guard, count] of [
+      ["1 ", numbers, 500],
+      ["\\", links, 400],
+      ["](", links, 400],
+      ["![a]", links, 200],
+      ["!a", links, 400],
+    ] as const) {
+      if (guard === undefined) throw new Error("No guard sees to personal data.");
+      const text = unit.repeat(count);
+      const begun = process.cpuUsage();
+      const { left } = await throughGate(cut(text, [2]), [guard]);
+      expect(process.cpuUsage(begun).user, unit).to.be.below(2_500_000);
+      if (guard === numbers)
+        expect(
+          left.findIndex((piece) => piece !== ""),
+          unit,
+        ).to.be.below(left.length - 2);
+    }
+  }).timeout(180_000);
+
+  it("has the same personal data taken out of long rows of numbers, however the text is cut", async () => {
+    const numbers = (await testGates()).output.find(({ name }) => name === "personal_data");
+    const counted = Array.from({ length: 120 }, (_, index) => index + 1).join(" ");
+    const piece = fc.constantFrom(
+      counted,
+      "0 1 1 0 1 0 0 1 1 1 ",
+      "4111 1111 1111 1111",
+      "SSN ",
+      "call ",
+      "1234 5678 ",
+      "+49 30 1234567 ",
+      "(030) ",
+      "x ",
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(piece, { minLength: 2, maxLength: 8 }), fc.integer({ min: 1, max: 7 }), async (pieces, length) => {
+        const text = pieces.join("");
+        const [whole, streamed] = [[text], cut(text, [length])].map(async (one) =>
+          (await throughGate(one, numbers === undefined ? [] : [numbers])).left.join(""),
+        );
+        expect(await streamed).to.equal(await whole);
+      }),
+      { numRuns: 30 },
+    );
+  });
 });

@@ -22,7 +22,7 @@ const begun = new RegExp(`${beginning}|(?<![\\w.+:/-])[\\w.+:/-]{1,99}$|(?:ht{0,
 /** Where the address that the end of `text` belongs to, or may, begins. */
 export function openBareIn(text: string): number {
   const from = 1 + Math.max(...[..."\t\n\f\r "].map((end) => text.lastIndexOf(end)));
-  const word = text.slice(from).replace(/(?:&[#\w]{0,10}|\\)$/u, "");
+  const word = text.slice(from).replace(/(?:&[#\w]{0,10}|(?<!\\)\\+)$/u, "");
   const starts = [passage(word), asShown(word)].map((read) => {
     const start = read.text.search(begun);
     return start < 0 ? word.length : spanInOriginal(read, { start, end: start + 1 }).start;

@@ -104,20 +104,18 @@ function detectionsIn(
   return apart(found);
 }
 
-/** Holds back a picture or link that has begun. */
+/** Holds back a picture or link that has begun, and those before it that end where it begins: what stands behind one decides about the notice. */
 const waitForLink: Wait = (text) => {
   const from = Math.max(0, text.length - openCharsMax);
   const tail = text.slice(from);
   const addresses = addressesIn(tail);
-  const beginnings = [
-    openBareIn(tail),
-    /[!\]<]$/u.test(tail) ? tail.length - 1 : undefined,
-    // What stands behind one decides about the notice.
-    elementsIn(tail).find(({ end, isOpen }) => isOpen || end === tail.length)?.start,
-    addresses.find(({ end }) => end === tail.length)?.bracket,
-    picturesIn(tail, addresses).find(({ end, isOpen }) => isOpen || end === tail.length)?.start,
-  ];
-  return from + Math.min(...beginnings.map((at) => at ?? tail.length));
+  const spans = [
+    ...addresses.map(({ bracket: start, end }) => ({ start, end, isOpen: false })),
+    ...picturesIn(tail, addresses),
+    ...elementsIn(tail),
+  ].toSorted((a, b) => a.start - b.start);
+  const begun = Math.min(openBareIn(tail), tail.search(/(?<![!\]<])[!\]<]*$/u));
+  return from + spans.reduceRight((open, { start, end = 0, isOpen }) => (isOpen || end >= open ? Math.min(open, start) : open), begun);
 };
 
 interface Element extends Tag {

@@ -14,6 +14,8 @@ export interface PersonalDataSettings {
 
 const name = "personal_data";
 
+const rowCharsMax = 256;
+
 /** Input gate: the model sees a placeholder instead of each value, the same for the same value. */
 export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, labels }: PersonalDataSettings): Guard<Prompt> {
   return {
@@ -59,9 +61,14 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
           .map((one) => detection(one, threshold, action, `[${one.label}]`))
       );
     },
-    openFrom,
+    (text, isCutHere) => (isCutHere === true && endsInRow(text) ? text.length : openFrom(text)),
   );
   return { ...guard, bySentence: !shaped };
+}
+
+/** Whether a longer row of numbers than waits whole ends `text`. What a word before it says of the first has been heard by then, and a cut cuts none in two. */
+function endsInRow(text: string): boolean {
+  return text.length >= rowCharsMax && !/\p{L}/u.test(text.slice(-rowCharsMax));
 }
 
 /** What a pattern finds was not weighed. */

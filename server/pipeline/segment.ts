@@ -1,14 +1,20 @@
 import type { Segment } from "./guard.ts";
 import { GrowingPassage, joined, type Passage, passage, type Span, slice } from "./passage.ts";
 
-/** From which index of `text` on it must wait, because with more text it may become part of something that is judged whole. */
-export type Wait = (text: string) => number;
+/**
+ * From which index of `text` on it must wait, because with more text it may become part of something that is judged whole. `isCutHere`: the text went on, and
+ * this wait has just cut it where it ends now.
+ */
+export type Wait = (text: string, isCutHere?: boolean) => number;
 
 /** Released text that the guards still see, in characters. */
 const beforeChars = 256;
 
 /** Text longer than this never waits whole: what is held is bounded, whatever the waits say. */
 const heldCharsMax = 1_000_000;
+
+/** So often the waits are asked about one text. */
+const roundsMax = 16;
 
 /**
  * Where text waits to be judged. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
@@ -56,15 +62,21 @@ export async function* segment(
   yield release(held.text.length, true);
 }
 
-/** From which index on `text` must wait: what one wait holds back must not cut in two what another protects, so all are asked until they agree. */
+/**
+ * From which index on `text` must wait: what one wait holds back must not cut in two what another protects, so all are asked until they agree. Where they do
+ * not soon, as each cut lets another little begin, all of it waits.
+ */
 function openFrom(text: string, waits: readonly Wait[]): number {
   let open = text.length;
-  for (;;) {
+  let cuts: number[] = [];
+  for (let round = 0; round < roundsMax; round += 1) {
     const before = text.slice(0, open);
-    const next = Math.min(open, ...waits.map((wait) => wait(before)));
+    cuts = waits.map((wait, index) => wait(before, cuts[index] === open));
+    const next = Math.min(open, ...cuts);
     if (next === open) return open;
     open = next;
   }
+  return 0;
 }
 
 /** Holds back an end of the text that may be the beginning of one of `strings`. */
