@@ -237,6 +237,7 @@ describe("links and pictures in an answer", () => {
 
   it("takes no longer for text that is made to be slow", async () => {
     for (const piece of [
+      "![a]\\[\\]:\\[\\]:\\[\\]:\\[\\]:",
       "![",
       "![[",
       "<img ",

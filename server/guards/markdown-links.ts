@@ -8,7 +8,6 @@ export const openCharsMax = 4_096;
 export const addressCharsMax = 1_024;
 
 const labelChars = "(?:\\\\.|[^\\\\[\\]])*";
-const labelBefore = new RegExp(`\\[(${labelChars})$`, "su");
 const labelBehind = new RegExp(`^\\[(${labelChars})\\]`, "su");
 const openLabel = new RegExp(`^\\[${labelChars}\\\\?$`, "su");
 
@@ -65,9 +64,26 @@ interface Definition extends Pick<Address, "start" | "end" | "address"> {
 
 export function definitionsIn(text: string): Definition[] {
   return addressesIn(text).flatMap(({ bracket: close, start, end, address, isDefinition }) => {
-    const label = isDefinition ? labelBefore.exec(text.slice(Math.max(0, close - openCharsMax), close))?.[1] : undefined;
+    const label = isDefinition ? labelBefore(text, close) : undefined;
     return label === undefined ? [] : [{ label: labelOf(label), start, end, address }];
   });
+}
+
+/** The longest label that the bracket at `close` ends: it begins behind a bracket, and holds none without an escape. */
+function labelBefore(text: string, close: number): string | undefined {
+  if (isEscaped(text, close)) return undefined;
+  let start: number | undefined;
+  for (let at = close - 1; at >= Math.max(0, close - openCharsMax); at -= 1) {
+    if (text[at] === "[") start = at + 1;
+    if ((text[at] === "[" || text[at] === "]") && !isEscaped(text, at)) break;
+  }
+  return start === undefined ? undefined : text.slice(start, close);
+}
+
+function isEscaped(text: string, at: number): boolean {
+  let marks = 0;
+  while (text[at - 1 - marks] === "\\") marks += 1;
+  return marks % 2 > 0;
 }
 
 /** As CommonMark compares two: in one letter case, where `ß` is `SS`. */
