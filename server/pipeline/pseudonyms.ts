@@ -108,7 +108,8 @@ const address = /\/\/|\\\\|\]\(|\]:|www\.|\.\p{L}{2,24}(?::\d+)?[/?#]|<[a-z][a-z
 /** Whether what follows `text` is a part of a link, of an address in Markdown, also one with escapes and entities, or of a tag. */
 function isInAddress(text: string): boolean {
   const plain = withoutPlaceholders(text);
-  const word = plain.split(/\s/u).at(-1) ?? "";
+  // No other white space ends an address in Markdown.
+  const word = plain.split(/[\t\n\f\r ]/u).at(-1) ?? "";
   return (
     [word, withoutEntities(word.replaceAll(/\\(?=\p{P}|\p{S})/gu, ""))].some((one) => address.test(one)) ||
     /^\](?:\(|:)\s*(?:<[^>\n]*)?$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
