@@ -179,6 +179,52 @@ describe("pseudonyms", () => {
       expect(restore(mail, pseudonyms, left), left).to.equal("anna@example.org");
   });
 
+  it("stay placeholders where the value would be a part of a host, however the answer is cut", async () => {
+    const values = [
+      { label: "BANK_ACCOUNT", value: "DE89370400440532013000" },
+      { label: "PERSON", value: "anna" },
+    ];
+    const { pseudonyms, placeholders } = pseudonymise(newPseudonyms([], "app"), values);
+    const [account = "", name = ""] = placeholders;
+    for (const dress of Object.values(dresses))
+      for (const host of [
+        ...[
+          ".evil.com/x",
+          ".evil.com",
+          "-a.evil.com now",
+          ".evil.example/x",
+          ".evil.app:8080/",
+          ".a.b.evil.org.",
+          ".EVIL.COM?",
+          "x_1.evil.de",
+        ],
+        ...["\\.evil.com/x", "&#46;evil.com", ".evil&period;com/x", `.${"a".repeat(60)}.${"b".repeat(60)}.com/`],
+      ]) {
+        const text = `see ${dress(account)}${host}`;
+        for (const lengths of [[1], [3], [400]]) expect(await streamed(text, lengths, pseudonyms), text).to.equal(text);
+      }
+    const joined = `see ${account.slice(1, -1)}-${name.slice(1, -1)}.evil.com/x`;
+    expect(restore(joined, pseudonyms)).to.equal(joined);
+    for (const behind of [
+      ".",
+      ". In",
+      ".\nIt",
+      ".Then",
+      ".2",
+      ".txt",
+      ".tar.bz2",
+      "...",
+      ".)",
+      "'s",
+      ": .com",
+      " .com",
+      `${"a".repeat(300)}.com`,
+    ]) {
+      const text = `see ${name}${behind}`;
+      for (const lengths of [[1], [3], [400]]) expect(await streamed(text, lengths, pseudonyms), text).to.equal(`see anna${behind}`);
+    }
+  });
+
   it("are never such that a text holds their mark once what is not seen is taken out", () => {
     const asked = [said("My mail is anna@example.org.")];
     const { nonce } = newPseudonyms(asked, "app");

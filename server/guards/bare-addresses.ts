@@ -1,3 +1,4 @@
+import { domains } from "../domains.ts";
 import { withoutEntities } from "../entities.ts";
 import { type Edit, type Passage, passage, rewrite, spanInOriginal } from "../pipeline/passage.ts";
 import { type Address, addressCharsMax, linksIn, untilBracket } from "./markdown-links.ts";
@@ -6,7 +7,6 @@ import { type Address, addressCharsMax, linksIn, untilBracket } from "./markdown
 type Bare = Pick<Address, "start" | "end" | "address">;
 
 const label = "[\\p{L}\\p{N}_-]{1,63}";
-const domains = "[a-z]{2}|aero|asia|biz|com|coop|edu|gov|info|museum|name|net|org|pro|shop|web|xxx";
 /** What one begins with: a scheme, that of the Web also within a word, or what viewers make links of without one. */
 const beginning = [
   "(?<=<)[a-z][a-z0-9+.-]{1,31}:(?!\\/\\/|\\\\\\\\)",

@@ -47,15 +47,18 @@ export function rewrittenIn(text: string, labels: readonly string[], nonce: stri
 /** Longest one that is waited for. */
 const charsMax = 96;
 
-/** Where the end of a text begins that may be the beginning of one; a whole one waits for the character behind it. */
+/** Longest name of a host. */
+export const hostCharsMax = 253;
+
+/** Where the end of a text begins that may be the beginning of one; a whole one waits for the end of what may be a host with it, also with escapes and entities. */
 export function waitForRewritten(labels: readonly string[], nonce: string): (text: string) => number {
-  const closing = "(?:\\\\?>|\\\\|&(?:g(?:t;?)?)?)";
+  const behind = `(?:\\\\?>|&gt;)?[\\p{L}\\p{N}_.:\\\\&#;-]{0,${hostCharsMax}}`;
   const begun = labels.map((label) =>
-    [...labelled(label), ...numbered(nonce), closing].reduceRight((rest, piece) => `${piece}(?:${rest})?`, ""),
+    [...labelled(label), ...numbered(nonce), behind].reduceRight((rest, piece) => `${piece}(?:${rest})?`, ""),
   );
   const open = new RegExp(`(?<![\\p{L}\\p{N}])(?:\\\\|\\\\?<|&(?:l(?:t;?)?)?)?(?:${begun.join("|")})?$`, "iu");
   return (text) => {
-    const from = Math.max(0, text.length - charsMax);
+    const from = Math.max(0, text.length - charsMax - hostCharsMax);
     return from + (open.exec(text.slice(from))?.index ?? text.length - from);
   };
 }

@@ -1,7 +1,8 @@
 import { createHmac, randomBytes } from "node:crypto";
+import { domains } from "../domains.ts";
 import { withoutEntities } from "../entities.ts";
 import type { Message } from "./guard.ts";
-import { nonceOf, placeholderOf, rewrittenIn, waitForRewritten, withoutPlaceholders } from "./placeholder.ts";
+import { hostCharsMax, nonceOf, placeholderOf, rewrittenIn, waitForRewritten, withoutPlaceholders } from "./placeholder.ts";
 import type { Wait } from "./segment.ts";
 
 /** Placeholders for the personal values of a conversation. Immutable; rides on the prompt. */
@@ -65,7 +66,7 @@ export function pseudonymise(known: Pseudonyms, values: readonly PersonalValue[]
   return { pseudonyms: { nonce: known.nonce, placeholders: all, values: restored }, placeholders };
 }
 
-/** Holds back an end of the text that may be the beginning of a placeholder, and a whole one until the character behind it is known: `restore` asks. */
+/** Holds back an end of the text that may be the beginning of a placeholder, and a whole one until it is known whether a host goes on behind it: `restore` asks. */
 export function waitForPlaceholder(pseudonyms: Pseudonyms): Wait {
   const labels = labelsOf(pseudonyms);
   return labels.length === 0 ? (text) => text.length : waitForRewritten(labels, pseudonyms.nonce);
@@ -91,6 +92,7 @@ export function restore(text: string, pseudonyms: Pseudonyms, before = ""): stri
       opening.test(value) ||
       joining.test(`${left.slice(-1)}${value}${text.slice(end, end + 1)}`) ||
       isInAddress(left.slice(-addressCharsMax)) ||
+      readingsOf(text.slice(end, end + hostCharsMax)).some((one) => hostBehind.test(one)) ||
       isInTag(left);
     restored += stays ? text.slice(start, end) : value;
   }
@@ -105,16 +107,27 @@ const joining = /^<|~~~|!\[|\]\(|\]:|\]\[/u;
 /** A beginning of one: viewers make links of a host and of `<scheme:`, too. */
 const address = /\/\/|\\\\|\]\(|\]:|www\.|\.\p{L}{2,24}(?::\d+)?[/?#]|<[a-z][a-z0-9+.-]{1,31}:/iu;
 
+/** What makes a host of what stands before it: a domain that viewers know, or anything that ends as a host in an address does. */
+const hostBehind = new RegExp(
+  `^[\\p{L}\\p{N}_-]*(?:\\.[\\p{L}\\p{N}_-]+)*\\.(?:(?:${domains})(?![\\p{L}\\p{N}_-])|\\p{L}{2,24}(?::\\d+)?[/?#])`,
+  "iu",
+);
+
 /** Whether what follows `text` is a part of a link, of an address in Markdown, also one with escapes and entities, or of a tag. */
 function isInAddress(text: string): boolean {
   const plain = withoutPlaceholders(text);
   // No other white space ends an address in Markdown.
   const word = plain.split(/[\t\n\f\r ]/u).at(-1) ?? "";
   return (
-    [word, withoutEntities(word.replaceAll(/\\(?=\p{P}|\p{S})/gu, ""))].some((one) => address.test(one)) ||
+    readingsOf(word).some((one) => address.test(one)) ||
     /^\](?:\(|:)\s*(?:<[^>\n]*)?$/u.test(plain.slice(Math.max(plain.lastIndexOf("]("), plain.lastIndexOf("]:"), 0))) ||
     /<[a-z][a-z0-9:-]{0,40}[\s/](?:"[^"]*"|'[^']*'|[^"'<>])*(?:"[^"]*|'[^']*)?$/iu.test(plain)
   );
+}
+
+/** As it is written, and as Markdown shows it. */
+function readingsOf(text: string): string[] {
+  return [text, withoutEntities(text.replaceAll(/\\(?=\p{P}|\p{S})/gu, ""))];
 }
 
 /** The same of a long tag, read once from the first that begins. */
