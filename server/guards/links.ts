@@ -20,7 +20,7 @@ const clicked: ReadonlySet<string> = new Set(["a", "area", "form", "button"]);
 /** Attributes with an address, behind a prefix too; a click on `href` sends no more than what it says. */
 const addressed: ReadonlySet<string> = new Set([
   ...["href", "src", "srcset", "imagesrcset", "data", "poster", "background", "lowsrc", "dynsrc", "base"],
-  ...["to", "from", "by", "values", "action", "formaction", "ping"],
+  ...["to", "from", "by", "values", "action", "formaction", "ping", "attributionsrc"],
 ]);
 /** What another guard may see to. */
 const activeElements: ReadonlySet<string> = new Set(["script", "style"]);
@@ -145,7 +145,9 @@ function leadsOut(element: string, attributes: string, hosts: readonly string[])
         ? value.split(/[\s,]+/u)
         : name === "values"
           ? value.split(";")
-          : [value];
+          : name === "attributionsrc" || name === "ping"
+            ? value.split(/\s+/u)
+            : [value];
     const isFollowed = name === "href" && clicked.has(element);
     return all.some((one) => one !== "" && (isFollowed ? isCarrying(one, hosts) : !isKnown(one, hosts)));
   });
