@@ -243,6 +243,8 @@ describe("pseudonyms", () => {
     for (const dress of Object.values(dresses))
       for (const lengths of [[1], [7], [90]])
         expect(await streamed(`Her id is ${dress(placeholder)}.`, lengths, pseudonyms)).to.equal("Her id is 49/1.");
+    for (const lengths of [[1], [7], [90]])
+      expect(await streamed(`番号${placeholder}です。`, lengths, pseudonyms)).to.equal("番号49/1です。");
   });
 
   it("of one value are one, whatever else there is", () => {

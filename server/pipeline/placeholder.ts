@@ -56,7 +56,7 @@ export function waitForRewritten(labels: readonly string[], nonce: string): (tex
   const begun = labels.map((label) =>
     [...labelled(label), ...numbered(nonce), behind].reduceRight((rest, piece) => `${piece}(?:${rest})?`, ""),
   );
-  const open = new RegExp(`(?<![\\p{L}\\p{N}])(?:\\\\|\\\\?<|&(?:l(?:t;?)?)?)?(?:${begun.join("|")})?$`, "iu");
+  const open = new RegExp(`(?:(?:\\\\?<|&lt;|(?<![\\p{L}\\p{N}]))(?:${begun.join("|")})?|\\\\|&(?:lt?)?)$`, "iu");
   return (text) => {
     const from = Math.max(0, text.length - charsMax - hostCharsMax);
     return from + (open.exec(text.slice(from))?.index ?? text.length - from);
