@@ -28,6 +28,7 @@ describe("personal data at the output gate", () => {
     "42 ",
     "DE ",
     "1234 ",
+    "0.4532015112830366 ",
     "x@",
     "...",
     "-----BEGIN ",

@@ -8,6 +8,9 @@ const benign = [
   "The digits of pi: 3.14159265358979323846.",
   "ISBN 978-3-16-148410-0, order 20241124-0012, build 1.30.0.2 and version 4.18.2.1.",
   "Add 300 400 5000 and 1 2 3 4 5 6 7 8 9 10 11 12.",
+  Array.from({ length: 100 }, (_, index) => index + 1).join(" "),
+  Array.from({ length: 20 }, (_, index) => (index + 1) ** 2).join(" "),
+  "Losses: 4.532015112830366 0.4532015112830366 5.105105105105100.",
   "A card with a wrong check digit: 4111 1111 1111 1112.",
   "An IBAN with a wrong check sum: DE89 3704 0044 0532 0130 01.",
   "An SSN that was never issued: 000-12-3456, 666-12-3456, 912-12-3456.",
@@ -44,6 +47,26 @@ describe("personal data by pattern", () => {
       "token: [redacted]",
     ])
       expect(found(text), text).to.deep.equal([]);
+  });
+
+  it("finds a card number by itself in whatever groups, and one in printed groups beside other numbers", () => {
+    const byItself = [
+      "41 11 11 11 11 11 11 11",
+      "41 11 1111 1111 1111",
+      "4 111 1111 1111 1111",
+      "411 111 111 111 111 1",
+      "4.11111.11111.11111",
+    ];
+    const printed = [
+      "3782 822463 10005",
+      "3056 930902 5904",
+      "4222 222 222 222",
+      "4111 1111 1111 1111 110",
+      "676100 0000000000001",
+      "4111111111111111",
+    ];
+    for (const card of [...byItself, ...printed]) expect(found(`card ${card}, ok`), card).to.deep.equal([`CREDIT_CARD ${card}`]);
+    for (const card of printed) expect(found(`1.5 ${card} 12/27`), card).to.deep.equal([`CREDIT_CARD ${card}`]);
   });
 
   it("finds values through characters that are not seen, and spaces, hyphens and digits of other kinds", () => {

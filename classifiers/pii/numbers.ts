@@ -6,6 +6,8 @@ const runs = /\d(?:[ ().\-–/]{0,3}\d){5,}/gu;
 const telephoneWords =
   /(?:phone|telephone|tel|mobile|mob|cell|call(?: me| us)?(?: on| at)?|fax|whatsapp|sms|dial|ring(?: me)?|reach(?: me| us)?(?: on| at)|number|telefon|handy|tél|téléphone|móvil|teléfono)(?: no| number| is|\.)*[\s:#.=(+"'*_)]{0,8}$/iu;
 const socialSecurityWords = /(?:ssn|social security(?: number)?)(?: no| number| is)*[\s:#.="'*_)]{0,8}$/iu;
+/** As programs print them; check digits stand in one fraction of ten. */
+const decimals = /(?<![\d.])\d{1,3}\.\d{6,}(?!\.?\d)/gu;
 const date = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?!\d)/u;
 
 /** What stands before a number is looked at this far. */
@@ -34,13 +36,16 @@ class Window {
   readonly digits: string;
   readonly groups: readonly Group[];
   readonly context: Context;
+  /** No other digits stand beside it. */
+  readonly alone: boolean;
   readonly #source: string;
 
-  constructor(source: string, digits: string, groups: readonly Group[], context: Context) {
+  constructor(source: string, digits: string, groups: readonly Group[], context: Context, alone: boolean) {
     this.#source = source;
     this.digits = digits;
     this.groups = groups;
     this.context = context;
+    this.alone = alone;
   }
 
   get start(): number {
@@ -61,7 +66,12 @@ class Window {
   }
 }
 
-export const findCards = (text: string): Entity[] => findNumbers(text, "CREDIT_CARD", ({ digits }) => isCard(digits));
+export const findCards = (text: string): Entity[] =>
+  findNumbers(
+    text.replace(decimals, (decimal) => "\u0000".repeat(decimal.length)),
+    "CREDIT_CARD",
+    (window) => isCard(window.digits) && isGrouped(window),
+  );
 export const findSocialSecurityNumbers = (text: string): Entity[] => findNumbers(text, "GOV_ID", isSocialSecurity);
 export const findTelephones = (text: string): Entity[] => findNumbers(text, "PHONE", isTelephone);
 
@@ -99,7 +109,7 @@ function windowsAt(text: string, groups: readonly Group[], first: number, contin
     if (group === undefined || digits.length + group.end - group.start > digitsMax) break;
     digits += text.slice(group.start, group.end);
     if (digits.length >= digitsMin && (label === "CREDIT_CARD" || !isWord(text, group.end))) {
-      windows.push(new Window(text, digits, groups.slice(first, last + 1), context));
+      windows.push(new Window(text, digits, groups.slice(first, last + 1), context, first === 0 && last === groups.length - 1));
     }
   }
   return windows;
@@ -108,6 +118,18 @@ function windowsAt(text: string, groups: readonly Group[], first: number, contin
 function announcedBy(before: string): Context["announced"] {
   if (telephoneWords.test(before)) return "telephone";
   return socialSecurityWords.test(before) ? "social security" : undefined;
+}
+
+/** As cards are printed or told digit by digit, not as lists of numbers are. A number by itself may be grouped in any way a person would. */
+function isGrouped({ lengths, alone }: Window): boolean {
+  const [first = 0] = lengths;
+  const allButLast = lengths.slice(0, -1);
+  return (
+    lengths.every((one) => one === 1) ||
+    lengths.every((one) => one >= 3) ||
+    (first >= 4 && allButLast.every((one) => one === first)) ||
+    (alone && (lengths.length <= 5 || allButLast.every((one) => one >= 2)))
+  );
 }
 
 /** An issuer's first digits with one of its lengths, and the check digit of ISO/IEC 7812-1 (Luhn). */
