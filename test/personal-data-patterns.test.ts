@@ -11,6 +11,10 @@ const benign = [
   Array.from({ length: 100 }, (_, index) => index + 1).join(" "),
   Array.from({ length: 20 }, (_, index) => (index + 1) ** 2).join(" "),
   "Losses: 4.532015112830366 0.4532015112830366 5.105105105105100.",
+  "Order number: 10023456, invoice number 2024-000123, page number 1234567, Part number 555-0134, serial no. 0123498765.",
+  "The prime number 1000000007. The number 1234567 is divisible by 127; the number 1 000 000 007 is not. We call 1000000 times.",
+  "ISBN 0306406152, ISBN-10: 0306406152, digits 0123456789, steps 01 02 03 04 05 and 05 10 15 20 25.",
+  'Chrome/120.0.0.0, Version=4.0.0.0, Culture=neutral, "version": "1.2.3.4", foo==1.2.3.4, section 1.2.3.4, § 1.2.3.4.',
   "A card with a wrong check digit: 4111 1111 1111 1112.",
   "An IBAN with a wrong check sum: DE89 3704 0044 0532 0130 01.",
   "An SSN that was never issued: 000-12-3456, 666-12-3456, 912-12-3456.",
@@ -47,6 +51,33 @@ describe("personal data by pattern", () => {
       "token: [redacted]",
     ])
       expect(found(text), text).to.deep.equal([]);
+  });
+
+  it("finds a telephone number or address by the words before it, also where they stand before other numbers too", () => {
+    for (const text of [
+      "call 555-0134",
+      "call 4155552671",
+      "Call: 5550134",
+      "call me at 5550134",
+      "call on 20 7946 0958",
+      "cell 415 555 2671",
+      "Cell: 5550134",
+      "her cell is 5550134",
+      "my number is 5550134",
+      "Anna's number is 5550134",
+      "your new number: 5550134",
+      "the number is 555-0134",
+      "Number: 4155552671",
+      "phone number 5550134",
+      "contact_number=5550134",
+      '{"phoneNumber": "5550134"}',
+      "account number 12345678",
+      "Order number 7, then 06 12 34 56 78",
+    ]) {
+      expect(found(text).join(), text).to.match(/^PHONE [\d -]+$/u);
+    }
+    for (const text of ["host/10.1.2.3", "ip.addr==10.1.2.3", "src_ip==10.1.2.3", "srv 10.1.2.3", "IPv4/10.1.2.3", "https://10.1.2.3/"])
+      expect(found(text), text).to.deep.equal(["IP_ADDRESS 10.1.2.3"]);
   });
 
   it("finds a card number by itself in whatever groups, and one in printed groups beside other numbers", () => {

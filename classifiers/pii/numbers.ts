@@ -3,8 +3,28 @@ import type { Entity } from "./entity.ts";
 /** Digits with at most three separators between two of them, as people write card, telephone and social security numbers. */
 const runs = /\d(?:[ ().\-–/]{0,3}\d){5,}/gu;
 
-const telephoneWords =
-  /(?:phone|telephone|tel|mobile|mob|cell|call(?: me| us)?(?: on| at)?|fax|whatsapp|sms|dial|ring(?: me)?|reach(?: me| us)?(?: on| at)|number|telefon|handy|tél|téléphone|móvil|teléfono)(?: no| number| is|\.)*[\s:#.=(+"'*_)]{0,8}$/iu;
+/** Between such words and the number. */
+const gap = `(?:[ _-]?number| no| is|\\.)*[\\s:#.=(+"'*_)]{0,8}$`;
+const telephoneWords = new RegExp(
+  `(?:${[
+    "phone|telephone|tel|mobile|mob|fax|whatsapp|sms|dial|ring(?: me)?|reach(?: me| us)?(?: on| at)|telefon|handy|tél|téléphone|móvil|teléfono",
+    "(?<!\\p{L})(?:call (?:me|us|him|her|them)(?: on| at)?|(?:my|your|his|her|our|their|['’]s) cell|(?:call|cell)(?=[\"'*_)]{0,3}\\s?:))",
+    // Somebody's number, whatever it is the number of.
+    "(?:(?<!\\p{L})(?:my|your|his|her|our|their)|['’]s)(?: (?:new|old|own|other|current|direct))? number",
+    "(?:contact|emergency|home|work|office|private|personal|direct|business|support|service|hotline|landline|cell)[ _-]?number",
+    "(?:account|customer|member|client|policy|insurance|patient|passport|licen[cs]e|identity|tax|security|card|bank)[ _-]?number",
+  ].join("|")})${gap}`,
+  "iu",
+);
+/** Words before telephone numbers and before much else. */
+const perhapsTelephoneWords = new RegExp(
+  `(?:(?<!\\p{L})(?:call|cell)(?: on| at)?|(?:(?<![\\p{L}\\d][ _-]?)|(?<=(?<!\\p{L})(?:the|this|that|a|right|correct|following|on|at|under|or|and) ))number)${gap}`,
+  "iu",
+);
+const otherWords = new RegExp(
+  `(?<!\\p{L})(?:isbn(?:-1[03])?|(?:order|invoice|page|prime|part|serial|ticket|case|model|product|article|item|batch|issue|tracking)[ _-](?:number|no))${gap}`,
+  "iu",
+);
 const socialSecurityWords = /(?:ssn|social security(?: number)?)(?: no| number| is)*[\s:#.="'*_)]{0,8}$/iu;
 /** As programs print them; check digits stand in one fraction of ten. */
 const decimals = /(?<![\d.])\d{1,3}\.\d{6,}(?!\.?\d)/gu;
@@ -28,7 +48,7 @@ interface Context {
   /** Digits that are part of nothing found stand directly before, with separators only. */
   readonly continued: boolean;
   /** What the words before announce. */
-  readonly announced: "telephone" | "social security" | undefined;
+  readonly announced: "telephone" | "perhaps telephone" | "social security" | "other" | undefined;
 }
 
 /** Some groups of digits next to each other. Most are thrown away at once, so what they are asked for is made when it is asked for. */
@@ -116,7 +136,9 @@ function windowsAt(text: string, groups: readonly Group[], first: number, contin
 }
 
 function announcedBy(before: string): Context["announced"] {
+  if (otherWords.test(before)) return "other";
   if (telephoneWords.test(before)) return "telephone";
+  if (perhapsTelephoneWords.test(before)) return "perhaps telephone";
   return socialSecurityWords.test(before) ? "social security" : undefined;
 }
 
@@ -160,19 +182,27 @@ function isTelephone(window: Window): boolean {
   const { prefix, continued, announced } = context;
   if (prefix.endsWith("+")) return (digits.startsWith("1") ? digits.length === 11 : digits.length >= 8) && !date.test(window.text);
   if (announced === "telephone") return !date.test(window.text);
-  const northAmerican = groups.length <= 4 && groups.length >= 3 && /^1?[2-9]\d\d[2-9]\d{6}$/u.test(digits);
-  if (northAmerican && /^(?:1,)?3,3,4$/u.test(window.lengths.join())) {
+  const isNorthAmerican = (): boolean => /^1?[2-9]\d\d[2-9]\d{6}$/u.test(digits);
+  if (announced === "perhaps telephone" && (isNorthAmerican() || /^[\d,]+,4$/u.test(window.lengths.join()))) return !date.test(window.text);
+  if (groups.length >= 3 && groups.length <= 4 && isNorthAmerican() && /^(?:1,)?3,3,4$/u.test(window.lengths.join())) {
     const { text } = window;
     return !text.includes("/") && !date.test(text) && (prefix === "(" || /[-.)]/u.test(text));
   }
   // Most other countries write a trunk zero before the area code, or two before the country's.
-  if (continued || !/^00?[1-9]/u.test(digits)) return false;
-  if (/^2,2,2,2,2$/u.test(window.lengths.join())) return true;
+  if (continued || announced === "other" || !/^00?[1-9]/u.test(digits) || window.text === "0123456789") return false;
+  if (/^2,2,2,2,2$/u.test(window.lengths.join())) return !areEvenSteps(digits);
   if (window.text.includes(".") || date.test(window.text)) return false;
   if (digits.startsWith("00")) return groups.length > 1 && digits.length >= 10;
   return groups.length === 1
     ? digits.length === 10 || digits.length === 11
     : (window.lengths[0] ?? 0) >= 2 && digits.length >= 9 && digits.length <= 12;
+}
+
+/** 01 02 03 04 05 counts. */
+function areEvenSteps(digits: string): boolean {
+  const pairs = digits.match(/../gu)?.map(Number) ?? [];
+  const [first = 0, second = 0] = pairs;
+  return pairs.every((one, index) => one === first + index * (second - first));
 }
 
 function isWord(text: string, at: number): boolean {

@@ -68,14 +68,22 @@ const fourBytes = /(?<![0-9A-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?![0-9A-Za-z]|\.\d)/
 /** Groups of hexadecimal digits; a colon before or after them may be the sentence's. */
 const hexGroups =
   /(?<![0-9A-Za-z.])(?:::)?[0-9A-Fa-f]{1,4}(?:::?[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?:(?<=:[0-9]{1,3})(?:\.\d{1,3}){3})?(?![0-9A-Za-z])/gu;
-const versionWord = /(?:version|release|build|ver\.?|v)\s{0,2}$/iu;
+/** Before the number of a version or section. */
+const versionWord =
+  /(?:version["']?[\s=:/("']{0,4}|(?:(?<![\p{L}\d])ver\.?|(?<![\p{L}\d])v|release|build|section|chapter|clause)[\s=/]{0,2}|§\s?)$/iu;
+/** `Chrome/` and `requests==`, not `host/` or `ip.addr==`, which may stand before an address. */
+const product =
+  /(?<![\w./-])(?:(?!IP)[A-Z][A-Za-z]{2,20}\/|(?!\w{0,20}(?:ip|addr|address|host|src|dst|client|server|peer)=)[A-Za-z][\w-]{0,20}==)$/u;
+/** What stands before an address is looked at this far. */
+const contextChars = 32;
 
 /** Addresses that lead to a machine: not loopback, not "any", not a version number. */
 function findAddresses(text: string): Entity[] {
   const found: Entity[] = [];
   for (const { index: start, 0: address } of text.matchAll(fourBytes)) {
     if (!isIPv4(address) || /^(?:127\.|0\.|255\.255\.255\.)/u.test(address)) continue;
-    if (versionWord.test(text.slice(Math.max(0, start - 12), start))) continue;
+    const before = text.slice(Math.max(0, start - contextChars), start);
+    if (versionWord.test(before) || product.test(before)) continue;
     found.push({ start, end: start + address.length, label: "IP_ADDRESS", score: 1 });
   }
   for (const { index: start, 0: address } of text.matchAll(hexGroups)) {
