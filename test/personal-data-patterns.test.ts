@@ -17,6 +17,7 @@ const benign = [
   'Chrome/120.0.0.0, Version=4.0.0.0, Culture=neutral, "version": "1.2.3.4", foo==1.2.3.4, section 1.2.3.4, § 1.2.3.4.',
   "A card with a wrong check digit: 4111 1111 1111 1112.",
   "An IBAN with a wrong check sum: DE89 3704 0044 0532 0130 01.",
+  "Words before numbers that would be an account's: de 89 3704 0044 0532 0130 00, xDE89370400440532013000, DE89370400440532013000E1.",
   "An SSN that was never issued: 000-12-3456, 666-12-3456, 912-12-3456.",
   "Your password is required, and the token: the next word.",
   "const password = getPassword(); const key = process.env.KEY; password = None",

@@ -1,5 +1,5 @@
 import type { Entity } from "./entity.ts";
-import { wordChars } from "./word.ts";
+import { escaped, wordChars } from "./word.ts";
 
 /** A private key in PEM form is at most this long. */
 export const pemCharsMax = 16_384;
@@ -9,7 +9,7 @@ const pemEnds = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/u;
 
 /** Forms that their issuers publish so that scanners find them. */
 const issued = new RegExp(
-  `(?<![A-Za-z0-9_-])(?:${[
+  `(?:(?<![A-Za-z0-9_-])|${escaped})(?:${[
     "eyJ[A-Za-z0-9_-]{8,2048}\\.eyJ[A-Za-z0-9_-]{8,4096}\\.[A-Za-z0-9_-]{0,1024}", // JSON Web Token
     "(?:AKIA|ASIA)[0-9A-Z]{16}", // Amazon
     "gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255}",

@@ -23,7 +23,8 @@ export function fold(text: string): Folded {
     .replace(spaces, " ")
     .replace(hyphens, "-")
     .replace(forms, (form) => form.normalize("NFKC"))
-    // Of two code units the second becomes one that is taken out.
+    // Of several code units all but the first become one that is taken out.
+    .replace(/&(?:nbsp|#160|#xa0);/giu, (space) => " ".padEnd(space.length, "\u200b"))
     .replace(digits, (digit) => digitOf(digit).padEnd(digit.length, "\u200b"));
   let folded = "";
   let taken = 0;

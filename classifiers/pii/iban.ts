@@ -1,4 +1,5 @@
 import type { Entity } from "./entity.ts";
+import { escaped } from "./word.ts";
 
 /** Characters of an IBAN by country (SWIFT IBAN registry, release 99). */
 const lengths: Readonly<Record<string, number>> = Object.fromEntries(
@@ -10,13 +11,23 @@ const lengths: Readonly<Record<string, number>> = Object.fromEntries(
     .map((one) => [one.slice(0, 2), Number(one.slice(2))]),
 );
 
-const begins = /(?<![A-Za-z0-9])([A-Za-z]{2})\d{2}(?=[A-Za-z0-9 ./-]|$)/gu;
+const between = "[ ./–—-]";
+const noSeparator = /[^ ./–—\n\r-]/u;
+const wordBegins = `(?:(?<![A-Za-z0-9])|(?<=(?<![A-Za-z0-9])[Ii][Bb][Aa][Nn])|${escaped})`;
+/** A country that stands apart is written in capitals, as few words are. */
+const begins = new RegExp(
+  `${wordBegins}([A-Za-z]{2}(?=\\d)|[A-Z]{2}(?=${between}))${between}?\\d{2}(?=[A-Za-z0-9\\n\\r]|${between}|$)`,
+  "gu",
+);
+const mayBegin = new RegExp(`${wordBegins}([A-Z]{2})${between}\\d?$`, "u");
+/** Letters behind a whole number are no part of it, `…3000EUR`. */
+const ends = /[A-Za-z]{0,12}(?![A-Za-z0-9])/uy;
 
 /** International bank account numbers, ISO 13616, whole and with a right check sum, however they are grouped. */
 export function findIbans(text: string): Entity[] {
   const found: Entity[] = [];
   for (const { start, end, value, whole } of walks(text)) {
-    if (whole && /\d/u.test(value.slice(4)) && mod97(value) === 1 && !/[A-Za-z0-9]/u.test(text.charAt(end))) {
+    if (whole && /\d/u.test(value.slice(4)) && mod97(value) === 1 && endsAt(text, end)) {
       found.push({ start, end, label: "BANK_ACCOUNT", score: 1 });
     }
   }
@@ -28,7 +39,13 @@ export function openIbanFrom(text: string): number {
   for (const { start, end } of walks(text)) {
     if (end === text.length) return start;
   }
-  return text.length;
+  const last = mayBegin.exec(text.slice(-8));
+  return last !== null && lengths[last[1] ?? ""] !== undefined ? text.length - last[0].length : text.length;
+}
+
+function endsAt(text: string, at: number): boolean {
+  ends.lastIndex = at;
+  return ends.test(text);
 }
 
 interface Walk {
@@ -39,21 +56,25 @@ interface Walk {
   readonly whole: boolean;
 }
 
-/** From each country code with two digits on, as many characters as its numbers have, two separators allowed between two; at most 100 steps each. */
+/** From each country code with two digits on, as many characters as its numbers have, two separators allowed between two and one line end; at most 100 steps each. */
 function* walks(text: string): Generator<Walk> {
   for (const { index: start, 1: country = "" } of text.matchAll(begins)) {
     const length = lengths[country.toUpperCase()];
     if (length === undefined) continue;
     let value = "";
     let end = start;
+    let lineEnds = 0;
     for (let at = start; at < text.length && value.length < length; at += 1) {
       const char = text.charAt(at);
-      if (/[A-Za-z0-9]/u.test(char)) value += char.toUpperCase();
-      else if (!/[ ./-]/u.test(char) || at > end + 1) break;
-      else continue;
-      end = at + 1;
+      if (/[A-Za-z0-9]/u.test(char)) {
+        value += char.toUpperCase();
+        end = at + 1;
+      } else {
+        if (char === "\n") lineEnds += 1;
+        if (noSeparator.test(char) || at > end + 1 || lineEnds > 1) break;
+      }
     }
-    const cut = value.length < length && !/[^ ./-]/u.test(text.slice(end));
+    const cut = value.length < length && !noSeparator.test(text.slice(end));
     yield { start, end: cut ? text.length : end, value, whole: value.length === length };
   }
 }

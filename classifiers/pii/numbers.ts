@@ -1,7 +1,8 @@
 import type { Entity } from "./entity.ts";
+import { escaped } from "./word.ts";
 
 /** Digits with at most three separators between two of them, as people write card, telephone and social security numbers. */
-const runs = /\d(?:[ ().\-–/]{0,3}\d){5,}/gu;
+const runs = /\d(?:[ ().\-–—/]{0,3}\d){5,}/gu;
 
 /** Between such words and the number. */
 const gap = `(?:[ _-]?number| no| is|\\.)*[\\s:#.=(+"'*_)]{0,8}$`;
@@ -29,6 +30,8 @@ const socialSecurityWords = /(?:ssn|social security(?: number)?)(?: no| number| 
 /** As programs print them; check digits stand in one fraction of ten. */
 const decimals = /(?<![\d.])\d{1,3}\.\d{6,}(?!\.?\d)/gu;
 const date = /^(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?!\d)/u;
+
+const escapedEnd = new RegExp(`${escaped}$`, "u");
 
 /** What stands before a number is looked at this far. */
 const contextChars = 48;
@@ -119,7 +122,7 @@ function windowsAt(text: string, groups: readonly Group[], first: number, contin
   const windows: Window[] = [];
   const start = groups[first]?.start ?? 0;
   // A check digit is proof enough beside a letter: `4111…1111USD`.
-  if (label !== "CREDIT_CARD" && isWord(text, start - 1)) return windows;
+  if (label !== "CREDIT_CARD" && isWord(text, start - 1) && !escapedEnd.test(text.slice(Math.max(0, start - 2), start))) return windows;
   // Words stand before the first group of a run only: before the others stand digits.
   const announced = first === 0 ? announcedBy(text.slice(Math.max(0, start - contextChars), start)) : undefined;
   const context = { prefix: /(?:\(\+?|\+)$/u.exec(text.slice(Math.max(0, start - 2), start))?.[0] ?? "", continued, announced };
@@ -172,7 +175,7 @@ function luhnSum(digits: string): number {
 
 /** Numbers that the Social Security Administration never issued are not taken for one. */
 function isSocialSecurity({ digits, groups, text, context }: Window): boolean {
-  const written = groups.length === 3 && /^\d{3}([ -])\d{2}\1\d{4}$/u.test(text);
+  const written = groups.length === 3 && /^\d{3}([ –-])\d{2}\1\d{4}$/u.test(text);
   const named = context.announced === "social security";
   return (written || named) && !/^(?:000|666|9)|^...00|0000$/u.test(digits);
 }

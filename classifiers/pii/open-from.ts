@@ -41,7 +41,7 @@ function wordStart(text: string, end: number): number {
 function openNumberFrom(text: string): number {
   const from = Math.max(0, text.length - numberCharsMax);
   let at = text.length;
-  while (at > from && /[\d ().\-–/+]/u.test(text.charAt(at - 1))) at -= 1;
+  while (at > from && /[\d ().\-–—/+]/u.test(text.charAt(at - 1))) at -= 1;
   const digit = text.slice(at).search(/[+(]{0,2}\d/u);
   return digit === -1 ? text.length : at + digit;
 }

@@ -4,7 +4,7 @@ import type { Entity } from "./entity.ts";
 import { fold } from "./fold.ts";
 import { findIbans } from "./iban.ts";
 import { findCards, findSocialSecurityNumbers, findTelephones } from "./numbers.ts";
-import { wordLetters } from "./word.ts";
+import { escaped, wordLetters } from "./word.ts";
 
 /** What is surest comes first: each looks only at what the ones before it left. */
 const finders = [findKeys, findEmails, findIbans, findAddresses, findCards, findSocialSecurityNumbers, findTelephones, findNamedSecrets];
@@ -55,8 +55,9 @@ function findEmails(text: string): Entity[] {
   let taken = 0;
   for (const { index: at, 0: domain } of text.matchAll(domains)) {
     let start = at;
-    while (start > taken && start > at - localPartCharsMax && localPart.test(text.charAt(start - 1))) start -= 1;
-    while (start < at && /[.'/=&|{}?!#*^$%_-]/u.test(text.charAt(start))) start += 1;
+    while (start > taken && start > at - localPartCharsMax && (localPart.test(text.charAt(start - 1)) || escapes(text, start - 1)))
+      start -= 1;
+    while (start < at && /[.\\'/=&|{}?!#*^$%_-]/u.test(text.charAt(start))) start += 1;
     if (start === at) continue;
     taken = at + domain.length;
     found.push({ start, end: taken, label: "EMAIL", score: 1 });
@@ -64,10 +65,18 @@ function findEmails(text: string): Entity[] {
   return found;
 }
 
-const fourBytes = /(?<![0-9A-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?![0-9A-Za-z]|\.\d)/gu;
+/** Markdown writes a backslash before its own marks. */
+function escapes(text: string, at: number): boolean {
+  return text.charAt(at) === "\\" && /[_*.+~@-]/u.test(text.charAt(at + 1));
+}
+
+const addressBegins = `(?:(?<![0-9A-Za-z.])|${escaped})`;
+const fourBytes = new RegExp(`${addressBegins}\\d{1,3}(?:\\.\\d{1,3}){3}(?![0-9A-Za-z]|\\.\\d)`, "gu");
 /** Groups of hexadecimal digits; a colon before or after them may be the sentence's. */
-const hexGroups =
-  /(?<![0-9A-Za-z.])(?:::)?[0-9A-Fa-f]{1,4}(?:::?[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?:(?<=:[0-9]{1,3})(?:\.\d{1,3}){3})?(?![0-9A-Za-z])/gu;
+const hexGroups = new RegExp(
+  `${addressBegins}(?:::)?[0-9A-Fa-f]{1,4}(?:::?[0-9A-Fa-f]{1,4}){1,7}(?:::)?(?:(?<=:[0-9]{1,3})(?:\\.\\d{1,3}){3})?(?![0-9A-Za-z])`,
+  "gu",
+);
 /** Before the number of a version or section. */
 const versionWord =
   /(?:version["']?[\s=:/("']{0,4}|(?:(?<![\p{L}\d])ver\.?|(?<![\p{L}\d])v|release|build|section|chapter|clause)[\s=/]{0,2}|§\s?)$/iu;
