@@ -15,6 +15,8 @@ const benign = [
   "The prime number 1000000007. The number 1234567 is divisible by 127; the number 1 000 000 007 is not. We call 1000000 times.",
   "ISBN 0306406152, ISBN-10: 0306406152, digits 0123456789, steps 01 02 03 04 05 and 05 10 15 20 25.",
   'Chrome/120.0.0.0, Version=4.0.0.0, Culture=neutral, "version": "1.2.3.4", foo==1.2.3.4, section 1.2.3.4, § 1.2.3.4.',
+  "4111 1111\n1111 1111\n1111 1111\n4111\n1111\n1111\n1111",
+  "41111111\n11111111",
   "A card with a wrong check digit: 4111 1111 1111 1112.",
   "An IBAN with a wrong check sum: DE89 3704 0044 0532 0130 01.",
   "Words before numbers that would be an account's: de 89 3704 0044 0532 0130 00, xDE89370400440532013000, DE89370400440532013000E1.",

@@ -3,6 +3,10 @@ import { escaped } from "./word.ts";
 
 /** Digits with at most three separators between two of them, as people write card, telephone and social security numbers. */
 const runs = /\d(?:[ ().\-–—/]{0,3}\d){5,}/gu;
+/** The same over the ends of lines. */
+const wrappedRuns = /\d(?:(?:[ ().\-–—/]{0,3}|[ -]?\r?\n {0,3})\d){5,}/gu;
+/** 19 digits and what may stand between them. */
+const wrappedCharsMax = 80;
 
 /** Between such words and the number. */
 const gap = `(?:[ _-]?number| no| is|\\.)*[\\s:#.=(+"'*_)]{0,8}$`;
@@ -98,6 +102,16 @@ export const findCards = (text: string): Entity[] =>
 export const findSocialSecurityNumbers = (text: string): Entity[] => findNumbers(text, "GOV_ID", isSocialSecurity);
 export const findTelephones = (text: string): Entity[] => findNumbers(text, "PHONE", isTelephone);
 
+/** By themselves and over one line end, as text that is wrapped has them: tables of numbers have more. */
+export function findWrappedCards(text: string): Entity[] {
+  return [...text.matchAll(wrappedRuns)].flatMap(({ index, 0: run }): Entity[] => {
+    if (run.length > wrappedCharsMax || run.split("\n").length !== 2) return [];
+    const groups = run.match(/\d+/gu) ?? [];
+    const isOne = groups.length >= 3 && isPrinted(groups.map(({ length }) => length)) && isCard(groups.join(""));
+    return isOne ? [{ start: index, end: index + run.length, label: "CREDIT_CARD", score: 1 }] : [];
+  });
+}
+
 /** The longest windows that are one. At most 19 windows begin at each group: linear in the length of the text. */
 function findNumbers(text: string, label: keyof typeof digitsOf, isOne: (window: Window) => boolean): Entity[] {
   const found: Entity[] = [];
@@ -147,14 +161,16 @@ function announcedBy(before: string): Context["announced"] {
 
 /** As cards are printed or told digit by digit, not as lists of numbers are. A number by itself may be grouped in any way a person would. */
 function isGrouped({ lengths, alone }: Window): boolean {
-  const [first = 0] = lengths;
-  const allButLast = lengths.slice(0, -1);
   return (
+    isPrinted(lengths) ||
     lengths.every((one) => one === 1) ||
-    lengths.every((one) => one >= 3) ||
-    (first >= 4 && allButLast.every((one) => one === first)) ||
-    (alone && (lengths.length <= 5 || allButLast.every((one) => one >= 2)))
+    (alone && (lengths.length <= 5 || lengths.slice(0, -1).every((one) => one >= 2)))
   );
+}
+
+function isPrinted(lengths: readonly number[]): boolean {
+  const [first = 0] = lengths;
+  return lengths.every((one) => one >= 3) || (first >= 4 && lengths.slice(0, -1).every((one) => one === first));
 }
 
 /** An issuer's first digits with one of its lengths, and the check digit of ISO/IEC 7812-1 (Luhn). */

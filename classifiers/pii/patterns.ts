@@ -3,11 +3,21 @@ import { findKeys, findNamedSecrets } from "./credentials.ts";
 import type { Entity } from "./entity.ts";
 import { fold } from "./fold.ts";
 import { findIbans } from "./iban.ts";
-import { findCards, findSocialSecurityNumbers, findTelephones } from "./numbers.ts";
+import { findCards, findSocialSecurityNumbers, findTelephones, findWrappedCards } from "./numbers.ts";
 import { escaped, wordLetters } from "./word.ts";
 
 /** What is surest comes first: each looks only at what the ones before it left. */
-const finders = [findKeys, findEmails, findIbans, findAddresses, findCards, findSocialSecurityNumbers, findTelephones, findNamedSecrets];
+const finders = [
+  findKeys,
+  findEmails,
+  findIbans,
+  findAddresses,
+  findCards,
+  findWrappedCards,
+  findSocialSecurityNumbers,
+  findTelephones,
+  findNamedSecrets,
+];
 
 /**
  * Personal data with a form of its own or a check sum, in order, none over another, also where characters that are not seen stand between its

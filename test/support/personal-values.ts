@@ -59,6 +59,8 @@ export const dressed: Record<string, string> = {
   "\\r\\n123-45-6789\\n": "GOV_ID 123-45-6789",
   "123–45–6789": "GOV_ID 123–45–6789",
   "4111—1111—1111—1111": "CREDIT_CARD 4111—1111—1111—1111",
+  "4111 1111\n1111 1111": "CREDIT_CARD 4111 1111\n1111 1111",
+  "3782-822463-\r\n10005": "CREDIT_CARD 3782-822463-\r\n10005",
   "4111&nbsp;1111&#160;1111&nbsp;1111": "CREDIT_CARD 4111&nbsp;1111&#160;1111&nbsp;1111",
   "john\\_doe@example.com": "EMAIL john\\_doe@example.com",
   "\\_john\\@example.com\\_": "EMAIL john\\@example.com",
