@@ -42,6 +42,8 @@ class Round {
   /** Of parts and references, as far as this round has come to them. */
   readonly known = new Map<unknown, Readings>();
   readonly #before: ReadonlyMap<unknown, Readings>;
+  /** Parts that are being looked at and begin where the text does that is read. */
+  #begun = new Set<unknown>();
 
   constructor(schema: JsonSchema, before: ReadonlyMap<unknown, Readings>) {
     this.document = new SchemaDocument(schema);
@@ -51,10 +53,13 @@ class Round {
   of(schema: unknown, path: string): Readings {
     if (!isSchema(schema)) return anyReadings;
     const key = schema.$ref ?? schema;
+    if (this.#begun.has(key)) throw new Unusable(`The schema refers to itself at ${path} without end. Simplify it.`);
     const known = this.known.get(key);
     if (known !== undefined) return known;
     this.known.set(key, this.#before.get(key) ?? new Map());
+    this.#begun.add(key);
     const readings = this.#of(schema, path);
+    this.#begun.delete(key);
     if (mostOf(readings) > readingsMax) throw tooMany(path);
     this.known.set(key, readings);
     return readings;
@@ -85,7 +90,7 @@ class Round {
 
   #ofType(type: string, schema: JsonSchema, path: string): number {
     const { properties, additionalProperties, items, prefixItems, pattern } = schema;
-    const most = (parts: readonly unknown[]): number => Math.max(1, ...parts.map((part) => mostOf(this.of(part, path))));
+    const most = (parts: readonly unknown[]): number => Math.max(1, ...parts.map((part) => this.#mostWithin(part, path)));
     if (type === "array") return most([items, ...(Array.isArray(prefixItems) ? prefixItems : [])]);
     if (type === "string") {
       const { size = 1, choices = 0 } = this.#orNothing(() => (pattern === undefined ? undefined : patternGrammar(pattern, path))) ?? {};
@@ -97,6 +102,15 @@ class Round {
     return Math.max(optional, most([additionalProperties, ...named]));
   }
 
+  /** Of a part of an object or list, before which something stands. */
+  #mostWithin(part: unknown, path: string): number {
+    const begun = this.#begun;
+    this.#begun = new Set();
+    const most = mostOf(this.of(part, path));
+    this.#begun = begun;
+    return most;
+  }
+
   /** Values that begin alike are read in the ways of all; objects only up to the property that tells which one it is. */
   #choice(choices: readonly unknown[], path: string): Readings {
     const readings = choices.map((one) => this.of(one, path));
@@ -104,7 +118,7 @@ class Round {
     const lead = leadOf(objects.filter((_, index) => readings[index]?.has("{")));
     if (lead === undefined) return summed(readings);
     const all = new Map(summed(readings));
-    const until = lead.map((properties) => Math.max(properties.length + 1, ...properties.map((one) => mostOf(this.of(one, path)))));
+    const until = lead.map((properties) => Math.max(properties.length + 1, ...properties.map((one) => this.#mostWithin(one, path))));
     const whole = readings.map((one) => one.get("{") ?? 0);
     return all.set(
       "{",

@@ -224,6 +224,24 @@ describe("links and pictures in an answer", () => {
         expect((await throughGate(cut(text, lengths), [guard])).left.join("")).to.equal(text);
   });
 
+  it("withholds whatever a drawing would load from hosts that are not known, and nothing of other code", async () => {
+    const vega = `\`\`\`vega-lite\n{"data": {"url": "https://${host}/?d=a"}}\n\`\`\``;
+    const mermaid = `> ~~~~ mermaid\n> A@{ img: "https://${host}/p.png" }\n> ~~~\n> B@{ img: "https://${host}/q.png" }\n> ~~~~`;
+    for (const lengths of [[1], [7, 2], [400]]) {
+      const left = async (text: string): Promise<string> => (await throughGate(cut(text, lengths), [guard])).left.join("");
+      for (const text of [vega, mermaid, `Look:\n\`\`\`dot\n\`\`\`js\na [image="https://${host}/a.png"]`])
+        expect(await left(text))
+          .to.include("[picture withheld]")
+          .and.not.include(host);
+      for (const text of [
+        `\`\`\`js\nfetch("https://${host}/a")\n\`\`\``,
+        `\`\`\`mermaid\nA --> B\n\`\`\`\nSee https://${host}/a`,
+        vega.replace(host, "wiki.example"),
+      ])
+        expect(await left(text)).to.equal(text);
+    }
+  });
+
   it("judges styles that another guard would take out, when there is none", async () => {
     const text = "so <style>@import x</style>";
     const beside = linksInAnswer({ action: "mask", hosts: [], leavesActive: true });

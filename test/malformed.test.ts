@@ -74,10 +74,10 @@ describe("a malformed body", () => {
       const { status, body } = await service.call("POST", "/v1/guard/check", JSON.stringify({ input }));
       return [status, body.error?.code, body.error?.message];
     };
-    expect(await check(Array(50_001).fill(0))).to.deep.equal([400, "invalid_json", "The body holds more than 50000 values."]);
-    const parts = [{ role: "user", content: Array(40_000).fill(0) }];
+    expect(await check(Array(100_001).fill(0))).to.deep.equal([400, "invalid_json", "The body holds more than 100000 values."]);
+    const parts = [{ role: "user", content: Array(90_000).fill(0) }];
     expect((await check(parts)).slice(0, 2)).to.deep.equal([400, "invalid_value"]);
-    expect((await check(`"${",".repeat(60_000)}`))[0]).to.equal(200);
+    expect((await check(`"${",".repeat(110_000)}`))[0]).to.equal(200);
     const more = { messages: [{ role: "user", content: Array(200_000).fill(0) }] };
     expect(() => checked(chatRequestSchema, more)).to.throw(Fault, "messages[0].content[0]");
   });

@@ -266,7 +266,7 @@ def main():
     parser.add_argument("--embedded", type=int, default=4500)
     parser.add_argument("--pastes", type=int, default=1800, help="harmless technical pastes to make up, with --typed")
     parser.add_argument("--typed", action="store_true", help="the model for what users type, which is served as `injection`; without it the one for documents and results of tools, `planted`")
-    parser.add_argument("--keep", type=int, help="learn from --fresh alone, and that texts without sense are harmless; so many others are wanted as the weights of --start see them")
+    parser.add_argument("--keep", type=int, help="learn from --fresh alone, and that texts without sense are harmless; so many others go with them, the harmless ones wanted as the weights of --start see them")
     parser.add_argument("--fresh", default="", help="with --keep: comma-separated files of ours, as typed6,roles6; with --typed they come twice")
     given = parser.parse_args()
     seed_everything(13)
@@ -278,7 +278,8 @@ def main():
     fresh_files = given.fresh.split(",")
     fresh = [row for row in training if row.get("file") in fresh_files]
     if given.keep:
-        training = rows.sample([row for row in training if row.get("file") not in fresh_files], given.keep)
+        others = [row for row in training if row.get("file") not in fresh_files and (row["origin"] == "user" or not given.typed)]
+        training = rows.sample(others, given.keep)
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)
@@ -297,8 +298,9 @@ def main():
     goals = [0.02 + 0.96 * label for label in labels]
     if given.keep:
         told = [source in ("trials", "pastes", "fresh") for source in sources]
-        scores = iter(scores_of(model, [one for one, known in zip(ids, told) if not known], fill, 0))
-        goals = [goal if one else next(scores) for goal, one in zip(goals, told)]
+        known = [one or label == 1 for one, label in zip(told, labels)]
+        scores = iter(scores_of(model, [one for one, is_known in zip(ids, known) if not is_known], fill, 0))
+        goals = [goal if is_known else next(scores) for goal, is_known in zip(goals, known)]
         marks = [mark if one else [-1.0] * len(mark) for mark, one in zip(marks, told)]
 
     def loss_of(model, picks):

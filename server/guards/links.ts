@@ -1,5 +1,6 @@
 import { fromCode, withoutEntities } from "../entities.ts";
 import type { Asking, Segment, SegmentGuard, Verdict } from "../pipeline/guard.ts";
+import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { bareIn, openBareIn } from "./bare-addresses.ts";
 import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
@@ -22,10 +23,21 @@ const addressed: ReadonlySet<string> = new Set([
   ...["href", "src", "srcset", "imagesrcset", "data", "poster", "background", "lowsrc", "dynsrc", "base"],
   ...["to", "from", "by", "values", "action", "formaction", "ping", "attributionsrc"],
 ]);
+/** Those with several: what stands between two. */
+const separators: ReadonlyMap<string, RegExp> = new Map([
+  ["srcset", /[\s,]+/u],
+  ["imagesrcset", /[\s,]+/u],
+  ["values", /;/u],
+  ["ping", /\s+/u],
+  ["attributionsrc", /\s+/u],
+]);
 /** What another guard may see to. */
 const activeElements: ReadonlySet<string> = new Set(["script", "style"]);
 /** Functions and rules of CSS that load something, in a style or an attribute of SVG. */
 const loading = /(?:url|src|image|image-set|cross-fade)\(|@import/iu;
+
+/** A fence whose content viewers draw, and load what it names. */
+const drawn = /^[ \t>*+\-\d.)]*(`{3,}|~{3,})[ \t{.]*(?:mermaid|vega|vega-?lite|dot|graphviz|plantuml|echarts|plotly)\b/gimu;
 
 /** Longest query, longest piece of a host or path, and longest host and path that carry nothing. */
 const queryCharsMax = 48;
@@ -99,8 +111,11 @@ function detectionsIn(
     if (leavesActive && activeElements.has(name)) continue;
     if (end !== undefined && (name === "style" || leadsOut(name, attributes, hosts))) add(label, start, end);
   }
-  for (const { start, end, address } of [...addresses, ...bareIn(text, addresses, { isCut: earlier !== "", isJson })])
-    if (isCarrying(address, hosts)) add("LINK", start, end);
+  const drawings = drawingsIn(whole);
+  for (const { start, end, address } of [...addresses, ...bareIn(text, addresses, { isCut: earlier !== "", isJson })]) {
+    const isDrawn = drawings.some((one) => one.start <= earlier.length + start && earlier.length + start < one.end);
+    if (isDrawn ? !isKnown(address, hosts) : isCarrying(address, hosts)) add(isDrawn ? "PICTURE" : "LINK", start, end);
+  }
   return apart(found);
 }
 
@@ -117,6 +132,17 @@ const waitForLink: Wait = (text) => {
   const begun = Math.min(openBareIn(tail), tail.search(/(?<![!\]<])[!\]<]*$/u));
   return from + spans.reduceRight((open, { start, end = 0, isOpen }) => (isOpen || end >= open ? Math.min(open, start) : open), begun);
 };
+
+function drawingsIn(text: string): Span[] {
+  const found: Span[] = [];
+  for (const { index: start, 0: line, 1: mark = "" } of text.matchAll(drawn)) {
+    if (start < (found.at(-1)?.end ?? 0)) continue;
+    const closing = new RegExp(`^[ \\t>]*${mark[0]}{${mark.length},}[ \\t]*$`, "gmu");
+    closing.lastIndex = start + line.length;
+    found.push({ start, end: closing.exec(text)?.index ?? text.length });
+  }
+  return found;
+}
 
 interface Element extends Tag {
   readonly start: number;
@@ -139,15 +165,8 @@ function leadsOut(element: string, attributes: string, hosts: readonly string[])
   return attributesOf(attributes).some(({ name: prefixed, value }) => {
     const name = prefixed.slice(prefixed.lastIndexOf(":") + 1);
     if (name === "srcdoc" || loadedBy(value).some((one) => !isKnown(one, hosts))) return true;
-    const all = !addressed.has(name)
-      ? []
-      : name.endsWith("srcset")
-        ? value.split(/[\s,]+/u)
-        : name === "values"
-          ? value.split(";")
-          : name === "attributionsrc" || name === "ping"
-            ? value.split(/\s+/u)
-            : [value];
+    const separator = separators.get(name);
+    const all = !addressed.has(name) ? [] : separator === undefined ? [value] : value.split(separator);
     const isFollowed = name === "href" && clicked.has(element);
     return all.some((one) => one !== "" && (isFollowed ? isCarrying(one, hosts) : !isKnown(one, hosts)));
   });

@@ -1,7 +1,7 @@
 import { Fault } from "../fault.ts";
 
 /** More than any conversation that is accepted has, and few enough to check one by one while others wait. */
-const valuesMax = 50_000;
+const valuesMax = 100_000;
 
 /** Strict UTF-8 and JSON, no deeper than `depthMax`, of at most `valuesMax` values or so. A parser's own messages quote the text, so none of them gets out. */
 export function parseJson(text: Buffer, depthMax: number): unknown {
