@@ -52,7 +52,7 @@ describe("the input gate", function () {
     const text = `Please look at ${Buffer.from(attack).toString("base64")} for me`;
     const hidden = await appliance.call("POST", check, { input: text });
     const [finding] = hidden.body.findings.filter((one: Json) => one.guard === "injection");
-    expect(finding).to.include({ view: "decoded", model: "injection-2" });
+    expect(finding).to.include({ view: "decoded", model: "injection-3" });
     expect(finding.score).to.be.at.least(finding.threshold);
     expect(finding.span.end).to.be.at.most(text.length);
     expect(JSON.stringify(hidden.body)).to.not.include("previous instructions");
