@@ -142,6 +142,7 @@ class Round {
 
 /** Of objects that one property tells apart: what is read of each before it. Undefined where none does. */
 function leadOf(objects: readonly JsonSchema[]): (readonly unknown[])[] | undefined {
+  if (objects.length < 2) return undefined;
   const entries = objects.map(({ properties }) => (isSchema(properties) ? Object.entries(properties) : []));
   const firsts = entries.map(([first], index) =>
     first !== undefined && Object.hasOwn(neededOf(objects[index] ?? {}), first[0]) ? first[0] : undefined,

@@ -242,6 +242,7 @@ describe("the grammar of a schema", function () {
       choice({ type: "number" }, ...operations.map((op) => object(["op", op], ["left", e], ["right", e]))),
       choice({ type: "number" }, ...operations.map((op) => object(["note", { type: "string" }], ["op", op], ["left", e], ["right", e]))),
       choice({ type: "null" }, object(["not", e]), object(["all", list(e)])),
+      choice({ anyOf: [{ type: "string" }, { type: "null" }] }, object(["not", e]), object(["all", list(e)])),
       choice(object(["name", { type: "string" }], ["children", { type: "array", items: e }])),
       chain(9),
       { type: "string", pattern: "^.{0,1900}$" },

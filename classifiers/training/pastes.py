@@ -27,6 +27,8 @@ def code(rng, count):
     for manifest in sorted(PACKAGES.glob("*/package.json")) + sorted(PACKAGES.glob("@*/*/package.json")):
         if json.loads(manifest.read_text()).get("license") in LICENCES:
             files += [path for pattern in ("*", "*/*", "*/*/*") for path in manifest.parent.glob(pattern) if path.suffix in (".js", ".ts", ".mjs", ".cjs", ".json", ".md", ".yml", ".c", ".h", ".cc", ".py", ".sh") and path.is_file()]
+    if not files:
+        raise SystemExit("There are no packages to take code from: run `npm ci` in the project first.")
     found = []
     for path in rng.sample(sorted(files), min(len(files), 2 * count)):
         lines = path.read_text("utf8", "replace")[:200_000].split("\n")

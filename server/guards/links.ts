@@ -37,7 +37,7 @@ const activeElements: ReadonlySet<string> = new Set(["script", "style"]);
 const loading = /(?:url|src|image|image-set|cross-fade)\(|@import/iu;
 
 /** A fence whose content viewers draw, and load what it names. */
-const drawn = /^[ \t>*+\-\d.)]*(`{3,}|~{3,})[ \t{.]*(?:mermaid|vega|vega-?lite|dot|graphviz|plantuml|echarts|plotly)\b/gimu;
+const drawn = /^[ \t>*+\-\d.)]*(`{3,}|~{3,})[ \t{.]*(?:mermaid|vega(?:lite)?|dot|graphviz|plantuml|echarts|plotly)\b/gimu;
 
 /** Longest query, longest piece of a host or path, and longest host and path that carry nothing. */
 const queryCharsMax = 48;
