@@ -25,10 +25,11 @@ const stackMin = 3;
 /** Full-width, mathematical, circled and other forms of letters and digits as plain ones; stacks of marks taken off. */
 export function plainEdits(text: string): Edit[] {
   return editsOf(text, formed, ([run]) => {
+    if (run.length < stackMin) return run.normalize("NFKC");
     const lettered = run.replaceAll(inverted, (word) =>
       String.fromCodePoint(...[...word].map((char) => 65 + (((char.codePointAt(0) ?? 0) - 0x1f150) % 32))),
     );
-    return (lettered.length < stackMin ? lettered : lettered.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1")).normalize("NFKC");
+    return lettered.replaceAll(/(\p{M}{2})\p{M}+/gu, "$1").normalize("NFKC");
   });
 }
 

@@ -3,7 +3,7 @@ import type { Asking, Segment, SegmentGuard, Verdict } from "../pipeline/guard.t
 import type { Span } from "../pipeline/passage.ts";
 import type { Wait } from "../pipeline/segment.ts";
 import { bareIn, openBareIn } from "./bare-addresses.ts";
-import { acting, apart, type Detection, notice, segmentGuard } from "./detector.ts";
+import { acting, type Detection, notice, segmentGuard } from "./detector.ts";
 import { attributesOf, type Tag, tagAt } from "./html-text.ts";
 import { addressCharsMax, addressesIn, definitionsIn, openCharsMax, picturesIn } from "./markdown-links.ts";
 
@@ -56,22 +56,20 @@ export function linksInAnswer(settings: LinkSettings): SegmentGuard {
     name: "links",
     wait: waitForLink,
     rewrites: true,
-    inspect(segment, asking) {
-      const { text: released } = segment.released;
-      const earlier = released.slice(0, released.length - segment.before.length);
-      const isJson = segment.answer?.isJson === true;
-      const detect = (text: string): Detection[] => detectionsIn(text, { earlier, isJson }, settings);
-      return untilPassed(segmentGuard("links", "links", detect, waitForLink), segment, asking);
-    },
+    inspect: (segment, asking) => untilPassed(segment, asking, settings),
   };
 }
 
 /** What is left is judged once more: a quotation mark may have gone that hid a picture. What begins before has left and is not taken out twice. */
-async function untilPassed(guard: SegmentGuard, segment: Segment, asking: Asking, looks = looksMax): Promise<Verdict<Segment>> {
+async function untilPassed(segment: Segment, asking: Asking, settings: LinkSettings, looks = looksMax): Promise<Verdict<Segment>> {
   if (looks === 0) throw new Error(`After ${looksMax} looks there is still a link in what is left.`);
-  const verdict = await guard.inspect(segment, asking);
+  const { text: released } = segment.released;
+  const earlier = released.slice(0, released.length - segment.before.length);
+  const isJson = segment.answer?.isJson === true;
+  const detect = (text: string): Detection[] => detectionsIn(text, { earlier, isJson }, settings);
+  const verdict = await segmentGuard("links", "links", detect, waitForLink).inspect(segment, asking);
   if (verdict.action !== "rewrite") return verdict;
-  const next = await untilPassed(guard, { ...verdict.subject, before: segment.before.slice(-1) }, asking, looks - 1);
+  const next = await untilPassed({ ...verdict.subject, before: segment.before.slice(-1) }, asking, settings, looks - 1);
   const findings = [...verdict.findings, ...next.findings];
   return next.action === "pass" ? { ...verdict, findings } : { ...next, findings };
 }
@@ -116,7 +114,22 @@ function detectionsIn(
     const isDrawn = drawings.some((one) => one.start <= earlier.length + start && earlier.length + start < one.end);
     if (isDrawn ? !isKnown(address, hosts) : isCarrying(address, hosts)) add(isDrawn ? "PICTURE" : "LINK", start, end);
   }
-  return apart(found);
+  return besideEachOther(found, text);
+}
+
+/** In order. Of two that lie over each other the first ends where the second begins, so that neither stays in part; notices without a space between them could make a picture. */
+function besideEachOther(found: readonly Detection[], text: string): Detection[] {
+  const all: Detection[] = [];
+  for (const one of found.toSorted((a, b) => a.span.start - b.span.start || b.span.end - a.span.end)) {
+    const last = all.at(-1);
+    if (last === undefined || one.span.start > last.span.end) all.push(one);
+    else if (one.span.end > last.span.end) {
+      const span = { start: last.span.start, end: one.span.start };
+      if (span.end < last.span.end) all.splice(-1, 1, { ...last, span, replacement: notice(last.label.toLowerCase(), text, span) });
+      all.push({ ...one, replacement: ` ${one.replacement.trimStart()}` });
+    }
+  }
+  return all;
 }
 
 /** Holds back a picture or link that has begun, and those before it that end where it begins: what stands behind one decides about the notice. */
