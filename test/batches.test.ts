@@ -9,6 +9,7 @@ import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { Slots } from "../models/slots.ts";
 import { newBatch } from "../server/batches/batch.ts";
+import type { LineReply } from "../server/batches/batch-steps.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
 import { Batches } from "../server/batches/batches.ts";
 import { misfitIn } from "../server/caller-schema.ts";
@@ -335,25 +336,92 @@ describe("batches", () => {
     }
   });
 
+  /** Batches with a store of their own, whose callers' certificates are their names. */
+  const apart = (store: BatchStore): Batches => {
+    const { limits, batches: bounds } = appliance.config;
+    const callerBy = (certificate: Buffer): Caller => ({ name: certificate.toString(), role: "app", serial: "1" });
+    return new Batches(store, { callerBy, limits: { ...limits, ...bounds } }, new Events("silent"));
+  };
+  const beginApart = (batches: Batches, owner: string, lines: readonly string[]): string => {
+    const upload = batches.upload(owner, "calls.jsonl");
+    upload.take(Buffer.from(lines.join("\n")));
+    upload.end();
+    return batches.create(owner, Buffer.from(owner), { endpoint: chat, input_file_id: upload.id, metadata: null }).id;
+  };
+  const good: LineReply = { requestId: "r", status: 200, body: {} };
+
   it("hold up nobody else's when a mistake of ours keeps one from going on", async () => {
     const store = new BatchStore(prepareData(), 1);
-    const { limits, batches: bounds } = appliance.config;
-    const caller = { name: "neighbour" } as Caller;
-    await using batches = new Batches(store, { callerBy: () => caller, limits: { ...limits, ...bounds } }, new Events("silent"));
-    const ask = async (text: string): Promise<string> => {
-      const upload = batches.upload("neighbour", "calls.jsonl");
-      upload.take(Buffer.from(lineOf("a", text)));
-      upload.end();
-      return batches.create("neighbour", Buffer.from(""), { endpoint: chat, input_file_id: upload.id, metadata: null }).id;
-    };
+    await using batches = apart(store);
     const check = (body: unknown): void => {
       if (JSON.stringify(body).includes("mistake")) throw new RangeError("ours");
     };
-    const stuck = await ask("mistake");
-    const next = await ask("one");
-    batches.start(new Map([[chat, { check, ask: async () => ({ requestId: "r", status: 200, body: {} }) }]]));
-    await until(() => store.job("neighbour", next).batch.status === "completed");
+    const stuck = beginApart(batches, "neighbour", [lineOf("a", "mistake")]);
+    const next = beginApart(batches, "other", [lineOf("a", "one")]);
+    batches.start(new Map([[chat, { check, ask: async () => good }]]));
+    await until(() => store.job("other", next).batch.status === "completed");
     expect(store.job("neighbour", stuck).batch.status).to.equal("validating");
+  });
+
+  it("are looked at a few hundred lines at a time, one of each caller, and others go on between", async () => {
+    const store = new BatchStore(prepareData(), 1);
+    await using batches = apart(store);
+    const long = [beginApart(batches, "neighbour", linesOf(450, "one")), beginApart(batches, "neighbour", linesOf(450, "two"))];
+    const short = beginApart(batches, "other", [lineOf("a", "three")]);
+    const checked = { one: 0, two: 0, three: 0 };
+    const seen: object[] = [];
+    const check = (body: unknown): void => {
+      for (const word of ["one", "two", "three"] as const) if (JSON.stringify(body).includes(word)) checked[word] += 1;
+    };
+    const ask = async (_: unknown, { name }: Caller): Promise<LineReply> => {
+      if (name === "other") seen.push({ ...checked });
+      return good;
+    };
+    batches.start(new Map([[chat, { check, ask }]]));
+    await until(() => store.job("other", short).batch.status === "completed");
+    expect(seen).to.deep.equal([{ one: 400, two: 0, three: 1 }]);
+    await until(() => long.every((id) => store.job("neighbour", id).batch.status === "in_progress"));
+    expect(checked).to.deep.equal({ one: 450, two: 450, three: 1 });
+  });
+
+  it("ask a line again that may itself be at fault, however often it gave way before", async () => {
+    const store = new BatchStore(prepareData(), 1);
+    await using batches = apart(store);
+    const once = { requestId: "r", status: 503, body: {} };
+    const replies: LineReply[] = [
+      ...Array.from({ length: 4 }, () => ({ ...once, again: { afterMs: 1, timesMax: Number.POSITIVE_INFINITY } })),
+      ...Array.from({ length: 2 }, () => ({ ...once, again: { afterMs: 1, timesMax: 2 } })),
+      good,
+    ];
+    const id = beginApart(batches, "app", [lineOf("a", "one")]);
+    batches.start(new Map([[chat, { check: () => {}, ask: async () => replies.shift() }]]));
+    await until(() => store.job("app", id).batch.status === "completed");
+    expect(store.job("app", id).batch.request_counts).to.deep.equal({ total: 1, completed: 1, failed: 0 });
+  });
+
+  it("ask no line a second time because what came of it could not be stored", async () => {
+    const store = new BatchStore(prepareData(), 1);
+    await using batches = apart(store);
+    const { record } = BatchStore.prototype;
+    let tries = 0;
+    const full = mock.method(BatchStore.prototype, "record", function (this: BatchStore, ...done: Parameters<typeof record>) {
+      tries += 1;
+      if (tries === 1) throw new Error("database or disk is full");
+      record.apply(this, done);
+    });
+    try {
+      let asked = 0;
+      const ask = async (): Promise<LineReply> => {
+        asked += 1;
+        return good;
+      };
+      const id = beginApart(batches, "app", [lineOf("a", "one")]);
+      batches.start(new Map([[chat, { check: () => {}, ask }]]));
+      await until(() => store.job("app", id).batch.status === "completed");
+      expect([asked, tries]).to.deep.equal([1, 2]);
+    } finally {
+      full.mock.restore();
+    }
   });
 
   it("stop when their input is deleted", async () => {
@@ -440,11 +508,26 @@ describe("what is stored of batches", () => {
     }
   });
 
+  it("is gone at once when it is removed, and erased bit by bit, so that nobody waits for it", () => {
+    const store = new BatchStore(prepareData(), 1);
+    const file = store.beginFile("app", "batch", "a.jsonl");
+    const lines = Array.from({ length: 120 }, () => Buffer.from("{}\n"));
+    store.append(file, 1, lines);
+    store.completeFile(file);
+    store.removeFile("app", file);
+    expect([store.lineCount(file), store.line(file, 120), store.bytesOf("app")]).to.deep.equal([0, undefined, 0]);
+    let pieces = 0;
+    while (store.erase()) pieces += 1;
+    expect(pieces).to.equal(4); // 50, 50 and 20 lines, and the file
+    store.close();
+  });
+
   it("keeps what came of a batch for the whole retention, however long the batch went on", () => {
     const dayMs = 86_400_000;
     const store = new BatchStore(prepareData(), 1);
-    store.addBatch("app", Buffer.from("a certificate"), newBatch({ endpoint: chat, input_file_id: "file-x", metadata: null }));
-    const [job = expect.fail()] = store.active();
+    const batch = newBatch({ endpoint: chat, input_file_id: "file-x", metadata: null });
+    store.addBatch("app", Buffer.from("a certificate"), batch);
+    const job = store.job("app", batch.id);
     mock.timers.enable({ apis: ["Date"], now: Date.now() + dayMs });
     try {
       store.record(job, 1, "completed", [Buffer.from("{}\n")]);

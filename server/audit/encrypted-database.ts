@@ -2,6 +2,7 @@ import { chmodSync, closeSync, existsSync, openSync, readSync } from "node:fs";
 import Database from "better-sqlite3";
 
 export type EncryptedDatabase = Database.Database;
+export type Statement = Database.Statement<unknown[]>;
 
 /**
  * Opens an encrypted database (SQLCipher's scheme: AES-256, a MAC on every page), to write when there is a `schema`. `what` it is, for people. Throws a

@@ -37,8 +37,8 @@ export interface BatchSettings {
 const lookEveryMs = 500;
 /** Errors of a file that are told. */
 const errorsMax = 100;
-/** Lines that are written off in one transaction. */
-const cutAtOnce = 200;
+/** Lines that are looked at, or written off, before others have their turn. */
+const linesAtOnce = 200;
 
 const cutShort = {
   expired: "The batch expired before this line was asked.",
@@ -50,8 +50,12 @@ export class BatchSteps {
   endpoints: LineEndpoints = new Map();
   readonly #store: BatchStore;
   readonly #settings: BatchSettings;
-  /** Of batches whose line is to be asked again: when, and how often it was asked. */
+  /** Of batches whose line is to be asked again: when, and how often it was asked for what may be its own fault. */
   readonly #again = new Map<string, { readonly atMs: number; readonly times: number }>();
+  /** The file that is being looked at, by caller: one of each at a time. */
+  readonly #validating = new Map<string, Validating>();
+  /** What came of a line and could not be stored, as on a full disk, by batch: it is not asked a second time. */
+  readonly #unstored = new Map<string, Result>();
   /** What ends the line that runs, by batch. */
   readonly #running = new Map<string, AbortController>();
 
@@ -81,37 +85,47 @@ export class BatchSteps {
 
   async step(job: Job): Promise<void> {
     const { status, expires_at } = job.batch;
+    const isOver = status !== "validating" || expires_at <= nowS();
+    if (isOver && this.#validating.get(job.owner)?.batch === job.batch.id) this.#validating.delete(job.owner);
     if (status === "cancelling") await this.#cutShort(job, "cancelled");
     else if (expires_at <= nowS()) await this.#cutShort(job, "expired");
     else if (status === "validating") await this.#validate(job);
     else await this.#line(job);
   }
 
-  /** The whole file, so that nobody learns after hours that its last line was wrong. */
+  /** The whole file before any line is asked, so that nobody learns after hours that its last line was wrong; a piece of it in each step. */
   async #validate(job: Job): Promise<void> {
-    const { endpoint, input_file_id } = job.batch;
+    const { id, endpoint, input_file_id } = job.batch;
     const total = this.#store.lineCount(input_file_id);
-    const errors: BatchError[] = total === 0 ? [inputGone] : [];
-    const known = new Set<string>();
-    for (let number = 1; number <= total && errors.length < errorsMax; number += 1) {
+    const own = this.#validating.get(job.owner) ?? { batch: id, next: 1, known: new Set(), errors: total === 0 ? [inputGone] : [] };
+    if (own.batch !== id) return;
+    this.#validating.set(job.owner, own);
+    const { known, errors } = own;
+    for (const until = own.next + linesAtOnce; own.next < until && own.next <= total && errors.length < errorsMax; own.next += 1) {
+      const line = own.next;
       try {
-        const { customId, body } = this.#read(job, number);
+        const { customId, body } = this.#read(job, line);
         if (known.has(customId)) throw new Fault("invalid_value", "`custom_id` stands in a line before, too.", { param: "custom_id" });
         known.add(customId);
         this.#endpoint(endpoint).check(body);
       } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        errors.push({ code: error.code, message: `Line ${number}: ${error.message}`, param: error.param ?? null, line: number });
+        if (!(error instanceof Fault)) {
+          this.#validating.delete(job.owner);
+          throw error;
+        }
+        errors.push({ code: error.code, message: `Line ${line}: ${error.message}`, param: error.param ?? null, line });
       }
       await turn();
     }
-    if (this.#store.job(job.owner, job.batch.id).batch.status === "cancelling") return;
+    if (own.next <= total && errors.length < errorsMax) return;
+    this.#validating.delete(job.owner);
+    if (this.#store.job(job.owner, id).batch.status === "cancelling") return;
     if (errors.length > 0) this.#store.end(job, "failed", errors);
     else this.#store.change(job, { status: "in_progress", in_progress_at: nowS(), request_counts: { total, completed: 0, failed: 0 } });
   }
 
   async #line(job: Job): Promise<void> {
-    const { id, endpoint, request_counts: counts } = job.batch;
+    const { id, request_counts: counts } = job.batch;
     const number = counts.completed + counts.failed + 1;
     if (number > counts.total) return this.#store.end(job, "completed");
     const caller = this.#callerOf(job);
@@ -120,6 +134,16 @@ export class BatchSteps {
       return this.#store.end(job, "failed", [{ ...inputGone, line: number }]);
     if (this.#store.bytesOf(job.owner) > this.#settings.limits.caller_bytes_max)
       return this.#store.end(job, "failed", [{ ...outOfRoom, line: number }]);
+    const made = this.#unstored.get(id) ?? (await this.#asked(job, number, caller));
+    if (made === undefined) return;
+    this.#unstored.set(id, made);
+    this.#store.record(job, number, made.kind, [made.text]);
+    this.#unstored.delete(id);
+  }
+
+  /** Undefined when it was aborted, or is to be asked again. */
+  async #asked(job: Job, number: number, caller: Caller): Promise<Result | undefined> {
+    const { id, endpoint } = job.batch;
     const { customId, body } = this.#read(job, number);
     const stop = new AbortController();
     this.#running.set(id, stop);
@@ -128,9 +152,9 @@ export class BatchSteps {
     }, lookEveryMs);
     try {
       const reply = await this.#endpoint(endpoint).ask(body, caller, stop.signal);
-      if (reply === undefined || this.#putsOff(id, reply)) return;
+      if (reply === undefined || this.#putsOff(id, reply)) return undefined;
       const response = { status_code: reply.status, request_id: reply.requestId, body: reply.body };
-      this.#store.record(job, number, reply.status === 200 ? "completed" : "failed", [resultOf(customId, response, null)]);
+      return { kind: reply.status === 200 ? "completed" : "failed", text: resultOf(customId, response, null) };
     } finally {
       clearInterval(watch);
       this.#running.delete(id);
@@ -138,19 +162,22 @@ export class BatchSteps {
   }
 
   #putsOff(id: string, { again }: LineReply): boolean {
-    const times = (this.#again.get(id)?.times ?? 0) + 1;
+    const before = this.#again.get(id)?.times ?? 0;
     this.#again.delete(id);
-    if (again === undefined || times > again.timesMax) return false;
+    if (again === undefined || before >= again.timesMax) return false;
+    // What passes by itself says nothing about the line.
+    const times = before + (Number.isFinite(again.timesMax) ? 1 : 0);
     this.#again.set(id, { atMs: performance.now() + again.afterMs, times });
     return true;
   }
 
   /** Says of lines that were not asked why they were not; of so many at a time, since a batch is long and others have their turn. */
   async #cutShort(job: Job, how: keyof typeof cutShort): Promise<void> {
+    this.#unstored.delete(job.batch.id);
     const { total, completed, failed } = job.batch.request_counts;
     const first = completed + failed + 1;
     const results: Buffer[] = [];
-    for (let number = first; number <= total && results.length < cutAtOnce; number += 1) {
+    for (let number = first; number <= total && results.length < linesAtOnce; number += 1) {
       if (this.#store.line(job.batch.input_file_id, number) === undefined) break;
       const { customId } = this.#read(job, number);
       results.push(resultOf(customId, null, { code: `batch_${how}`, message: cutShort[how] }));
@@ -179,6 +206,19 @@ export class BatchSteps {
     if (endpoint === undefined) throw new Fault("invalid_value", "`endpoint` is not one that batches ask.", { param: "endpoint" });
     return endpoint;
   }
+}
+
+interface Result {
+  readonly kind: "completed" | "failed";
+  readonly text: Buffer;
+}
+
+/** How far a file was looked at. */
+interface Validating {
+  readonly batch: string;
+  next: number;
+  readonly known: Set<string>;
+  readonly errors: BatchError[];
 }
 
 const inputGone: BatchError = {

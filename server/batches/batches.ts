@@ -77,18 +77,25 @@ export class Batches implements AsyncDisposable {
 
   async #rounds(): Promise<void> {
     for (let removedMs = Number.NEGATIVE_INFINITY; !this.#closing.signal.aborted; ) {
-      let worked = false;
-      try {
-        if (performance.now() - removedMs > removeEveryMs) {
-          this.store.removeOld();
-          removedMs = performance.now();
-        }
-        worked = await this.#round();
-      } catch (error) {
-        this.#events.failed({ error }); // as in a step
-      }
-      if (worked) await turn();
+      const isDue = performance.now() - removedMs > removeEveryMs;
+      if (isDue) removedMs = performance.now();
+      const erased = await this.#tried(() => {
+        if (isDue) this.store.removeOld();
+        return this.store.erase();
+      });
+      const worked = await this.#tried(() => this.#round());
+      if (erased || worked) await turn();
       else await this.#rest();
+    }
+  }
+
+  /** What fails, as in a step, holds nothing else up. */
+  async #tried(work: () => boolean | Promise<boolean>): Promise<boolean> {
+    try {
+      return await work();
+    } catch (error) {
+      this.#events.failed({ error });
+      return false;
     }
   }
 
@@ -103,12 +110,15 @@ export class Batches implements AsyncDisposable {
   /** A step of every batch that needs one; a line is begun and goes on beside, however long it waits. Returns whether there was anything to do. */
   async #round(): Promise<boolean> {
     let worked = false;
-    for (const { owner, batch } of this.store.active()) {
+    const waits = (owner: string, { id, status, expires_at }: Pick<Batch, "id" | "status" | "expires_at">): boolean =>
+      this.#steps.isRunning(id) ||
+      (status === "in_progress" && expires_at > nowS() && (this.#asking.has(owner) || this.#steps.isPutOff(id)));
+    for (const { owner, ...found } of this.store.active()) {
       if (this.#closing.signal.aborted) break;
-      if (this.#steps.isRunning(batch.id)) continue;
-      const job = this.store.job(owner, batch.id); // as it is now
+      if (waits(owner, found)) continue;
+      const job = this.store.job(owner, found.id); // as it is now
+      if (waits(owner, job.batch)) continue;
       const isLine = job.batch.status === "in_progress" && job.batch.expires_at > nowS();
-      if (isLine && (this.#asking.has(owner) || this.#steps.isPutOff(batch.id))) continue;
       if (isLine) this.#asking.set(owner, this.#ask(job));
       worked = isLine || (await this.#step(job)) || worked;
     }

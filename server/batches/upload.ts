@@ -2,7 +2,8 @@ import type { Config } from "../config.ts";
 import { Fault } from "../fault.ts";
 import type { BatchStore } from "./batch-store.ts";
 
-/** Lines are written when they are so many bytes together. */
+/** Lines are written when they are so many, or so many bytes together. */
+const pieceLines = 2_000;
 const pieceBytes = 262_144;
 
 export const noRoom = "The files of this caller take all the room that there is for them. Delete some.";
@@ -67,7 +68,7 @@ export class Upload {
     this.#linesBytes += this.#restBytes;
     this.#rest = [];
     this.#restBytes = 0;
-    if (this.#linesBytes >= pieceBytes) this.#flush();
+    if (this.#lines.length >= pieceLines || this.#linesBytes >= pieceBytes) this.#flush();
   }
 
   /** Number of the line that is being read. */
