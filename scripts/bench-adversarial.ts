@@ -1,17 +1,13 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
 import { Readable } from "node:stream";
-import { fileURLToPath } from "node:url";
 import { type Case, casesOf } from "../bench/adversarial/families.ts";
 import { interval, rounded } from "../bench/statistics.ts";
 import { readConfig } from "../server/config.ts";
+import { reportFile, writeReport } from "./bench-report.ts";
 import { openConfiguredClassifiers } from "./engines.ts";
 import { host } from "./host.ts";
 import { inOrder } from "./in-order.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
-
-const adversarialFile = fileURLToPath(new URL("../bench/results/adversarial.json", import.meta.url));
 
 const seed = 5;
 const sideBySide = 8;
@@ -36,7 +32,8 @@ interface Row {
 }
 
 /** `bench adversarial`: how many disguised attacks `injection` finds, and how many harmless twins under the same disguise it flags, with the disguise on and taken off. Returns the exit status. */
-export async function benchAdversarial({ quick, out = adversarialFile }: Options): Promise<number> {
+export async function benchAdversarial({ quick, out: given }: Options): Promise<number> {
+  const out = reportFile("adversarial", given);
   const stop = stopSignal();
   try {
     await using classifiers = await openConfiguredClassifiers(readConfig());
@@ -70,8 +67,7 @@ export async function benchAdversarial({ quick, out = adversarialFile }: Options
     });
     const command = "npx sallyport bench adversarial";
     const result = { made: new Date().toISOString(), command, seed, models: [...models].toSorted(), host: host(), rows };
-    mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    writeReport(out, result);
     console.log(`${table(rows)}\n\n${out}`);
     return 0;
   } catch (error) {

@@ -1,18 +1,16 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { measureRound, type Round, type Summary, summarise } from "../bench/answer.ts";
 import { rounded } from "../bench/statistics.ts";
 import { type Config, readConfig } from "../server/config.ts";
 import { benchConfig, openBenchAppliance } from "./bench-appliance.ts";
+import { reportFile, writeReport } from "./bench-report.ts";
 import { setUp } from "./commands/setup.ts";
 import { openConfiguredClassifiers, openEngines } from "./engines.ts";
 import { host } from "./host.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
-
-const answerFile = fileURLToPath(new URL("../bench/results/answer.json", import.meta.url));
 
 interface Options {
   readonly quick: boolean;
@@ -20,7 +18,8 @@ interface Options {
 }
 
 /** `bench`: answers with guards on and off, in turns. Returns the exit status. */
-export async function benchAnswer({ quick, out = answerFile }: Options): Promise<number> {
+export async function benchAnswer({ quick, out: given }: Options): Promise<number> {
+  const out = reportFile("answer", given);
   const plan = quick ? { streams: [1, 4], rounds: 1, tokensMax: 32 } : { streams: [1, 2, 4, 8], rounds: 5, tokensMax: 96 };
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
@@ -28,8 +27,7 @@ export async function benchAnswer({ quick, out = answerFile }: Options): Promise
     const config = readConfig();
     const rounds = await measure(config, scratch, plan, stop);
     const result = report(config, plan, rounds);
-    mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    writeReport(out, result);
     console.log(table(result.summary));
     console.log(`\n${out}`);
     return 0;

@@ -1,15 +1,11 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { type Bucket, decode, measureBucket } from "../bench/classifiers.ts";
 import { readConfig } from "../server/config.ts";
+import { reportFile, writeReport } from "./bench-report.ts";
 import { fetchModels } from "./commands/setup.ts";
 import { openConfiguredClassifiers, openEngines } from "./engines.ts";
 import { host } from "./host.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
-
-const classifiersFile = fileURLToPath(new URL("../bench/results/classifiers.json", import.meta.url));
 
 interface Options {
   readonly quick: boolean;
@@ -20,7 +16,8 @@ type Model = "idle" | "decoding";
 type Row = Bucket & { readonly model: Model };
 
 /** `bench classifiers`: what judging costs, with the language model idle and decoding. Returns the exit status. */
-export async function benchClassifiers({ quick, out = classifiersFile }: Options): Promise<number> {
+export async function benchClassifiers({ quick, out: given }: Options): Promise<number> {
+  const out = reportFile("classifiers", given);
   const plan = quick ? { words: [24, 96], texts: 10 } : { words: [24, 96, 400, 1_600, 4_000], texts: 60 };
   const stop = stopSignal();
   try {
@@ -67,8 +64,7 @@ export async function benchClassifiers({ quick, out = classifiersFile }: Options
       tokensPerSecondDecodedMeanwhile: decoded,
       rows,
     };
-    mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    writeReport(out, result);
     console.log(
       `${table(rows)}\n\npeak memory ${Math.round(result.peakMemoryBytes / 1e6)} MB; ${decoded} tokens/s decoded meanwhile\n${out}`,
     );

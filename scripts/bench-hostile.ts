@@ -1,20 +1,18 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { failuresOf, type HostileSummary, measureHostile, type Plan, summariseHostile } from "../bench/hostile.ts";
 import { families } from "../bench/hostile-inputs.ts";
 import { issueClient } from "../certs/authority.ts";
 import { readConfig } from "../server/config.ts";
 import { readPolicy } from "../server/policy/policy.ts";
 import { ApiClient } from "./api-client.ts";
+import { reportFile, writeReport } from "./bench-report.ts";
 import { setUp } from "./commands/setup.ts";
 import { host } from "./host.ts";
 import { memoryOf, startOwnService } from "./own-service.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
-
-const hostileFile = fileURLToPath(new URL("../bench/results/hostile.json", import.meta.url));
 
 interface Options {
   readonly quick: boolean;
@@ -22,7 +20,8 @@ interface Options {
 }
 
 /** `bench hostile`: two answers while another identity attacks the guards. Returns the exit status. */
-export async function benchHostile({ quick, out = hostileFile }: Options): Promise<number> {
+export async function benchHostile({ quick, out: given }: Options): Promise<number> {
+  const out = reportFile("hostile", given);
   const plan: Plan = { rounds: quick ? 1 : 3, windowMs: quick ? 1_000 : 10_000, families };
   const stop = stopSignal();
   const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
@@ -59,8 +58,7 @@ export async function benchHostile({ quick, out = hostileFile }: Options): Promi
       ...{ made: new Date().toISOString(), command: "npx sallyport bench hostile", model: models[0]?.id, engine, plan, host: host() },
       ...{ summary, failures, rounds },
     };
-    mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    writeReport(out, result);
     console.log(`${table(summary)}\n\n${out}`);
     for (const failure of failures) console.error(`FAILED: ${failure}.`);
     return failures.length === 0 ? 0 : 1;

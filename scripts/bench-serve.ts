@@ -1,13 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join } from "node:path";
 import { measureRound, type Round, type Summary, summarise } from "../bench/answer.ts";
 import { median, rounded } from "../bench/statistics.ts";
 import { measureUnderLoad, type UnderLoad } from "../bench/under-load.ts";
 import { readConfig } from "../server/config.ts";
 import { ApiClient } from "./api-client.ts";
 import { benchConfig, openBenchAppliance } from "./bench-appliance.ts";
+import { reportFile, writeReport } from "./bench-report.ts";
 import { UsageError } from "./command.ts";
 import { setUp } from "./commands/setup.ts";
 import { openConfiguredClassifiers, openEngines } from "./engines.ts";
@@ -15,8 +15,6 @@ import { host } from "./host.ts";
 import { readPem } from "./key-pair.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
-
-const serveFile = fileURLToPath(new URL("../bench/results/serve.json", import.meta.url));
 
 interface Options {
   readonly against?: string | undefined;
@@ -39,7 +37,7 @@ const wholePlan = { streams: [1, 2, 4, 8], rounds: 3, tokensMax: 96, prompts: 3,
 
 /** `bench serve`: this service and another server in turns, and the ratios. Returns the exit status. */
 export async function benchServe(options: Options): Promise<number> {
-  const { out = serveFile } = options;
+  const out = reportFile("serve", options.out);
   const plan = options.quick ? quickPlan : wholePlan;
   const theirs = otherClient(options);
   const stop = stopSignal();
@@ -85,8 +83,7 @@ export async function benchServe(options: Options): Promise<number> {
       ...summaryOf(plan.streams, measured),
       ...measured,
     };
-    mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    writeReport(out, result);
     console.log(`${table(result)}\n\n${out}`);
     return 0;
   } catch (error) {

@@ -1,13 +1,13 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { type Caller, type Load, secrets, soak, Traffic } from "../bench/soak.ts";
 import { type Left, reportOf, type Sample } from "../bench/soak-report.ts";
 import { issueClient } from "../certs/authority.ts";
 import { AuditReader } from "../server/audit/read.ts";
 import { readConfig } from "../server/config.ts";
 import { ApiClient } from "./api-client.ts";
+import { reportFile, writeReport } from "./bench-report.ts";
 import { UsageError } from "./command.ts";
 import { setUp } from "./commands/setup.ts";
 import { host } from "./host.ts";
@@ -16,8 +16,6 @@ import { memoryOf, startOwnService } from "./own-service.ts";
 import { step } from "./progress.ts";
 import { Stopped, stopSignal } from "./stop-signal.ts";
 
-const soakFile = fileURLToPath(new URL("../bench/results/soak.json", import.meta.url));
-
 interface Options {
   readonly minutes?: string | undefined;
   readonly requests?: string | undefined;
@@ -25,7 +23,8 @@ interface Options {
 }
 
 /** `bench soak`: the service as a process of its own, eight identities that call and leave, and what is left of it. Returns the exit status. */
-export async function benchSoak({ minutes, requests, out = soakFile }: Options): Promise<number> {
+export async function benchSoak({ minutes, requests, out: given }: Options): Promise<number> {
+  const out = reportFile("soak", given);
   if (minutes !== undefined && requests !== undefined) throw new UsageError("Give --minutes or --requests, one of them.");
   const forMs = 60_000 * numberFrom("--minutes", minutes ?? "30", 0.01, 1_000_000);
   const count = requests === undefined ? undefined : wholeFrom("--requests", requests, 1);
@@ -69,8 +68,7 @@ export async function benchSoak({ minutes, requests, out = soakFile }: Options):
       },
       ...{ host: host(), ...report },
     };
-    mkdirSync(dirname(resolve(out)), { recursive: true });
-    writeFileSync(out, `${JSON.stringify(result, null, 2)}\n`);
+    writeReport(out, result);
     console.log(`${told(report)}\n\n${out}`);
     for (const failure of report.failures) console.error(`FAILED: ${failure}.`);
     return report.failures.length === 0 ? 0 : 1;

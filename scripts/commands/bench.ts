@@ -34,7 +34,8 @@ time is more than 3 times as long: on a busy machine only the ratio means someth
   --minutes N  how long. Default: 30. Memory is judged from 10 minutes on
   --requests N so many calls instead, with short prompts and answers: many chances for a secret to cross
   --quick      one short round: less than a minute with the default model
-  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json, serve.json, hostile.json or soak.json
+  --out FILE   where the JSON goes. Default: bench/results/answer.json, classifiers.json, adversarial.json, serve.json, hostile.json or
+               soak.json; in an installation in the current directory
   --against    base URL of the other server, without /v1; --ca is the CA of its certificate, --cert and --key are what it asks of clients
   --model      what it calls its model. Default: the first that it lists`,
 
