@@ -1,6 +1,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
 import { join } from "node:path";
+import * as tls from "node:tls";
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { brokenOff, type Connection, issueAgain, unanswered } from "./broken-connection.ts";
 import { readKeyPair, readPem } from "./key-pair.ts";
@@ -21,7 +22,7 @@ export class ApiClient {
   readonly #agent: http.Agent;
   readonly #request: typeof http.request;
 
-  constructor(connection: Connection, credentials: { readonly ca?: string; readonly cert?: string; readonly key?: string }) {
+  constructor(connection: Connection, credentials: https.AgentOptions) {
     this.#connection = connection;
     const encrypted = connection.url.startsWith("https:");
     // Other servers end a connection after so many calls, without a word; a new one costs nothing where nothing is encrypted.
@@ -29,12 +30,19 @@ export class ApiClient {
     this.#request = encrypted ? https.request : http.request;
   }
 
-  /** Of the appliance, with a certificate of this installation. `url`: base URL without a path. `name`: whose certificate, of those under `certs/clients`. */
-  static installed(url: string, certsDir: string, name: string): ApiClient {
+  /**
+   * Of the appliance, with a certificate of this installation. `url`: base URL without a path. `name`: whose certificate, of those under `certs/clients`.
+   * `serverNames`: one of them, or the URL's host, must be in the server's certificate.
+   */
+  static installed(url: string, certsDir: string, name: string, serverNames: readonly string[] = []): ApiClient {
     const caFile = join(certsDir, "ca.pem");
     const ca = readPem(caFile, "Make what is missing with `npx sallyport setup`, or set SALLYPORT_DATA.");
     const { cert, key } = readKeyPair(join(certsDir, "clients", name), issueAgain(name));
-    return new ApiClient({ url, caFile, name }, { ca, cert, key });
+    const checkServerIdentity = (host: string, certificate: tls.PeerCertificate): Error | undefined => {
+      const all = [host, ...serverNames].map((one) => tls.checkServerIdentity(one, certificate));
+      return all.includes(undefined) ? undefined : all[0];
+    };
+    return new ApiClient({ url, caFile, name }, { ca, cert, key, checkServerIdentity });
   }
 
   /** An answer as it stands: what is no JSON. */

@@ -17,6 +17,7 @@ import { Listener } from "./http/listener.ts";
 import { RunningCalls } from "./http/running-calls.ts";
 import { MeteredEngine } from "./metered-engine.ts";
 import { Policies } from "./policy/policies.ts";
+import { noteServiceUrl } from "./service-url.ts";
 
 export interface Appliance extends AsyncDisposable {
   /** Base URL without a path. */
@@ -82,8 +83,7 @@ export async function startAppliance(
   );
   parts.defer(() => listener.close());
   await listen(listener.server, config.listen);
-  const { port } = listener.server.address() as AddressInfo; // a TCP server has no other kind
-  const url = `https://${config.listen.host.includes(":") ? `[${config.listen.host}]` : config.listen.host}:${port}`;
+  const url = noteServiceUrl(config.dataDir, listener.server.address() as AddressInfo); // a TCP server has no other kind
   events.started({ url, models: models.map(({ id }) => id), policy: name });
   events.egressTested(egress);
   parts.defer(async () => {

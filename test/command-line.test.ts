@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:https";
@@ -11,7 +12,7 @@ import { EngineFault } from "../models/engine.ts";
 import { told } from "../scripts/failure.ts";
 import { shellWord } from "../scripts/shell-word.ts";
 
-import { prepareData, prose, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
+import { echoConfig, prepareData, prose, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { run } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
@@ -130,6 +131,38 @@ describe("sallyport call", () => {
 
   const call = (args: readonly string[], dataDir = service.config.dataDir) =>
     sallyport(["call", "--url", `${service.url}/`, ...args], { SALLYPORT_DATA: dataDir });
+
+  it("finds the service by itself: on a socket that another program opened, under a name that is not this host's", async () => {
+    const dataDir = scratchDir();
+    const config = join(dataDir, "sallyport.yaml");
+    writeFileSync(config, `${echoConfig}tls: { names: [llm.bank.example] }\n`);
+    const env = { SALLYPORT_DATA: dataDir, SALLYPORT_CONFIG: config };
+    expect((await sallyport(["setup"], env)).status).to.equal(0);
+    const handedOver = [
+      "sh",
+      "-c",
+      'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"',
+      "sh",
+      process.execPath,
+      join(root, "scripts/sallyport.ts"),
+      "serve",
+    ];
+    const service = spawn(process.execPath, [join(root, "scripts/install/listen.ts"), ...handedOver], {
+      env: { ...process.env, ...env, PORT: "0", SALLYPORT_HOST: "0.0.0.0" },
+      stdio: "ignore",
+    });
+    try {
+      await until(async () => (await sallyport(["call", "--ready", "--as", "operator"], env)).status === 0, 30_000);
+      expect(await sallyport(["call", "Say hello."], env)).to.include({ status: 0, stdout: "Say hello.\n" });
+      const { port } = new URL(readFileSync(join(dataDir, "service.url"), "utf8"));
+      const named = await sallyport(["call", "Say hello.", "--url", `https://127.0.0.1:${port}`], env);
+      expect([named.status, named.stderr]).to.deep.equal([1, named.stderr]);
+      expect(named.stderr).to.include("does not have that name");
+    } finally {
+      service.kill();
+      await once(service, "exit");
+    }
+  }).timeout(60_000);
 
   it("asks for at most 512 tokens unless told otherwise", async () => {
     expect((await call([prose(600)])).stdout).to.equal(`${prose(512)} […]\n`);

@@ -10,7 +10,7 @@ import { version } from "../version.ts";
 import { type Manifest, pack, unpack } from "./archive.ts";
 
 /** What a running service writes by itself, or holds open. Files and batches are not in a backup: there they would outlive their time. */
-const left = /^(?:audit\.|batches\.db|service\.lock|\.|replaced-)/u;
+const left = /^(?:audit\.|batches\.db|service\.(?:lock|url)|\.|replaced-)/u;
 
 /**
  * Writes a backup of the data directory, configuration and policies, encrypted for `recipient` (age), beside a running service. Proves it before it returns, by

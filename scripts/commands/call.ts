@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { readConfig } from "../../server/config.ts";
+import { serviceUrl } from "../../server/service-url.ts";
 import { ApiClient } from "../api-client.ts";
 import { type Command, UsageError } from "../command.ts";
 import { numberFrom, wholeFrom } from "../option-number.ts";
@@ -17,7 +18,7 @@ Calls the running appliance over mutual TLS, as an application would, and prints
   --temperature T    0 to 2. Default: the model's
   --seed N           a whole number from 0: the same seed and prompt give the same answer
   --as NAME          whose certificate, of DATA/certs/clients. Default: app
-  --url URL          default: https://127.0.0.1:PORT, from sallyport.yaml and PORT
+  --url URL          default: where the service on this data directory listens
   --json             print every chunk as a JSON line instead
   --ready            no prompt: ask /readyz, print its checks; exit status 1 unless everything is ready`,
 
@@ -40,8 +41,8 @@ Calls the running appliance over mutual TLS, as an application would, and prints
     const prompt = positionals[0];
     if (positionals.length !== (values.ready ? 0 : 1))
       throw new UsageError('Give one prompt, in quotes: `npx sallyport call "Say hello."`.');
-    const { dataDir, listen } = readConfig();
-    const url = values.url ?? `https://127.0.0.1:${listen.port}`;
+    const config = readConfig();
+    const url = values.url ?? serviceUrl(config);
     if (!/^https:\/\/[^/]+\/?$/u.test(url) || !URL.canParse(url))
       throw new UsageError(`--url ${url} is not an address such as https://127.0.0.1:8443.`);
     const { temperature, seed } = values;
@@ -53,7 +54,12 @@ Calls the running appliance over mutual TLS, as an application would, and prints
       ...(temperature === undefined ? {} : { temperature: numberFrom("--temperature", temperature, 0, 2) }),
       ...(seed === undefined ? {} : { seed: wholeFrom("--seed", seed, 0) }),
     };
-    const client = ApiClient.installed(url.replace(/\/$/u, ""), join(dataDir, "certs"), values.as);
+    const client = ApiClient.installed(
+      url.replace(/\/$/u, ""),
+      join(config.dataDir, "certs"),
+      values.as,
+      values.url === undefined ? config.tls.names : [],
+    );
     try {
       return values.ready ? await askReady(client) : await print(client, body, values.json);
     } finally {
