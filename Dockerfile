@@ -1,6 +1,6 @@
 # Two stages: one with network that installs packages and fetches the default model, and one that needs none.
-#   docker build -t sallyport .
-#   docker run --read-only -v sallyport-data:/data -p 8443:8443 sallyport
+#   docker build -t sallyport:0.1.0 .
+#   docker run --read-only -v sallyport-data:/data -p 8443:8443 sallyport:0.1.0
 FROM node:24-bookworm-slim AS build
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends python3 python3-pip \

@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync, writeSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { cleanClone, createBundle, type Made, releaseEnv, wholeBundle } from "./support/bundle.ts";
 import { run } from "./support/run.ts";
@@ -73,6 +73,13 @@ describe("sallyport bundle", function () {
       expect(files).to.include(`${sum}  ${path}`);
     }
     expect(files).to.include("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53  models/SmolLM2-135M-Instruct.Q4_1.gguf");
+  });
+
+  it("carries whatever its documents link to", () => {
+    for (const file of listed.filter((path) => path.endsWith(".md") && !path.startsWith("node_modules/"))) {
+      const links = [...member(bundle.file, file).matchAll(/\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)/gu)];
+      for (const [, link = ""] of links) expect(listed, `${file} links to ${link}`).to.include(join(dirname(file), link));
+    }
   });
 
   it("has a bill of materials: packages, native libraries, models, classifiers and data, each with its licence", () => {

@@ -5,12 +5,14 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { expect } from "chai";
 import { parse, parseAllDocuments } from "yaml";
+import { version } from "../scripts/version.ts";
 import { testEgress } from "../server/egress.ts";
 import { clientAgent, type Json, root, send, startTestAppliance } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { until } from "./support/until.ts";
 
 const deploy = join(root, "scripts/deploy");
+const image = `sallyport:${version()}`;
 const read = (file: string): string => readFileSync(join(deploy, file), "utf8");
 
 describe("what runs the service where nothing leads out", () => {
@@ -45,8 +47,15 @@ describe("what runs the service where nothing leads out", () => {
     expect([policyTypes, podSelector, egress]).to.deep.equal([["Ingress", "Egress"], {}, undefined]);
     const { replicas, template, volumeClaimTemplates } = of("StatefulSet").spec;
     expect([replicas, volumeClaimTemplates[0].metadata.name, template.spec.automountServiceAccountToken]).to.deep.equal([1, "data", false]);
-    expect(template.spec.securityContext).to.deep.include({ runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } });
+    expect(template.spec.securityContext).to.deep.include({
+      runAsNonRoot: true,
+      fsGroupChangePolicy: "OnRootMismatch",
+      seccompProfile: { type: "RuntimeDefault" },
+    });
     const [container] = template.spec.containers;
+    const [{ mountPath }] = container.volumeMounts;
+    expect(container.env).to.deep.include({ name: "SALLYPORT_DATA", value: `${mountPath}/sallyport` });
+    expect(container.image).to.equal(image);
     expect(container.securityContext).to.deep.equal({
       allowPrivilegeEscalation: false,
       readOnlyRootFilesystem: true,
@@ -60,6 +69,9 @@ describe("what runs the service where nothing leads out", () => {
     const { services, networks } = parse(read("compose.yaml"));
     expect([services.sallyport.networks, networks.inside]).to.deep.equal([["inside"], { internal: true }]);
     expect(services.gate.volumes).to.equal(undefined);
+    expect([services.sallyport.image, services.gate.image, services.gate.pull_policy]).to.deep.equal([image, image, "never"]);
+    for (const file of ["README.md", "Dockerfile", "docs/install.md"])
+      expect(readFileSync(join(root, file), "utf8"), file).to.include(`docker build -t ${image} .`);
     for (const one of [services.sallyport, services.gate])
       expect(one).to.deep.include({ read_only: true, cap_drop: ["ALL"], security_opt: ["no-new-privileges:true"] });
   });

@@ -29,6 +29,7 @@ stat -c 'the service runs as %U' "/proc/$(cut -d ' ' -f 2 /var/lib/sallyport/run
 kill -TERM "$!" && wait "$!" || :
 find /var/lib/sallyport ! -user sallyport ! -name trial.log
 echo 'nothing else is of others'
+mkdir /etc/systemd/system/sallyport.socket.d # as systemctl edit does
 sh /opt/sallyport/current/scripts/install/uninstall.sh --delete-data
 ls -d /opt/sallyport /etc/sallyport /var/lib/sallyport /etc/systemd/system/sallyport* || :
 getent passwd sallyport || echo 'no such user'

@@ -7,7 +7,8 @@ import type { Config } from "../../server/config.ts";
 import { filesOf, type Package } from "./packages.ts";
 
 /** Tracked, and of no use where the service runs. */
-const leftOut = /^(?:test|\.ci|classifiers\/training|bench\/results)\/|\/reference\.jsonl$|^(?:biome\.json|tsconfig\.json|\.\w+)$/u;
+const leftOut =
+  /^(?:test|\.ci|bench\/results)\/|^classifiers\/training\/.*(?<!\.md)$|\/reference\.jsonl$|^(?:biome\.json|tsconfig\.json|\.\w+)$/u;
 
 export interface Commit {
   /** Hexadecimal; ends in `+changes` where a tracked file is not as committed. */

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs Sallyport from a bundle, or upgrades what is installed. Needs a shell, tar, coreutils and findutils; no network, compiler or package manager.
+# Installs Sallyport from a bundle, or upgrades what is installed. Needs a shell, tar, sed, grep, coreutils and findutils; no network, compiler or package manager.
 #
 #   tar -xf BUNDLE install.sh && sh install.sh BUNDLE [--prefix DIR] [--trust FINGERPRINT]
 #
@@ -70,6 +70,7 @@ fi
 if [ ! -e "$current/BUNDLE" ]; then
   tar -xf "$bundle" -C "$scratch" package.json scripts/bundle/seal.ts scripts/bundle/check-seal.ts "$node"
   checker=$scratch
+  "$scratch/$node" --version > /dev/null 2>&1 || die "No program may run in $scratch (mounted noexec?): set TMPDIR to a directory where one may. Nothing was written."
 fi
 signer=$("$checker/$node" "$checker/scripts/bundle/check-seal.ts" "$bundle" "$found" $pinned) || die 'Nothing was written.'
 [ -z "$trust" ] || [ "${signer#* }" = "$trust" ] || die "The bundle is signed by ${signer#* }, and not by $trust. Nothing was written."

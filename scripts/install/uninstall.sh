@@ -13,7 +13,8 @@ case ${1:-} in '' | --delete-data) ;; *) echo "There is no option $1." >&2 && ex
 if by_systemd; then systemctl disable --now --quiet sallyport-renew.timer sallyport.socket sallyport.service || :; fi
 if pid=$(supervisor); then stop_supervisor "$pid"; fi
 if [ "$kind" = system ]; then
-  rm -f /etc/systemd/system/sallyport*
+  rm -f /etc/systemd/system/sallyport*.service /etc/systemd/system/sallyport*.socket /etc/systemd/system/sallyport*.timer
+  if [ "${1:-}" = --delete-data ]; then rm -rf /etc/systemd/system/sallyport*.d; fi # what systemctl edit has written
   if by_systemd; then systemctl daemon-reload; fi
 fi
 if [ "${1:-}" = --delete-data ]; then
