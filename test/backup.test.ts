@@ -168,6 +168,7 @@ describe("backup and restore", () => {
     for (const args of [
       ["serve", "--setup"],
       ["audit", "rotate-key"],
+      ["certs", "issue", "ward"],
     ]) {
       const { status, stderr } = await within(dataDir, args);
       expect([args, status, stderr]).to.deep.equal([

@@ -11,6 +11,7 @@ import { buildPkcs12 } from "../../certs/pkcs12.ts";
 import { type IssuedCertificate, listIssued } from "../../certs/register.ts";
 import { notRenewed, renewClients, retire, rotateIssuing, rotateRoot } from "../../certs/rotation.ts";
 import { writeFileWhole } from "../../certs/write-file.ts";
+import { refuseHalfRestored } from "../../server/audit/lock.ts";
 import { readConfig } from "../../server/config.ts";
 import { issueAgain } from "../broken-connection.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
@@ -93,6 +94,7 @@ export const certs: Command = {
       );
     refuseOthers(`certs ${action}`, values, ["dir", ...taken.options]);
     const { dataDir, tls } = readConfig();
+    if (values.dir === undefined) refuseHalfRestored(dataDir);
     const dir = values.dir ?? join(dataDir, "certs");
     if (action !== "init" && !isThere(dir))
       throw new Error(`There are no certificates in ${dir}. Make them with \`npx sallyport certs init\`.`);
