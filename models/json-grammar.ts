@@ -1,6 +1,7 @@
 import { EngineFault, type JsonSchema, type Tool } from "./engine.ts";
 import { count, either, unsupported } from "./grammar.ts";
 import { numberGrammar } from "./number-grammar.ts";
+import type { Patterns } from "./pattern-grammar.ts";
 import { annotations, impliedType, isSchema, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
 import { checkReadings } from "./schema-readings.ts";
 import { stringGrammar } from "./string-grammar.ts";
@@ -43,7 +44,7 @@ export function grammarOf(schema: JsonSchema, { strict }: { strict: boolean }): 
   const document = new SchemaDocument(schema);
   const made = new Grammar(document, strict);
   const root = made.valueOf(document.whole, "#");
-  checkReadings(schema);
+  checkReadings(schema, made.patterns);
   return made.text(root);
 }
 
@@ -53,7 +54,7 @@ export function callGrammarOf(tools: readonly Tool[]): string {
   const calls = tools.map(({ name, parameters, strict }, index) => {
     const one = new Grammar(new SchemaDocument(parameters), strict, `tool${index}`);
     const fits = one.argumentsOf(name);
-    checkReadings(parameters);
+    checkReadings(parameters, one.patterns);
     Object.assign(all.own, one.own);
     return `"{\\"name\\":" space ${literal(name)} "," space "\\"arguments\\":" space ${fits} "}"`;
   });
@@ -62,6 +63,7 @@ export function callGrammarOf(tools: readonly Tool[]): string {
 
 class Grammar {
   readonly own: Record<string, string> = {};
+  readonly patterns: Patterns = new Map();
   readonly #prefix: string;
   readonly #schema: SchemaDocument;
   readonly #strict: boolean;
@@ -171,7 +173,7 @@ class Grammar {
     }
     if (type === "string") {
       only("type", "minLength", "maxLength", "format", "pattern");
-      return stringGrammar(said, path);
+      return stringGrammar(said, path, this.patterns);
     }
     if (type === "integer" || type === "number") {
       only("type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum");

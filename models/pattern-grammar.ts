@@ -1,4 +1,5 @@
 import { type AST, RegExpParser } from "@eslint-community/regexpp";
+import { EngineFault } from "./engine.ts";
 import { either, unsupported } from "./grammar.ts";
 
 /** llama.cpp writes a repetition out in full. */
@@ -38,12 +39,34 @@ interface Piece {
   readonly choices: number;
 }
 
+/** What the patterns of a schema came to: it may name the same one thousands of times. */
+export type Patterns = Map<unknown, Piece | EngineFault>;
+
 /**
  * An expression for what stands between the quotes of JSON strings that match `pattern`, an ECMA 262 regular expression, and how many characters they have. It may
  * leave some of them out, such as control characters, and never lets one through that does not match. Throws `EngineFault` for what a grammar can't promise.
+ * `known` keeps what it came to.
  */
-export function patternGrammar(pattern: unknown, path: string): Piece {
+export function patternGrammar(pattern: unknown, path: string, known: Patterns): Piece {
+  const made = known.get(pattern) ?? pieceOrFault(pattern, path);
+  known.set(pattern, made);
+  if (made instanceof EngineFault) throw made;
+  return made;
+}
+
+function pieceOrFault(pattern: unknown, path: string): Piece | EngineFault {
+  try {
+    return pieceOf(pattern, path);
+  } catch (error) {
+    if (error instanceof EngineFault) return error;
+    throw error;
+  }
+}
+
+function pieceOf(pattern: unknown, path: string): Piece {
+  let characters = 0;
   const no = (what: string): Error => unsupported(`The schema's \`pattern\` at ${path} can't be honoured: it ${what}.`);
+  const tooLong = (as = ""): Error => no(`comes to more than ${charactersMax} characters${as}`);
   const choice = (alternatives: readonly AST.Alternative[]): Piece => oneOf(alternatives.map(({ elements }) => sequence(elements)));
   const sequence = (elements: readonly AST.Element[]): Piece => inOrder(elements.map(element));
   const element = (one: AST.Element): Piece => {
@@ -51,6 +74,8 @@ export function patternGrammar(pattern: unknown, path: string): Piece {
       case "Character":
       case "CharacterClass":
       case "CharacterSet":
+        characters += 1;
+        if (characters > charactersMax) throw tooLong();
         return character(setOf(one));
       case "CapturingGroup":
         return choice(one.alternatives);
@@ -58,16 +83,15 @@ export function patternGrammar(pattern: unknown, path: string): Piece {
         if (one.modifiers !== null) throw no(`has modifiers, as ${one.raw}`);
         return choice(one.alternatives);
       case "Quantifier":
-        return repeated(element(one.element), one);
+        return one.max === 0 ? nothing : repeated(element(one.element), one);
       default:
         throw no(`holds ${one.raw}${one.type === "Assertion" ? " elsewhere than at its ends" : ""}`);
     }
   };
   const repeated = (piece: Piece, { min, max, raw }: AST.Quantifier): Piece => {
     if (piece.shortest === 0 && max > 1) throw no(`repeats what may be empty, as ${raw}`);
-    if (max === 0) return nothing;
     const size = piece.size * Math.max(max === Number.POSITIVE_INFINITY ? min : max, 1);
-    if (size > charactersMax) throw no(`comes to more than ${charactersMax} characters, as ${raw}`);
+    if (size > charactersMax) throw tooLong(`, as ${raw}`);
     const times = max === Number.POSITIVE_INFINITY ? `${min},` : min === max ? `${min}` : `${min},${max}`;
     const choices = (max > 1 ? 2 : 1) * piece.choices + (min === max ? 0 : 1);
     return { text: `(${piece.text}){${times}}`, shortest: piece.shortest * min, longest: piece.longest * max, size, choices };
@@ -105,7 +129,7 @@ export function patternGrammar(pattern: unknown, path: string): Piece {
     return inOrder([...(begins ? [] : [anything]), inner, ...(stops ? [] : [anything])]);
   };
   const made = oneOf(parsed(pattern, no).alternatives.map(ends));
-  if (made.size > charactersMax) throw no(`comes to more than ${charactersMax} characters`);
+  if (made.size > charactersMax) throw tooLong();
   return made;
 }
 

@@ -1,5 +1,5 @@
 import { EngineFault, type JsonSchema } from "./engine.ts";
-import { patternGrammar } from "./pattern-grammar.ts";
+import { type Patterns, patternGrammar } from "./pattern-grammar.ts";
 import { constantsOf, impliedType, isSchema, neededOf, SchemaDocument, typesOf, Unusable } from "./schema-document.ts";
 
 /** llama.cpp keeps each and holds it against each other, at every character: a few thousand take it seconds, and other answers wait. */
@@ -24,13 +24,13 @@ const anyReadings: Readings = new Map(Object.values(beginnings).map((beginning) 
 /** A schema that refers to itself comes to more in each round, or stands still soon. */
 const roundsMax = 20;
 
-/** Throws `Unusable` where a text that fits the schema may be read in more ways at once than the engine can follow. */
-export function checkReadings(schema: JsonSchema): void {
+/** Throws `Unusable` where a text that fits the schema may be read in more ways at once than the engine can follow. `patterns`: what its own are known to come to. */
+export function checkReadings(schema: JsonSchema, patterns: Patterns): void {
   let known: ReadonlyMap<unknown, Readings> = new Map();
   for (let rounds = 0, before = -1, now = 0; now !== before; rounds += 1) {
     if (rounds === roundsMax) throw tooMany("#");
     before = now;
-    const round = new Round(schema, known);
+    const round = new Round(schema, known, patterns);
     round.of(round.document.whole, "#");
     known = round.known;
     now = [...known.values()].reduce((sum, readings) => sum + mostOf(readings), 0);
@@ -42,12 +42,14 @@ class Round {
   /** Of parts and references, as far as this round has come to them. */
   readonly known = new Map<unknown, Readings>();
   readonly #before: ReadonlyMap<unknown, Readings>;
+  readonly #patterns: Patterns;
   /** Parts that are being looked at and begin where the text does that is read. */
   #begun = new Set<unknown>();
 
-  constructor(schema: JsonSchema, before: ReadonlyMap<unknown, Readings>) {
+  constructor(schema: JsonSchema, before: ReadonlyMap<unknown, Readings>, patterns: Patterns) {
     this.document = new SchemaDocument(schema);
     this.#before = before;
+    this.#patterns = patterns;
   }
 
   of(schema: unknown, path: string): Readings {
@@ -93,7 +95,8 @@ class Round {
     const most = (parts: readonly unknown[]): number => Math.max(1, ...parts.map((part) => this.#mostWithin(part, path)));
     if (type === "array") return most([items, ...(Array.isArray(prefixItems) ? prefixItems : [])]);
     if (type === "string") {
-      const { size = 1, choices = 0 } = this.#orNothing(() => (pattern === undefined ? undefined : patternGrammar(pattern, path))) ?? {};
+      if (pattern === undefined) return 1;
+      const { size = 1, choices = 0 } = this.#orNothing(() => patternGrammar(pattern, path, this.#patterns)) ?? {};
       return choices > 1 ? size : 1;
     }
     if (type !== "object") return 1;

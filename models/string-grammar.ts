@@ -1,6 +1,6 @@
 import type { JsonSchema } from "./engine.ts";
 import { count, unsupported } from "./grammar.ts";
-import { patternGrammar } from "./pattern-grammar.ts";
+import { type Patterns, patternGrammar } from "./pattern-grammar.ts";
 
 /** Rules of the grammar in `json-grammar.ts` that hold a format. */
 const formats: Readonly<Record<string, string>> = {
@@ -12,10 +12,10 @@ const formats: Readonly<Record<string, string>> = {
   email: "email",
 };
 
-/** An expression for the strings that a schema at `path` allows. */
-export function stringGrammar({ minLength = 0, maxLength, format, pattern }: JsonSchema, path: string): string {
+/** An expression for the strings that a schema at `path` allows. `patterns`: what its own are known to come to. */
+export function stringGrammar({ minLength = 0, maxLength, format, pattern }: JsonSchema, path: string, patterns: Patterns): string {
   if (pattern !== undefined) {
-    const { text, shortest, longest } = patternGrammar(pattern, path);
+    const { text, shortest, longest } = patternGrammar(pattern, path, patterns);
     if (format !== undefined) throw unsupported(`\`pattern\` can't be honoured together with \`format\`, at ${path}.`);
     if (shortest < count(minLength, "minLength", path) || (maxLength !== undefined && longest > count(maxLength, "maxLength", path)))
       throw unsupported(

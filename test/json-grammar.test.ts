@@ -280,6 +280,17 @@ describe("the grammar of a schema", function () {
     expect(process.cpuUsage().user - beforeUs).to.be.lessThan(2_000_000);
   });
 
+  it("is made at once of long patterns, of each once however often the schema names it", () => {
+    const pattern = `^${"\\w".repeat(1_900)}$`;
+    const names = Array.from({ length: 550 }, (_, at) => [..."aaaaaaaaaa"].map((char, bit) => ((at >> bit) & 1 ? "%61" : char)).join(""));
+    const properties = Object.fromEntries(names.map((name) => [name, { $ref: `#/$defs/${name}` }]));
+    const named = { type: "object", properties, $defs: { aaaaaaaaaa: { type: "string", pattern } } };
+    const { user: beforeUs } = process.cpuUsage();
+    expect(refusedAs(named)).to.equal("");
+    expect(refusedAs({ type: "string", pattern: "\\w".repeat(16_000) })).to.include("comes to more than 2000 characters");
+    expect(process.cpuUsage().user - beforeUs).to.be.lessThan(1_000_000);
+  });
+
   it("of a call asks for an object, whatever the function's schema says", () => {
     const call = (given: unknown): string => JSON.stringify({ name: "f", arguments: given });
     for (const parameters of [
