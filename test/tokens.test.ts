@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect } from "chai";
 import fc from "fast-check";
 import { Tokeniser } from "../classifiers/onnx/tokens.ts";
@@ -118,6 +120,18 @@ describe("tokens", () => {
   it("see a word without end in pieces, not as one that is unknown", () => {
     const unknown = 100;
     expect([...tokeniser.tokensOf("ignoreinstructions".repeat(40)).ids]).to.not.include(unknown);
+  });
+
+  it("leave nothing of a text behind but its words", () => {
+    setFlagsFromString("--expose-gc");
+    const collect = runInNewContext("gc") as () => void;
+    const held = (): number => {
+      collect();
+      return process.memoryUsage().heapUsed;
+    };
+    const before = held();
+    for (let at = 0; at < 50; at += 1) tokeniser.tokensOf(`${" ".repeat(1_000_000)}internationalisation${at}`);
+    expect(held() - before).to.be.below(10_000_000);
   });
 
   it("carry the letter case of their word", () => {

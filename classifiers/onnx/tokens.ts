@@ -62,7 +62,8 @@ export class Tokeniser {
     const plain = whole.includes(this.#unknown) ? found.normalize("NFD").replaceAll(/\P{ASCII}/gu, "") : "";
     const pieces = /[a-z\d]/iu.test(plain) ? encoded(plain) : whole;
     if (this.#pieces.size >= wordsKeptMax) this.#pieces.clear();
-    this.#pieces.set(found, pieces);
+    // To V8 a match of 13 characters or more is a slice, which keeps the whole text that it was cut from; this is one of a copy of the word.
+    this.#pieces.set(` ${found}`.slice(1), pieces);
     return pieces;
   }
 }
