@@ -56,9 +56,10 @@ export class Slots {
   /** Waits for a place. Throws `queue_full` when no more may wait, and the signal's reason when aborted. */
   async take(identity: string, signal: AbortSignal, { background = false }: { background?: boolean } = {}): Promise<Place> {
     signal.throwIfAborted();
-    if (this.#free > 0) this.#free -= 1;
-    else await this.#wait(identity, background, signal);
-    this.#taken.set(identity, (this.#taken.get(identity) ?? 0) + 1);
+    if (this.#free > 0) {
+      this.#free -= 1;
+      this.#took(identity);
+    } else await this.#wait(identity, background, signal);
     const wanted = new AbortController();
     if (background) this.#background.add(wanted);
     if (background && this.#queue.length > 0) wanted.abort();
@@ -121,7 +122,12 @@ export class Slots {
     if (next === undefined) this.#free += 1;
     else {
       this.#waiting.splice(this.#waiting.indexOf(next), 1);
+      this.#took(next.identity); // now, and not when it goes on: another place may be given back before that
       next.go();
     }
+  }
+
+  #took(identity: string): void {
+    this.#taken.set(identity, (this.#taken.get(identity) ?? 0) + 1);
   }
 }

@@ -155,6 +155,16 @@ describe("places in an engine", () => {
     expect(order).to.deep.equal(["b", "a", "b", "a", "a"]);
   });
 
+  it("go to one identity each where several come free at once", async () => {
+    const slots = new Slots(2, 10);
+    const held = [await slots.take("c", never), await slots.take("c", never)];
+    const order: string[] = [];
+    for (const identity of ["a", "a", "b"]) void slots.take(identity, never).then(() => order.push(identity));
+    for (const place of held) place.give();
+    await pause(1);
+    expect(order).to.deep.equal(["a", "b"]);
+  });
+
   it("can't be kept from others by one identity that fills the queue", async () => {
     const slots = new Slots(1, 4);
     await slots.take("a", never);
