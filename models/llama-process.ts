@@ -24,6 +24,7 @@ export class LlamaProcess {
   readonly #watchdog: NodeJS.Timeout;
   #watcher: Watcher | undefined;
   #heardMs = this.startedMs;
+  #watchedMs = this.startedMs;
   #stalled: string | undefined;
 
   constructor(settings: LlamaSettings, watcher: Watcher) {
@@ -49,7 +50,8 @@ export class LlamaProcess {
     this.#child.on("error", (error) => {
       if (this.pid === undefined) this.#died(error.message);
     });
-    this.#watchdog = setInterval(() => this.#watch(), settings.stallMs / 4).unref();
+    const everyMs = settings.stallMs / 4;
+    this.#watchdog = setInterval(() => this.#watch(everyMs), everyMs).unref();
   }
 
   get pid(): number | undefined {
@@ -79,9 +81,13 @@ export class LlamaProcess {
     clearTimeout(kill);
   }
 
-  #watch(): void {
+  #watch(everyMs: number): void {
+    const nowMs = performance.now();
+    // This process stood still itself (stopped, or its host was): what the child said meanwhile is only read after this.
+    if (nowMs - this.#watchedMs > 2 * everyMs) this.countSilence();
+    this.#watchedMs = nowMs;
     const silentMsMax = this.#watcher?.silentMsMax();
-    if (silentMsMax === undefined || performance.now() - this.#heardMs < silentMsMax) return;
+    if (silentMsMax === undefined || nowMs - this.#heardMs < silentMsMax) return;
     this.#stalled = `no progress for ${silentMsMax / 1_000} s`;
     this.#child.kill("SIGKILL");
   }

@@ -1,3 +1,4 @@
+import { setImmediate as atOnce } from "node:timers/promises";
 import { expect } from "chai";
 import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
@@ -356,6 +357,19 @@ describe("an engine that gets no further", () => {
     expect(told).to.deep.equal(["no progress for 4 s"]);
     expect((await answerOf(engine, asks("a", "Say yes.", { tokensMax: 2 }))).tokens).to.be.above(0);
     expect(engine.pid).to.not.equal(pid);
+  });
+
+  it("is left alone where the service itself stood still, and had not read yet what it said", async () => {
+    const told: string[] = [];
+    await using engine = await LlamaEngine.start(llamaSettings({ stallMs: 1_000 }), 8);
+    engine.watch({ loaded: () => {}, unloaded: () => {}, failed: () => {}, died: (because) => told.push(because) });
+    const { pid } = engine;
+    const running = answerOf(engine, asks("a", "Tell a long story.", { tokensMax: 200 }));
+    await pause(300);
+    await atOnce(); // timers come next, then what the child said
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_500);
+    expect((await running).text).to.not.equal("");
+    expect([told, engine.pid]).to.deep.equal([[], pid]);
   });
 
   it("is left alone while it has nothing to do", async () => {
