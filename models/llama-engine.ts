@@ -233,11 +233,16 @@ export class LlamaEngine implements Engine, Tenant {
   #spawn(): void {
     if (this.#state.is === "closed") return;
     const { stallMs } = this.#settings;
-    this.#process = new LlamaProcess(this.#settings, {
-      received: (message) => this.#receive(message),
-      died: (how) => this.#died(how),
-      silentMsMax: () => (this.#state.is !== "ready" ? Math.max(stallMs, loadStallMs) : this.#calls.size > 0 ? stallMs : undefined),
-    });
+    try {
+      this.#process = new LlamaProcess(this.#settings, {
+        received: (message) => this.#receive(message),
+        died: (how) => this.#died(how),
+        silentMsMax: () => (this.#state.is !== "ready" ? Math.max(stallMs, loadStallMs) : this.#calls.size > 0 ? stallMs : undefined),
+      });
+    } catch (error) {
+      // Where the host has no memory for another process, say. Whoever asked for this one does not listen yet.
+      process.nextTick(() => this.#died(error instanceof Error ? error.message : String(error)));
+    }
   }
 
   #receive(message: FromChild): void {

@@ -311,6 +311,22 @@ describe("the llama.cpp engine", () => {
   });
 });
 
+describe("an engine whose process can't be started", () => {
+  it("refuses calls, harms nothing else, and is tried again, more slowly each time", async () => {
+    // Linux takes no argument of more than 128 KiB: `fork` throws then, as where memory is short.
+    await using engine = new LlamaEngine(llamaSettings({ template: "x".repeat(200_000) }), 8);
+    const failed: string[] = [];
+    engine.watch({ loaded: () => {}, unloaded: () => {}, died: () => {}, failed: (because) => failed.push(because) });
+    for (const asked of [engine.loadNow(), answerOf(engine, says("Say yes."))]) {
+      const fault = await faultOf(asked);
+      expect([fault.code, fault.message]).to.deep.equal(["engine_unavailable", failed[0]]);
+    }
+    await until(() => failed.length > 2);
+    expect(new Set(failed).size).to.equal(1);
+    expect(failed[0]).to.include("E2BIG");
+  });
+});
+
 describe("a model file that can't be loaded is refused with a sentence that says what to do:", () => {
   const start = (file: string, more: object = {}): Promise<EngineFault> =>
     faultOf(LlamaEngine.start({ ...llamaSettings(), file, ...more }, 0));
