@@ -4,7 +4,7 @@ import { expect } from "chai";
 import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import type { LlamaSettings } from "../models/llama-protocol.ts";
-import { MemoryBudget } from "../models/memory-budget.ts";
+import { MemoryBudget, type Tenant } from "../models/memory-budget.ts";
 import { openEngines } from "../scripts/engines.ts";
 import { type Config, readConfig } from "../server/config.ts";
 import { type Reply, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
@@ -165,6 +165,17 @@ describe("models within a memory budget", function () {
       await answerOf(a);
       expect(loaded([a, b])).to.deep.equal(["a"]);
     }));
+
+  it("are loaded also where another could not be unloaded in order", async () => {
+    const memory = new MemoryBudget(1);
+    const broken = { bytes: 1, isIdle: true, unload: () => Promise.reject(new Error("it does not end")) };
+    const called = (): Tenant => ({ bytes: 1, isIdle: false, unload: async () => {} });
+    for (const tenant of [called(), called()]) {
+      expect(memory.take(broken)).to.equal(true);
+      expect(await memory.wait(tenant)).to.equal(true);
+      memory.give(tenant);
+    }
+  });
 
   it("take about what was predicted", async () => {
     for (const [parallel, contextTokens] of [
