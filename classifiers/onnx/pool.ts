@@ -64,6 +64,10 @@ export class Pool implements AsyncDisposable {
       idleTimeout: Number.POSITIVE_INFINITY,
       workerData: this.#workerData,
     });
+    // It starts a thread in the place of one that has ended, and says so here when that fails too: what waits must not do so for ever. The next text has it tried again.
+    piscina.on("error", () => {
+      if (piscina.threads.length === 0) void piscina.destroy();
+    });
     this.#piscinas.push(piscina);
     return { piscina, threads, tasks: 0 };
   }
