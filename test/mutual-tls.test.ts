@@ -208,6 +208,39 @@ describe("mutual TLS", () => {
     for (const socket of silent) socket.destroy();
   });
 
+  it("gives a newcomer a place of whoever holds most when all are taken, an idle one first, and none of who holds as many", async () => {
+    await using other = await startTestAppliance({
+      engines: [new EchoEngine("echo", { tokenDelayMs: 20 })],
+      config: (config) => ({ ...config, limits: { ...config.limits, connections_max: 4 } }),
+    });
+    const sockets: TLSSocket[] = [];
+    /** Whether a new connection is answered; it stays open. */
+    const isAnswered = async (name: string): Promise<boolean> => {
+      const address = { host: "127.0.0.1", port: Number(new URL(other.url).port), ca: readFileSync(join(other.certsDir, "ca.pem")) };
+      const socket = connect({ ...address, ...shown(other.certsDir, name) }).on("error", () => {});
+      sockets.push(socket);
+      socket.write("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      return await new Promise((resolve) => socket.once("data", () => resolve(true)).once("close", () => resolve(false)));
+    };
+    const stream = other.call("POST", chat, { ...userSays(prose(120)), stream: true });
+    await pause(300);
+    const tried: string[] = [];
+    for (const name of ["app", "app", "app", "app", "operator", "auditor", "operator"]) tried.push(`${name} ${await isAnswered(name)}`);
+    expect(tried).to.deep.equal([
+      "app true",
+      "app true",
+      "app true",
+      "app false",
+      "operator true",
+      "auditor true",
+      "operator false", // two of app's are left, and it has one
+    ]);
+    await until(() => sockets.slice(0, 2).every(({ destroyed }) => destroyed));
+    expect(sockets[2]?.destroyed).to.equal(false);
+    expect(contentOf((await stream).text)).to.equal(prose(120));
+    for (const socket of sockets) socket.destroy();
+  });
+
   it("stops within a second although somebody never began the handshake", async () => {
     const other = await startTestAppliance();
     const silent = plainConnect(Number(new URL(other.url).port), "127.0.0.1");

@@ -19,6 +19,13 @@ const handshakesMax = 256;
 /** Nothing was asked for so long: then whoever keeps a connection open is told that it ends. */
 const quietMs = 100;
 
+/** A connection that has ended its handshake. */
+interface Connection {
+  readonly certificate: X509Certificate;
+  /** Name of the identity; empty when no rule names it. */
+  readonly holder: string;
+}
+
 interface ListenerSettings {
   readonly certsDir: string;
   readonly tls: Config["tls"];
@@ -33,7 +40,7 @@ export class Listener {
   readonly server: Server;
   readonly #settings: ListenerSettings;
   readonly #events: Events;
-  readonly #sockets = new Map<TLSSocket, X509Certificate>();
+  readonly #sockets = new Map<TLSSocket, Connection>();
   /** Connections that have not ended their handshake, by whom they come from. */
   readonly #shakingHands = new Map<string, Socket>();
   /** Of requests that are being answered. */
@@ -112,7 +119,7 @@ export class Listener {
 
   /** Who is at the other end, asked at every request: a connection outlives what was true when it began. Throws when it is nobody who may call now. */
   identityOf(socket: TLSSocket): Identity {
-    return this.identityBy(this.#sockets.get(socket) ?? socket.getPeerX509Certificate());
+    return this.identityBy(this.#sockets.get(socket)?.certificate ?? socket.getPeerX509Certificate());
   }
 
   /** The same for a certificate that was shown some time ago. */
@@ -153,7 +160,7 @@ export class Listener {
 
   /** Ends what is revoked here, and what another CA has on its list; returns how many. `retire` lists CAs of ours, and lets the streams of their clients end by themselves. */
   #endRevoked(): number {
-    const ended = [...this.#sockets].filter(([socket, certificate]) => {
+    const ended = [...this.#sockets].filter(([socket, { certificate }]) => {
       if (socket.destroyed) return false;
       const { issuer, isListed } = this.#standingOf(certificate);
       return this.#revoked.has(certificate.serialNumber) || (issuer === "foreign" && isListed);
@@ -163,19 +170,45 @@ export class Listener {
   }
 
   #endExpired(): void {
-    for (const [socket, certificate] of this.#sockets) if (isExpired(certificate)) socket.destroy();
+    for (const [socket, { certificate }] of this.#sockets) if (isExpired(certificate)) socket.destroy();
   }
 
   #connected(socket: TLSSocket): void {
     this.#shakingHands.delete(originOf(socket));
     const certificate = socket.getPeerX509Certificate();
     // A resumed session skips the checks against the revocation lists and the clock.
-    if (certificate === undefined || this.#refuses(certificate) || this.#sockets.size >= this.#settings.connectionsMax) {
+    const isRefused = certificate === undefined || this.#refuses(certificate);
+    const connection = isRefused ? undefined : { certificate, holder: this.#holderOf(certificate) };
+    if (connection === undefined || !this.#hasPlaceFor(connection.holder)) {
       socket.destroy();
       return;
     }
-    this.#sockets.set(socket, certificate);
+    this.#sockets.set(socket, connection);
     socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  /** When all places are taken, whoever holds most gives one to a newcomer that holds fewer, an idle one first: else one certificate could keep everybody out. */
+  #hasPlaceFor(holder: string): boolean {
+    if (this.#sockets.size < this.#settings.connectionsMax) return true;
+    const held = Map.groupBy(this.#sockets.keys(), (socket) => this.#sockets.get(socket)?.holder);
+    const most = [...held.values()].reduce((one, other) => (other.length > one.length ? other : one));
+    // Fewer afterwards, too: else two would take the same place from each other in turns.
+    if (most.length - 1 <= (held.get(holder)?.length ?? 0)) return false;
+    const busy = new Set([...this.#responses].map(({ socket }) => socket));
+    const given = most.find((socket) => !busy.has(socket)) ?? most[0];
+    if (given === undefined) return false;
+    // It closes later, and must not be given a second time.
+    this.#sockets.delete(given);
+    given.destroy();
+    return true;
+  }
+
+  #holderOf(certificate: X509Certificate): string {
+    try {
+      return this.identityBy(certificate).name;
+    } catch {
+      return "";
+    }
   }
 
   /** Revoked, expired, issued by a CA that was retired since, or of one whose list has run out. */
