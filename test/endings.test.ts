@@ -5,7 +5,7 @@ import { type AddressInfo, connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
-import { request } from "undici";
+import { FormData, fetch, request } from "undici";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { ClientGone, RunningCalls } from "../server/http/running-calls.ts";
 import { prepareData, prose, type Reply, userSays } from "./support/appliance.ts";
@@ -32,8 +32,8 @@ function callLines({ output }: Service): { code?: string; status: number; path: 
     .map((line) => JSON.parse(line));
 }
 
-/** A raw connection that has asked for a long stream and reads nothing. */
-async function deafReader(service: Service, content: string): Promise<TLSSocket> {
+/** A raw connection that has asked for something long and reads nothing. */
+async function deafReader(service: Service, asked: string): Promise<TLSSocket> {
   const certs = join(service.dataDir, "certs");
   const read = (...path: string[]): Buffer => readFileSync(join(certs, ...path));
   const socket = connect({
@@ -44,12 +44,14 @@ async function deafReader(service: Service, content: string): Promise<TLSSocket>
     key: read("clients", "app", "key.pem"),
   });
   await once(socket, "secureConnect");
-  const body = JSON.stringify({ ...userSays(content), stream: true });
-  socket.write(
-    `POST ${chat} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
+  socket.write(asked);
   socket.pause();
   return socket;
+}
+
+function streamOf(content: string): string {
+  const body = JSON.stringify({ ...userSays(content), stream: true });
+  return `POST ${chat} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 
 describe("a call that ends early", () => {
@@ -107,7 +109,7 @@ describe("a call that ends early", () => {
       anyLength(prepareData()),
       "models: [{ id: echo, engine: echo }]\npolicy: any-length.yaml\nlimits: { answer_timeout_ms: 1500 }\n",
     );
-    const socket = await deafReader(fast, prose(120_000));
+    const socket = await deafReader(fast, streamOf(prose(120_000)));
     await until(() => entriesOf(fast.dataDir).some((entry) => entry.kind === "settled"));
     socket.destroy();
     expect(entriesOf(fast.dataDir).find((entry) => entry.kind === "settled")?.body).to.include({ code: "deadline_exceeded" });
@@ -117,12 +119,28 @@ describe("a call that ends early", () => {
     await fast.end("SIGTERM");
   }).timeout(60_000);
 
+  it("because a file takes too long to send, to a client that does not read, is cut off with deadline_exceeded in the log", async () => {
+    const service = await startService(prepareData(), "models: [{ id: echo, engine: echo }]\nlimits: { answer_timeout_ms: 1500 }\n");
+    const form = new FormData();
+    form.set("purpose", "batch");
+    form.set("file", new File([`${"x".repeat(999_999)}\n`.repeat(24)], "a.jsonl"));
+    const sent = await fetch(`${service.url}/v1/files`, { method: "POST", body: form, dispatcher: service.agent });
+    const { id } = (await sent.json()) as { id: string };
+    const socket = await deafReader(service, `GET /v1/files/${id}/content HTTP/1.1\r\nHost: localhost\r\n\r\n`);
+    const line = () => callLines(service).find(({ path }) => path.endsWith("/content"));
+    await until(() => line() !== undefined);
+    expect(line()).to.include({ status: 200, code: "deadline_exceeded" });
+    expect(service.output()).to.not.match(/"level":50/u);
+    socket.destroy();
+    await service.end("SIGTERM");
+  }).timeout(60_000);
+
   it("does not keep the service from stopping because a client does not read", async () => {
     const service = await startService(
       anyLength(prepareData()),
       "models: [{ id: echo, engine: echo }]\npolicy: any-length.yaml\nlimits: { shutdown_grace_ms: 100 }\n",
     );
-    const socket = await deafReader(service, prose(120_000));
+    const socket = await deafReader(service, streamOf(prose(120_000)));
     await until(() => entriesOf(service.dataDir).some((entry) => entry.kind === "received"));
     const startedMs = performance.now();
     expect(await service.end("SIGTERM")).to.equal(0);

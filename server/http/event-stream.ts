@@ -23,6 +23,9 @@ export interface Frames {
 /** Clients and what stands between end a connection that is silent for minutes; after some text a call may be composed for so long, and is told of when all of it is judged. */
 const pauseMsDefault = 15_000;
 
+/** For so long whoever reads slowly may take to read to the end what was ended. */
+const unreadMs = 5_000;
+
 /** Streams what leaves: one answer, or several of which each ends before the next begins. Until the first event an error has a status of its own, and is thrown. `pauseMs`: so long is silence. */
 export async function eventStream(
   events: AsyncIterable<AnswerEvent>,
@@ -50,9 +53,16 @@ export async function eventStream(
     if (!response.headersSent) throw error;
     response.locals.error = error;
     response.end(frames.failed(replyTo(error)));
+    if (signal.aborted) closeUnread(response);
   } finally {
     clearInterval(pause);
   }
+}
+
+/** Who reads nothing would keep the connection, and what waits to be read, for as long as it likes. */
+function closeUnread(response: Response): void {
+  const unread = setTimeout(() => response.destroy(), unreadMs).unref();
+  response.once("close", () => clearTimeout(unread));
 }
 
 /** One event with a name. */

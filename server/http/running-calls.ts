@@ -28,17 +28,18 @@ export class RunningCalls {
     if (this.#closing) throw new Fault("shutting_down");
     if (response.closed) throw new ClientGone();
     const controller = new AbortController();
-    const gone = (): void => {
-      const error = new ClientGone();
-      response.locals.error = error;
-      controller.abort(error);
-    };
+    const { signal } = controller;
+    // What ended it is in the line of the call, also when its response closes before anybody can say so.
+    signal.addEventListener("abort", () => {
+      response.locals.error = signal.reason;
+    });
+    const gone = (): void => controller.abort(new ClientGone());
     const deadline = setTimeout(() => controller.abort(new Fault("deadline_exceeded")), this.#timeoutMs);
     // Before whoever else listens, so that the log of the call says how it ended.
     response.prependOnceListener("close", gone);
     this.#controllers.add(controller);
     try {
-      return await work(controller.signal);
+      return await work(signal);
     } finally {
       clearTimeout(deadline);
       response.off("close", gone);

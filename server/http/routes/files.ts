@@ -48,11 +48,17 @@ export function oneFile({ batches }: Service): RequestHandler {
   };
 }
 
-export function fileContent({ batches }: Service): RequestHandler {
+export function fileContent({ batches, running }: Service): RequestHandler {
   return async (request, response) => {
     const { id } = batches.store.file(callerOf(response).name, idOf(request));
     response.type("application/octet-stream");
-    await pipeline(Readable.from(batches.store.content(id)), response);
+    await running.run(response, async (signal) => {
+      try {
+        await pipeline(Readable.from(batches.store.content(id)), response, { signal });
+      } catch (error) {
+        throw signal.aborted ? signal.reason : error;
+      }
+    });
   };
 }
 
