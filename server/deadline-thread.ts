@@ -8,6 +8,12 @@ const heapMaxMb = 256;
 /** Tasks of one caller that wait. */
 const waitingMax = 32;
 
+/** Where a task waits. */
+export interface Place {
+  /** Before all others of this caller, however many they are. */
+  readonly first?: boolean;
+}
+
 /**
  * A thread for work that whoever sends a short text can make long. One task at a time, so that a deadline is the task's own: one that takes too long, or too
  * much memory, ends the thread, and the next one begins in a new one. Callers have their turns one after the other, however much one of them asks. Started with
@@ -26,8 +32,8 @@ export class DeadlineThread<Task, Answer> {
   }
 
   /** Undefined when the task takes too long. Throws the fault `guards_busy` when too many of this caller wait. */
-  async answer(task: Task, caller: string): Promise<Answer | undefined> {
-    if (this.#busy) await this.#turn(caller);
+  async answer(task: Task, caller: string, { first = false }: Place = {}): Promise<Answer | undefined> {
+    if (this.#busy) await this.#turn(caller, first);
     this.#busy = true;
     try {
       return await this.#answer(task);
@@ -36,11 +42,12 @@ export class DeadlineThread<Task, Answer> {
     }
   }
 
-  async #turn(caller: string): Promise<void> {
+  async #turn(caller: string, first: boolean): Promise<void> {
     const own = this.#waiting.get(caller) ?? [];
-    if (own.length >= waitingMax) throw new Fault("guards_busy");
+    if (own.length >= waitingMax && !first) throw new Fault("guards_busy");
     const { promise, resolve } = Promise.withResolvers<void>();
-    own.push(resolve);
+    if (first) own.unshift(resolve);
+    else own.push(resolve);
     this.#waiting.set(caller, own);
     await promise;
   }

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import { checkSchema, misfitIn } from "../server/caller-schema.ts";
+import type { Fault } from "../server/fault.ts";
 import { misfitOf, SchemaError } from "../server/json-schema.ts";
 
 describe("a schema that a caller sends", function () {
@@ -46,6 +47,20 @@ describe("a schema that a caller sends", function () {
     const { user, system } = await thread.cpuUsage(startedAt);
     await thread.terminate();
     expect((user + system) / 1000, "CPU time in milliseconds").to.be.lessThan(40);
+  });
+
+  it("keeps no finished answer waiting for what else its caller has asked, and never turns one away", async () => {
+    const schema = { type: "object" };
+    const order: string[] = [];
+    const asked = Array.from({ length: 40 }, () =>
+      checkSchema(schema, "a").then(
+        () => order.push("asked"),
+        (error: Fault) => order.push(error.code),
+      ),
+    );
+    const held = misfitIn("{}", schema, "a").then((misfit) => order.push(misfit ?? "fits"));
+    await Promise.all([...asked, held]);
+    expect(order).to.deep.equal([...Array(7).fill("guards_busy"), "asked", "fits", ...Array(32).fill("asked")]);
   });
 
   it("that takes for ever is refused, a value that does is no fit, and the service goes on meanwhile", async () => {
