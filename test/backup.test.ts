@@ -1,8 +1,9 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
+import { Decrypter, Encrypter } from "age-encryption";
 import { expect } from "chai";
 import { revoke } from "../certs/authority.ts";
 import { filesIn } from "../scripts/backup/archive.ts";
@@ -229,6 +230,44 @@ describe("backup and restore", () => {
     const other = join(scratchDir(), "data");
     expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.equal("");
     expect(verifyAuditLog(other).problems).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("holds what links in the data directory lead to, and is restored where that is not", async () => {
+    const { dataDir } = await backedUp();
+    const elsewhere = scratchDir();
+    for (const name of ["keys", "sallyport.yaml", "main.yaml", join("certs", "crl.pem")]) {
+      const target = join(elsewhere, basename(name));
+      renameSync(join(dataDir, name), target);
+      symlinkSync(target, join(dataDir, name));
+    }
+    const file = join(scratchDir(), "backup.age");
+    const made = await within(dataDir, ["backup", file, "--to", keys.to]);
+    expect([made.status, made.stderr]).to.deep.equal([0, made.stderr]);
+    const config = readFileSync(join(dataDir, "sallyport.yaml"), "utf8");
+    rmSync(elsewhere, { recursive: true });
+    const other = join(scratchDir(), "data");
+    expect((await within(other, ["restore", file, "--key", keys.file])).stderr).to.equal("");
+    for (const path of ["sallyport.yaml", join("configuration", "sallyport.yaml")])
+      expect(readFileSync(join(other, path), "utf8"), path).to.equal(config);
+    expect(filesIn(other)).to.include.members(["keys/audit.key", "certs/crl.pem", "configuration/main.yaml"]);
+    expect(verifyAuditLog(other).problems).to.deep.equal([]);
+  }).timeout(60_000);
+
+  it("is refused with a link in it, also one that leads somewhere on this host", async () => {
+    const { file } = await backedUp();
+    const [dir, target] = [scratchDir(), join(scratchDir(), "audit.key")];
+    const opening = new Decrypter();
+    opening.addIdentity(readFileSync(keys.file, "utf8").trim());
+    execFileSync("tar", ["--extract", "--directory", dir], { input: await opening.decrypt(readFileSync(file)) });
+    renameSync(join(dir, "keys", "audit.key"), target);
+    symlinkSync(target, join(dir, "keys", "audit.key"));
+    const sealing = new Encrypter();
+    sealing.addRecipient(keys.to);
+    const linked = join(scratchDir(), "linked.age");
+    writeFileSync(linked, await sealing.encrypt(execFileSync("tar", ["--create", "--directory", dir, "."], { maxBuffer: 1 << 30 })));
+    const { status, stderr } = await within(join(scratchDir(), "data"), ["restore", linked, "--key", keys.file]);
+    expect([status, stderr]).to.deep.equal([1, stderr]);
+    expect(stderr).to.match(/keys\/audit\.key is neither a file nor a directory/u);
   }).timeout(60_000);
 
   it("refuses a log that can't be read, one of another installation, and a running service", async () => {

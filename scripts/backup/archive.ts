@@ -1,8 +1,8 @@
 import { spawn } from "node:child_process";
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { once } from "node:events";
-import { createReadStream, createWriteStream, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { createReadStream, createWriteStream, type Dirent, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Decrypter, Encrypter } from "age-encryption";
@@ -92,10 +92,16 @@ async function prove(dir: string, file: string): Promise<Manifest> {
   return manifest;
 }
 
-/** Paths of all files below a directory. */
+/** Paths of all files below a directory. Throws at what is neither file nor directory: a link leads elsewhere on another host, or nowhere. */
 export function filesIn(dir: string): string[] {
-  return readdirSync(dir, { recursive: true, encoding: "utf8" })
-    .filter((path) => statSync(join(dir, path)).isFile())
+  const found = readdirSync(dir, { recursive: true, withFileTypes: true });
+  const pathOf = ({ parentPath, name }: Dirent): string => relative(dir, join(parentPath, name));
+  const other = found.find((one) => !one.isFile() && !one.isDirectory());
+  if (other !== undefined)
+    throw new Error(`${pathOf(other)} is neither a file nor a directory, and a backup holds nothing else. Take another one.`);
+  return found
+    .filter((one) => one.isFile())
+    .map(pathOf)
     .toSorted();
 }
 

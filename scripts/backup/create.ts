@@ -1,4 +1,4 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { publicText } from "../../server/audit/checkpoint.ts";
@@ -27,21 +27,22 @@ export async function createBackup(config: Config, file: string, recipient: stri
     mkdirSync(staged, { mode: 0o700 });
     const head = snapshotAuditLog(dataDir, staged);
     for (const name of readdirSync(dataDir).filter((one) => !left.test(one))) {
-      if (statSync(join(dataDir, name)).isDirectory())
-        cpSync(join(dataDir, name), join(staged, name), {
-          recursive: true,
-          preserveTimestamps: true,
-          filter: (path) => !nextKey.test(path),
-        });
-      else cpSync(join(dataDir, name), join(staged, name), { preserveTimestamps: true });
+      cpSync(join(dataDir, name), join(staged, name), {
+        recursive: true,
+        preserveTimestamps: true,
+        // What is kept elsewhere (a volume, a ConfigMap) would be missing where this is restored.
+        dereference: true,
+        filter: (path) => !nextKey.test(path),
+      });
     }
     const written = join(staged, "configuration");
+    mkdirSync(written, { recursive: true, mode: 0o700 });
     for (const path of [
       ...(config.source === undefined ? [] : [config.source]),
       config.policy,
       ...readPolicies(config.policy).named.map(({ file }) => file),
     ])
-      cpSync(path, join(written, basename(path)));
+      copyFileSync(path, join(written, basename(path)));
     rmSync(part, { force: true });
     const once = await generateX25519Identity();
     const about = { sallyport: version(), made: new Date().toISOString(), head };

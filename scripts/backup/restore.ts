@@ -74,8 +74,8 @@ function placesIn(dataDir: string): Places {
 function keepRevoked(from: string, to: string): number {
   const known = revokedSerials(to);
   const more = [...revokedSerials(from)].filter((serial) => !known.has(serial)).map((serial) => join("revoked", `${serial}.json`));
-  // A file's own date is when its certificate was revoked.
-  for (const file of more) cpSync(join(from, file), join(to, file), { preserveTimestamps: true });
+  // A file's own date is when its certificate was revoked. Node copies what a link leads to only with `recursive`.
+  for (const file of more) cpSync(join(from, file), join(to, file), { preserveTimestamps: true, dereference: true, recursive: true });
   if (more.length > 0) writeRevocationLists(to);
   return more.length;
 }
