@@ -18,11 +18,14 @@ import {
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect } from "chai";
+import { auditLog, batches, clock } from "../scripts/doctor/data.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
+import { makeCheckpoint } from "../server/audit/checkpoint.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { openEncrypted } from "../server/audit/encrypted-database.ts";
 import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "../server/audit/keys.ts";
 import { finishKeyRotation, rotateAuditKey } from "../server/audit/rotate-key.ts";
+import { headOf, lastAt } from "../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
 import { echoConfig, prepareData, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
@@ -32,6 +35,8 @@ import { scratchDir } from "./support/scratch.ts";
 import { pause, until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
+const cutOff =
+  /A rotation of the key of .*audit\.db is at work, or was cut off\. Start the service, or run `npx sallyport audit rotate-key`/u;
 const rotateKeyModule = JSON.stringify(join(root, "server/audit/rotate-key.ts"));
 
 describe("sallyport audit", () => {
@@ -242,6 +247,7 @@ describe("sallyport audit", () => {
     database.exec("ROLLBACK");
     renameSync(`${secretPath(halfway)}.next`, `${secretPath(halfway)}.proven`);
     expect(statSync(join(halfway, "audit.db-journal")).size).to.be.above(0);
+    expect(() => verifyAuditLog(halfway)).to.throw(cutOff);
     AuditLog.open(halfway, {}).close();
     expect(verifyAuditLog(halfway).problems).to.deep.equal([]);
     expect(readdirSync(join(halfway, "keys"))).to.deep.equal(["audit.key"]);
@@ -261,6 +267,36 @@ describe("sallyport audit", () => {
     expect(contentOf(own, file)).to.equal("{}\n");
     expect(verifyAuditLog(own).problems).to.deep.equal([]);
   });
+
+  it("rotate-key that was cut off is no damage to whoever reads then, and both keys stay while the log is elsewhere", async () => {
+    const own = prepareInto(scratchDir());
+    AuditLog.open(own, {}).close();
+    storedFile(own);
+    const elsewhere = scratchDir();
+    for (const end of ["next", "proven"]) {
+      const before = readFileSync(secretPath(own));
+      rotateAuditKey(own);
+      renameSync(secretPath(own), `${secretPath(own)}.${end}`);
+      writeFileSync(secretPath(own), before, { mode: 0o600 });
+      const readers = { verifyAuditLog, makeCheckpoint, headOf, lastAt, auditLog, batches, clock };
+      for (const [name, read] of Object.entries(readers)) expect(() => read(own), `${name}, .${end}`).to.throw(cutOff);
+      for (const args of [["verify"], ["search"], ["export", "--format", "jsonl"]]) {
+        const { status, stderr } = await sallyport(["audit", ...args], { SALLYPORT_DATA: own });
+        expect([args, status, stderr]).to.deep.equal([args, 1, stderr]);
+        expect(stderr).to.match(cutOff);
+      }
+      const log = readdirSync(own).filter((name) => /^audit\./u.test(name));
+      for (const name of log) renameSync(join(own, name), join(elsewhere, name));
+      for (const open of [() => AuditLog.open(own, {}), () => rotateAuditKey(own), () => auditLog(own)])
+        expect(open).to.throw(/audit\.db is gone, and a rotation of its key was cut off: one of those in .*keys alone opens it\./u);
+      expect(readdirSync(own).filter((name) => /^audit\./u.test(name))).to.deep.equal([]);
+      expect(readdirSync(join(own, "keys"))).to.deep.equal(["audit.key", `audit.key.${end}`]);
+      for (const name of log) renameSync(join(elsewhere, name), join(own, name));
+      AuditLog.open(own, {}).close();
+      expect(verifyAuditLog(own).problems).to.deep.equal([]);
+      expect(batches(own)).to.include({ state: "ok" });
+    }
+  }).timeout(60_000);
 
   it("rotate-key that is killed while it writes leaves a log that opens and is whole, under the old key or the new", async () => {
     const own = prepareInto(scratchDir());

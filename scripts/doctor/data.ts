@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { authorities } from "../../certs/authorities.ts";
 import { isThere } from "../../certs/is-there.ts";
-import { batchesPath, readAuditKeys, secretPath } from "../../server/audit/keys.ts";
+import { batchesPath, readAuditKeys, refuseHalfRotated, secretPath } from "../../server/audit/keys.ts";
 import { refuseHalfRestored } from "../../server/audit/lock.ts";
 import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
@@ -65,6 +65,7 @@ export function auditLog(dataDir: string): Check {
   refuseHalfRestored(dataDir);
   const [database, head] = [join(dataDir, "audit.db"), join(dataDir, "audit.head")];
   if (!isThere(database)) {
+    refuseHalfRotated(dataDir);
     if (!isThere(head)) return { name, state: "ok", detail: "none yet" };
     throw new Error(`${database} is gone, and ${head} says that there was one: restore both from one backup`);
   }
@@ -78,6 +79,11 @@ export function batches(dataDir: string): Check {
   const name = "batches";
   if (!isThere(batchesPath(dataDir))) return { name, state: "ok", detail: "none yet" };
   refuseOpenKey(batchesPath(dataDir));
-  const { files, unfinished } = countStored(dataDir);
-  return { name, state: "ok", detail: `${files} files, ${unfinished} unfinished batches, encrypted` };
+  try {
+    const { files, unfinished } = countStored(dataDir);
+    return { name, state: "ok", detail: `${files} files, ${unfinished} unfinished batches, encrypted` };
+  } catch (error) {
+    refuseHalfRotated(dataDir);
+    throw error;
+  }
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { type EncryptedDatabase, openEncrypted } from "./encrypted-database.ts";
-import { readAuditKeys } from "./keys.ts";
+import { readAuditKeys, refuseHalfRotated } from "./keys.ts";
 
 export const entryKinds = ["started", "received", "settled", "stopped", "restored", "rekeyed"] as const;
 export type EntryKind = (typeof entryKinds)[number];
@@ -45,9 +45,20 @@ export function openAuditDatabase(path: string, key: Buffer, { readonly = false 
   return openEncrypted(path, key, "The audit log", readonly ? undefined : schema);
 }
 
-/** What `read` makes of the log of a data directory, also beside a running service. */
+/** The log of a data directory, to read, also beside a running service. Throws a sentence. */
+export function openToRead(dataDir: string): AuditDatabase {
+  const { database } = readAuditKeys(dataDir);
+  try {
+    return openAuditDatabase(join(dataDir, "audit.db"), database, { readonly: true });
+  } catch (error) {
+    refuseHalfRotated(dataDir);
+    throw error;
+  }
+}
+
+/** What `read` makes of the log of a data directory. */
 export function readingLog<T>(dataDir: string, read: (database: AuditDatabase) => T): T {
-  const database = openAuditDatabase(join(dataDir, "audit.db"), readAuditKeys(dataDir).database, { readonly: true });
+  const database = openToRead(dataDir);
   try {
     return read(database);
   } finally {

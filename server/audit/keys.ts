@@ -1,6 +1,6 @@
 import { createHmac, createPrivateKey, type KeyObject, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { isThere } from "../../certs/is-there.ts";
 import { writeFileWhole } from "../../certs/write-file.ts";
 
@@ -26,6 +26,27 @@ const ed25519Prefix = Buffer.from("302e020100300506032b657004220420", "hex");
 /** Path of the secret inside a data directory. */
 export function secretPath(dataDir: string): string {
   return join(dataDir, "keys", "audit.key");
+}
+
+/** Where a rotation keeps the next secret, from before the database is encrypted anew. */
+export function nextSecretPath(dataDir: string): string {
+  return `${secretPath(dataDir)}.next`;
+}
+
+/** Where the next secret is from when the database is known to be under it: then only is anything written under it, which a crash may leave to be rolled back. */
+export function provenSecretPath(dataDir: string): string {
+  return `${secretPath(dataDir)}.proven`;
+}
+
+/** Throws where a rotation of the secret is at work or was cut off: what can't be read then is not damaged. */
+export function refuseHalfRotated(dataDir: string): void {
+  if (![nextSecretPath(dataDir), provenSecretPath(dataDir)].some(isThere)) return;
+  const [database, dir] = [join(dataDir, "audit.db"), dirname(secretPath(dataDir))];
+  throw new Error(
+    isThere(database)
+      ? `A rotation of the key of ${database} is at work, or was cut off. Start the service, or run \`npx sallyport audit rotate-key\`: either finishes it.`
+      : `${database} is gone, and a rotation of its key was cut off: one of those in ${dir} alone opens it. Put it back; or, to begin a new log, move ${dir} and audit.head to where it is.`,
+  );
 }
 
 /** Path of the database of files and batches, which has a key of the same secret. */

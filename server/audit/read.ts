@@ -1,6 +1,5 @@
 import { createDecipheriv, createHmac } from "node:crypto";
-import { join } from "node:path";
-import { type AuditDatabase, type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { type AuditDatabase, type Entry, entryHash, genesisHash, openToRead } from "./database.ts";
 import { deriveKeys, readAuditKeys } from "./keys.ts";
 
 /** An entry with the hash of the one before, so that whoever gets it can check the chain. */
@@ -15,9 +14,8 @@ export class AuditReader implements Disposable {
   readonly #keys: readonly { readonly digest: Buffer; readonly text: Buffer }[];
 
   constructor(dataDir: string) {
-    const keys = readAuditKeys(dataDir);
-    this.#database = openAuditDatabase(join(dataDir, "audit.db"), keys.database, { readonly: true });
-    this.#keys = [keys, ...formerSecrets(this.#database).map(deriveKeys)];
+    this.#database = openToRead(dataDir);
+    this.#keys = [readAuditKeys(dataDir), ...formerSecrets(this.#database).map(deriveKeys)];
   }
 
   /** In order. Throws a sentence at the first entry that does not follow from the one before. */

@@ -6,7 +6,16 @@ import { publicText } from "./checkpoint.ts";
 import { entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
 import { changeKey, isUnder } from "./encrypted-database.ts";
 import { HeadFile } from "./head.ts";
-import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "./keys.ts";
+import {
+  batchesPath,
+  deriveKeys,
+  nextSecretPath,
+  provenSecretPath,
+  readAuditKeys,
+  readSecret,
+  refuseHalfRotated,
+  secretPath,
+} from "./keys.ts";
 import { lockData, refuseHalfRestored } from "./lock.ts";
 import { headOf } from "./snapshot.ts";
 
@@ -28,23 +37,26 @@ export function rotateAuditKey(dataDir: string): void {
     database.close();
   }
   const secret = randomBytes(32);
-  writeFileWhole(newPath(dataDir), `${secret.toString("hex")}\n`, 0o600);
+  writeFileWhole(nextSecretPath(dataDir), `${secret.toString("hex")}\n`, 0o600);
   changeKey(join(dataDir, "audit.db"), keys.database, deriveKeys(secret).database, "The audit log");
   finishKeyRotation(dataDir);
 }
 
-/** What remains to be done when the database is under the new secret already; when it is under the old one, the new one is thrown away. Throws when it is under neither. */
+/** What remains to be done when the database is under the new secret already; when it is under the old one, the new one is thrown away. Throws when it is under neither, or gone. */
 export function finishKeyRotation(dataDir: string): void {
   const path = join(dataDir, "audit.db");
-  if (existsSync(newPath(dataDir))) {
-    if (isUnder(path, deriveKeys(readSecret(newPath(dataDir))).database)) renameSync(newPath(dataDir), provenPath(dataDir));
+  // Opened to write, it would begin anew, under a key that is then taken for the log's.
+  if (!existsSync(path)) refuseHalfRotated(dataDir);
+  if (existsSync(nextSecretPath(dataDir))) {
+    if (isUnder(path, deriveKeys(readSecret(nextSecretPath(dataDir))).database))
+      renameSync(nextSecretPath(dataDir), provenSecretPath(dataDir));
     else {
       openAuditDatabase(path, readAuditKeys(dataDir).database).close(); // rolls back what was begun
-      rmSync(newPath(dataDir));
+      rmSync(nextSecretPath(dataDir));
     }
   }
-  if (!existsSync(provenPath(dataDir))) return;
-  const keys = deriveKeys(readSecret(provenPath(dataDir)));
+  if (!existsSync(provenSecretPath(dataDir))) return;
+  const keys = deriveKeys(readSecret(provenSecretPath(dataDir)));
   const database = openAuditDatabase(path, keys.database);
   try {
     const [before] = lastEntries(database, 1);
@@ -61,14 +73,5 @@ export function finishKeyRotation(dataDir: string): void {
     database.close();
   }
   changeKey(batchesPath(dataDir), readAuditKeys(dataDir).batches, keys.batches, "The database of files and batches");
-  renameSync(provenPath(dataDir), secretPath(dataDir));
-}
-
-function newPath(dataDir: string): string {
-  return `${secretPath(dataDir)}.next`;
-}
-
-/** Where the new secret is from when the database is known to be under it: then only is anything written under it, which a crash may leave to be rolled back. */
-function provenPath(dataDir: string): string {
-  return `${secretPath(dataDir)}.proven`;
+  renameSync(provenSecretPath(dataDir), secretPath(dataDir));
 }

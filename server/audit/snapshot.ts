@@ -2,13 +2,16 @@ import { join } from "node:path";
 import { isThere } from "../../certs/is-there.ts";
 import { type Entry, genesisHash, lastEntries, openAuditDatabase, readingLog } from "./database.ts";
 import { type Head, HeadFile, readHead } from "./head.ts";
-import { readAuditKeys } from "./keys.ts";
+import { readAuditKeys, refuseHalfRotated } from "./keys.ts";
 
 /** The last entry of a log, as its database and its head agree on it. Throws a sentence when they can't be read or do not agree. */
 export function headOf(dataDir: string): Head {
   const keys = readAuditKeys(dataDir);
   const head = readHead(join(dataDir, "audit.head"), keys.head);
-  if (head === undefined) throw new Error(`${join(dataDir, "audit.head")} is missing, damaged, or not signed with this log's key.`);
+  if (head === undefined) {
+    refuseHalfRotated(dataDir);
+    throw new Error(`${join(dataDir, "audit.head")} is missing, damaged, or not signed with this log's key.`);
+  }
   const hash = hashAt(dataDir, head.seq);
   if (hash !== head.hash) throw new Error(`The audit log in ${dataDir} does not hold entry ${head.seq} as audit.head has it.`);
   return { seq: head.seq, hash: head.hash };

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isThere } from "../../certs/is-there.ts";
 import { publicText } from "./checkpoint.ts";
-import { type Entry, entryHash, genesisHash, openAuditDatabase } from "./database.ts";
+import { type AuditDatabase, type Entry, entryHash, genesisHash, openToRead } from "./database.ts";
 import { genesisHead, readHead, standsBeside } from "./head.ts";
 import { deriveKeys, readAuditKeys } from "./keys.ts";
 import { formerSecrets } from "./read.ts";
@@ -27,7 +27,7 @@ export function verifyAuditLog(dataDir: string): Verification {
   const headFile = join(dataDir, "audit.head");
   // Before the entries: a running service only moves it forward.
   const head = readHead(headFile, keys.head);
-  const database = openAuditDatabase(path, keys.database, { readonly: true });
+  const database = openToRead(dataDir);
   const problems: string[] = [];
   const report = (problem: string): void => {
     if (problems.length < problemsMax) problems.push(problem);
@@ -77,7 +77,7 @@ export function verifyAuditLog(dataDir: string): Verification {
   }
 }
 
-function* textProblems(database: ReturnType<typeof openAuditDatabase>): Generator<string> {
+function* textProblems(database: AuditDatabase): Generator<string> {
   for (const { sha256, sealed } of database.prepare<[], { sha256: string; sealed: Buffer }>("SELECT * FROM texts").iterate()) {
     if (createHash("sha256").update(sealed).digest("hex") !== sha256) yield `Stored text ${sha256} was altered.`;
   }
