@@ -1,5 +1,6 @@
 import { AssertionError } from "node:assert";
 import { z } from "zod";
+import { sqliteSentence } from "../server/audit/sqlite-errors.ts";
 import { sentences } from "../server/checked-yaml.ts";
 import { readConfig } from "../server/config.ts";
 
@@ -37,8 +38,7 @@ export function told(error: unknown): unknown {
 export function sentenceOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || bugs.some((bug) => error instanceof bug)) return undefined;
   if (error instanceof z.ZodError) return `A value is not valid:\n${sentences(error)}`;
-  if (error.name === "SqliteError")
-    return `The audit log in ${readConfig().dataDir} can't be used: ${error.message}. Make room there, and check that this user may write to it.`;
+  if (error.name === "SqliteError") return `The audit log in ${readConfig().dataDir} can't be used: ${sqliteSentence(error)}`;
   const { code, syscall } = error as NodeJS.ErrnoException; // undefined where it is none
   if (syscall !== undefined) return systemSentence(error);
   return code?.startsWith("ERR_") ? undefined : error.message;

@@ -24,6 +24,7 @@ import { makeCheckpoint } from "../server/audit/checkpoint.ts";
 import { openAuditDatabase } from "../server/audit/database.ts";
 import { openEncrypted } from "../server/audit/encrypted-database.ts";
 import { batchesPath, deriveKeys, readAuditKeys, readSecret, secretPath } from "../server/audit/keys.ts";
+import { AuditReader } from "../server/audit/read.ts";
 import { finishKeyRotation, rotateAuditKey } from "../server/audit/rotate-key.ts";
 import { headOf, lastAt } from "../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
@@ -197,6 +198,14 @@ describe("sallyport audit", () => {
     await first[Symbol.asyncDispose]();
     const checkpoint = join(scratchDir(), "checkpoint.json");
     await run("checkpoint", "--out", checkpoint);
+    {
+      using _reader = new AuditReader(own);
+      const { status, stderr } = await run("rotate-key");
+      expect([status, stderr]).to.deep.equal([1, stderr]);
+      expect(stderr).to.match(
+        /audit\.db can't be encrypted anew: another command reads or writes it \(database is locked\)\. Wait until that has ended/u,
+      );
+    }
     const before = deriveKeys(readSecret(secretPath(own)));
     const file = storedFile(own);
     for (const _ of [1, 2]) expect((await run("rotate-key")).status).to.equal(0);
@@ -257,7 +266,9 @@ describe("sallyport audit", () => {
     const noRoom = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
     const failed = await run("bash", ["-c", noRoom, "bash", process.execPath, "--input-type=module", "--eval", finish, own]);
     expect([failed.status, failed.stderr]).to.deep.equal([1, failed.stderr]);
-    expect(failed.stderr).to.match(/can't be opened/u);
+    expect(failed.stderr)
+      .to.match(/audit\.db can't be opened: the disk .*\. Make room/u)
+      .and.to.not.match(/damaged|move it away/u);
     expect(readdirSync(join(own, "keys")), "the only key of the log").to.include("audit.key.proven");
     finishKeyRotation(own);
     writeFileSync(newKey, readFileSync(secretPath(own))); // killed before the last step

@@ -2,6 +2,7 @@ import { copyFileSync, cpSync, readdirSync, readFileSync, renameSync, rmSync, st
 import { dirname, join } from "node:path";
 import { mock } from "node:test";
 import { expect } from "chai";
+import { sentenceOf } from "../scripts/failure.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
 import { entryHash, openAuditDatabase } from "../server/audit/database.ts";
 import { HeadFile } from "../server/audit/head.ts";
@@ -261,6 +262,30 @@ describe("the audit log", () => {
     expect(() => verifyAuditLog(dataDir)).to.throw(/audit.key is missing, and the audit log can't be read without it/u);
     expect(() => createAuditSecret(dataDir), "a new key would make the old log unreadable for good").to.throw(/Restore it/u);
   });
+
+  it("is called damaged only where it is: whatever else keeps it from being opened is said", async () => {
+    const dataDir = newLog();
+    const [path, { database: key }] = [join(dataDir, "audit.db"), readAuditKeys(dataDir)];
+    const why = (open: () => unknown): string => {
+      try {
+        open();
+        return "opened";
+      } catch (error) {
+        return String(sentenceOf(error));
+      }
+    };
+    const read = (file: string): string => why(() => openAuditDatabase(file, key, { readonly: true }).close());
+    expect(read(join(dataDir, "none.db"))).to.match(
+      /^The audit log .*none\.db can't be opened: it is not there, or this user has no right to it/u,
+    );
+    const other = openAuditDatabase(path, key);
+    other.pragma("journal_mode = DELETE");
+    other.exec("BEGIN EXCLUSIVE");
+    expect(read(path)).to.match(/audit\.db can't be opened: another command reads or writes it \(database is locked\)\./u);
+    other.close();
+    writeFileSync(path, readFileSync(path).fill(0, 100, 200));
+    expect(read(path)).to.match(/audit\.db can't be opened: it is damaged, or its key is another one/u);
+  }).timeout(20_000);
 
   it("keeps its files to their owner", () => {
     const dataDir = newLog();

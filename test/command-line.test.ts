@@ -35,9 +35,17 @@ describe("the command line", () => {
     expect(told(new Error("No period at the end"))).to.equal("No period at the end");
     expect(told(new EngineFault("engine_unavailable", "m.gguf is missing. Fetch it."))).to.equal("m.gguf is missing. Fetch it.");
     expect(told(system("ENOSPC"))).to.equal("/d/f can't be used (open): the disk is full. Make room.");
-    expect(told(Object.assign(new Error("database or disk is full"), { name: "SqliteError" }))).to.match(
-      /^The audit log in .* can't be used: database or disk is full\. Make room/u,
+    const sqlite = (code: string, message: string) => told(Object.assign(new Error(message), { name: "SqliteError", code }));
+    expect(sqlite("SQLITE_FULL", "database or disk is full")).to.match(
+      /^The audit log in .* can't be used: the disk is full \(database or disk is full\)\. Make room\.$/u,
     );
+    expect(sqlite("SQLITE_BUSY_SNAPSHOT", "database is locked")).to.match(
+      /can't be used: another command reads or writes it \(database is locked\)\. Wait until that has ended, and run this again\.$/u,
+    );
+    expect(sqlite("SQLITE_CORRUPT", "malformed")).to.match(
+      /can't be used: it is damaged, or its key is another one \(malformed\)\. Put it/u,
+    );
+    expect(sqlite("SQLITE_ERROR", "no such table: x")).to.match(/can't be used: no such table: x\.$/u);
     for (const bug of [new TypeError("x is not a function."), new RangeError("Bad."), system("EWEIRD"), "a string"])
       expect(told(bug)).to.equal(bug);
   });

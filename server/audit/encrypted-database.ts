@@ -1,17 +1,19 @@
 import { chmodSync, closeSync, existsSync, openSync, readSync } from "node:fs";
 import Database from "better-sqlite3";
+import { sqliteSentence } from "./sqlite-errors.ts";
 
 export type EncryptedDatabase = Database.Database;
 export type Statement = Database.Statement<unknown[]>;
 
 /**
  * Opens an encrypted database (SQLCipher's scheme: AES-256, a MAC on every page), to write when there is a `schema`. `what` it is, for people. Throws a
- * sentence when the key does not fit.
+ * sentence when the key does not fit, or something else keeps it from being opened.
  */
 export function openEncrypted(path: string, key: Buffer, what: string, schema?: string): EncryptedDatabase {
   const readonly = schema === undefined;
-  const database = new Database(path, { readonly, fileMustExist: readonly });
+  let database: EncryptedDatabase | undefined;
   try {
+    database = new Database(path, { readonly, fileMustExist: readonly });
     database.pragma("cipher = 'sqlcipher'");
     database.pragma(`key = "x'${key.toString("hex")}'"`);
     database.pragma("busy_timeout = 5000");
@@ -19,13 +21,8 @@ export function openEncrypted(path: string, key: Buffer, what: string, schema?: 
     else prepare(database, path, schema);
     return database;
   } catch (cause) {
-    database.close();
-    throw new Error(
-      `${what} ${path} can't be opened: it is damaged, or its key is another one (${(cause as Error).message}). Put it and its key back from one backup, or move it away.`,
-      {
-        cause,
-      },
-    );
+    database?.close();
+    throw failed(`${what} ${path} can't be opened`, cause);
   }
 }
 
@@ -39,6 +36,8 @@ export function changeKey(path: string, before: Buffer, after: Buffer, what: str
     database.pragma("journal_mode = DELETE");
     // With the salt that it has: a new one would stand in page 1 before the journal is gone, which is under the old one and could not be rolled back.
     database.pragma(`rekey = "x'${after.toString("hex")}${salt}'"`);
+  } catch (cause) {
+    throw failed(`${what} ${path} can't be encrypted anew`, cause);
   } finally {
     database.close();
   }
@@ -52,6 +51,10 @@ export function isUnder(path: string, key: Buffer): boolean {
   } catch {
     return false;
   }
+}
+
+function failed(what: string, cause: unknown): unknown {
+  return cause instanceof Database.SqliteError ? new Error(`${what}: ${sqliteSentence(cause)}`, { cause }) : cause;
 }
 
 /** Hexadecimal: the first 16 bytes of the file. */
