@@ -275,11 +275,12 @@ def main():
     training = [row for row in everything if row["source"] not in HELD_SOURCES]
     held = [row for row in everything if row["source"] in HELD_SOURCES]
     training += embedded(given.open, given.embedded, rng) + ordinary(given.open, rng)
+    if given.typed:
+        training = [row for row in training if row["origin"] == "user"]
     fresh_files = given.fresh.split(",")
     fresh = [row for row in training if row.get("file") in fresh_files]
     if given.keep:
-        others = [row for row in training if row.get("file") not in fresh_files and (row["origin"] == "user" or not given.typed)]
-        training = rows.sample(others, given.keep)
+        training = rows.sample([row for row in training if row.get("file") not in fresh_files], given.keep)
     words = [word for row in rows.sample(delicate.own(), 300) for word in row["text"].split()]
     training += [{"text": text, "label": 0, "origin": rng.choice(ORIGINS), "source": "trials", "family": "trials"} for text in rows.trials(words, rng, 1500)]
     training += disguised(training, rng)

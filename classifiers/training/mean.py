@@ -1,0 +1,20 @@
+"""The mean of several trainings' weights: python mean.py FILE FILE … --out FILE. What each learned at the cost of something else evens out."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", type=Path, nargs="+")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    all_weights = [torch.load(file, weights_only=True) for file in given.files]
+    mean = {name: torch.stack([weights[name].float() for weights in all_weights]).mean(0).to(value.dtype) for name, value in all_weights[0].items()}
+    torch.save(mean, given.out)
+
+
+if __name__ == "__main__":
+    main()
