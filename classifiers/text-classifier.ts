@@ -46,13 +46,13 @@ export class TextClassifier implements Classifier<TextVerdict> {
 
   async #judge(text: string, origin: Origin, signal?: AbortSignal): Promise<TextVerdict> {
     if (!this.#viewed) return await this.#judgeAsItIs(text, origin, signal);
-    const view = await this.#pool.unveil(text);
+    const view = await this.#pool.unveil(text, signal);
     const { spans, ...verdict } = await this.#judgeAsItIs(view.text, origin, signal);
     return { ...verdict, view: view.name, spans: spansInOriginal(spans, view) };
   }
 
   async #judgeAsItIs(text: string, origin: Origin, signal?: AbortSignal): Promise<TextVerdict> {
-    const tokens = await this.#pool.tokenise(text);
+    const tokens = await this.#pool.tokenise(text, signal);
     const head = this.#headOf(origin);
     const size = this.model.tokens_max - head.length - 1;
     const windows = windowsOf(tokens.ids.length, size, this.model.overlap);

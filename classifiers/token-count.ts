@@ -11,14 +11,14 @@ export class TokenCount {
     this.#pool = pool;
   }
 
-  /** Throws `ClassifiersBusyError` when too many texts wait. */
-  async judge(text: string, { scope = "" }: JudgeOptions = {}): Promise<number> {
-    return await this.#cache.answer([text, scope], () => this.#pool.admit(() => this.#count(text)));
+  /** Throws `ClassifiersBusyError` when too many texts wait, and the signal's reason when aborted. */
+  async judge(text: string, { signal, scope = "" }: JudgeOptions = {}): Promise<number> {
+    return await this.#cache.answer([text, scope], () => this.#pool.admit(() => this.#count(text, signal)));
   }
 
-  async #count(text: string): Promise<number> {
-    const tokensOf = async (one: string): Promise<number> => (await this.#pool.tokenise(one)).ids.length;
-    const { text: read, isWhole } = await this.#pool.unveil(text);
+  async #count(text: string, signal?: AbortSignal): Promise<number> {
+    const tokensOf = async (one: string): Promise<number> => (await this.#pool.tokenise(one, signal)).ids.length;
+    const { text: read, isWhole } = await this.#pool.unveil(text, signal);
     return isWhole ? Math.max(...(await Promise.all([tokensOf(text), tokensOf(read)]))) : Number.POSITIVE_INFINITY;
   }
 }

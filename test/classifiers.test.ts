@@ -1,5 +1,6 @@
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate as atOnce } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { expect } from "chai";
 import { type Classifiers, ClassifiersBusyError, openClassifiers } from "../classifiers/classifier.ts";
@@ -79,6 +80,19 @@ describe("the classifiers", function () {
     const judged = classifiers.delicate.judge(plain.repeat(20), { signal: stop.signal });
     setTimeout(() => stop.abort(new Error("gone")), 50);
     expect(await judged.catch((error: Error) => error.message)).to.equal("gone");
+  });
+
+  it("do not begin to look at a text, or at what was made of it, that nobody waits for any more", async () => {
+    const { injection, delicate, pii, tokenCount } = classifiers;
+    const said = (judged: Promise<unknown>): Promise<unknown> => judged.catch((error: Error) => error.message);
+    for (const [at, one] of [injection, delicate, pii, tokenCount].entries()) {
+      const judged = said(one.judge(plain, { signal: AbortSignal.abort(new Error("gone")), scope: "nobody" }));
+      expect(await Promise.race([judged, atOnce("it was looked at")]), `${at}`).to.equal("gone");
+    }
+    const stop = new AbortController();
+    const counted = said(tokenCount.judge(plain, { signal: stop.signal, scope: "nobody" }));
+    stop.abort(new Error("gone")); // its disguises are being taken off
+    expect(await counted).to.equal("gone");
   });
 
   it("refuse more texts than may wait, and take them again afterwards", async () => {

@@ -25,7 +25,7 @@ export class Embedder {
   /** A text longer than one window is the mean of its windows, each by its tokens: nothing is cut off. Throws `ClassifiersBusyError` when too many texts wait. */
   async embed(text: string, signal?: AbortSignal): Promise<Embedding> {
     return await this.#pool.admit(async () => {
-      const { ids } = await this.#pool.tokenise(text);
+      const { ids } = await this.#pool.tokenise(text, signal);
       const { tokens_max, special, overlap, file, dimensions } = this.model;
       const windows = windowsOf(Math.max(1, ids.length), tokens_max - 2, overlap);
       const inputs = windows.map(({ from, to }) => ({ file, ids: Int32Array.of(special.cls, ...ids.subarray(from, to), special.sep) }));

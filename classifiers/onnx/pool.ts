@@ -107,12 +107,14 @@ export class Pool implements AsyncDisposable {
   }
 
   /** Once for all classifiers that look at the same text at the same time. */
-  async tokenise(text: string): Promise<Tokens> {
+  async tokenise(text: string, signal?: AbortSignal): Promise<Tokens> {
+    signal?.throwIfAborted();
     return await once(this.#tokenising, text, () => this.#give("tokenise", text));
   }
 
   /** The text with its disguises taken off; once for all who ask at the same time. */
-  async unveil(text: string): Promise<View> {
+  async unveil(text: string, signal?: AbortSignal): Promise<View> {
+    signal?.throwIfAborted();
     return await once(this.#unveiling, text, () => this.#give("unveil", text));
   }
 

@@ -39,7 +39,7 @@ export class PiiClassifier implements Classifier<EntityVerdict> {
 
   async #judge(text: string, asked: readonly Label[], signal?: AbortSignal): Promise<EntityVerdict> {
     const { tokens_max, overlap, labels: tags, temperature } = this.model;
-    const tokens = await this.#pool.tokenise(text);
+    const tokens = await this.#pool.tokenise(text, signal);
     const windows = windowsOf(tokens.ids.length, tokens_max - 2, overlap);
     const logits = await this.#pool.compute(
       windows.map((window) => this.#inputOf(tokens, window)),
