@@ -33,6 +33,9 @@ const rules = {
 /** llama.cpp writes repetitions out in full: the most of a whole schema. */
 const repeatedMax = 100_000;
 
+/** llama.cpp takes half a second to read so long a grammar, and answers wait. */
+const charsMax = 1_000_000;
+
 /** Each is held against each other. */
 const choicesMax = 100;
 
@@ -84,6 +87,8 @@ class Grammar {
     );
     if (repeated > repeatedMax)
       throw new Unusable(`The lengths and counts of this schema come to ${repeated} together; up to ${repeatedMax} can be honoured.`);
+    if (text.length > charsMax)
+      throw new Unusable(`The schema comes to a grammar of ${text.length} characters; up to ${charsMax} can be honoured. Simplify it.`);
     return text;
   }
 
