@@ -7,8 +7,8 @@ import { SchemaError } from "./json-schema.ts";
 const thread = new DeadlineThread<SchemaTask, SchemaAnswer>(new URL("caller-schema-worker.ts", import.meta.url));
 
 /** Throws `SchemaError` for what is not a schema, or can't be read in time. */
-export async function checkSchema(schema: JsonSchema, caller: string): Promise<void> {
-  await answerTo({ schema }, caller);
+export async function checkSchema(schema: JsonSchema, caller: string, signal?: AbortSignal): Promise<void> {
+  await answerTo({ schema }, caller, { signal });
 }
 
 /** What is wrong with a value (JSON text) of an answer; undefined when it fits. What can't be said in time does not fit. It waits for nothing else of its caller: an answer that is there is not thrown away because much more is asked. */
@@ -21,7 +21,7 @@ export async function misfitIn(json: string, schema: JsonSchema, caller: string)
   }
 }
 
-async function answerTo(task: SchemaTask, caller: string, place: Place = {}): Promise<string | undefined> {
+async function answerTo(task: SchemaTask, caller: string, place: Place): Promise<string | undefined> {
   const answer = await thread.answer(task, caller, place);
   if (answer === undefined) throw new SchemaError("takes too long to check. Simplify it");
   if ("refused" in answer) throw new SchemaError(answer.refused);

@@ -8,10 +8,12 @@ const heapMaxMb = 256;
 /** Tasks of one caller that wait. */
 const waitingMax = 32;
 
-/** Where a task waits. */
+/** How a task waits. */
 export interface Place {
   /** Before all others of this caller, however many they are. */
   readonly first?: boolean;
+  /** Until when somebody waits for the answer. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -31,11 +33,27 @@ export class DeadlineThread<Task, Answer> {
     this.#file = file;
   }
 
-  /** Undefined when the task takes too long. Throws the fault `guards_busy` when too many of this caller wait. */
-  async answer(task: Task, caller: string, { first = false }: Place = {}): Promise<Answer | undefined> {
+  /** Undefined when the task takes too long. Throws the fault `guards_busy` when too many of this caller wait, and the reason of `place.signal` as soon as that is aborted. */
+  async answer(task: Task, caller: string, place: Place = {}): Promise<Answer | undefined> {
+    const { signal } = place;
+    signal?.throwIfAborted();
+    const { promise, resolve, reject } = Promise.withResolvers<Answer | undefined>();
+    const leave = (): void => reject(signal?.reason);
+    signal?.addEventListener("abort", leave);
+    this.#inTurn(task, caller, place).then(resolve, reject);
+    try {
+      return await promise;
+    } finally {
+      signal?.removeEventListener("abort", leave);
+    }
+  }
+
+  /** Whoever has left is passed over when its turn comes. */
+  async #inTurn(task: Task, caller: string, { first = false, signal }: Place): Promise<Answer | undefined> {
     if (this.#busy) await this.#turn(caller, first);
     this.#busy = true;
     try {
+      signal?.throwIfAborted();
       return await this.#answer(task);
     } finally {
       this.#next();

@@ -7,8 +7,9 @@ import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
 import { FormData, fetch, request } from "undici";
 import { verifyAuditLog } from "../server/audit/verify.ts";
+import { misfitIn } from "../server/caller-schema.ts";
 import { ClientGone, RunningCalls } from "../server/http/running-calls.ts";
-import { prepareData, prose, type Reply, userSays } from "./support/appliance.ts";
+import { prepareData, prose, type Reply, startTestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { type Service, startService } from "./support/service.ts";
 import { pause, until } from "./support/until.ts";
@@ -118,6 +119,30 @@ describe("a call that ends early", () => {
     expect(fast.output()).to.not.match(/"level":50/u);
     await fast.end("SIGTERM");
   }).timeout(60_000);
+
+  it("while its schemas or files are read says deadline_exceeded, and waits for none of them", async () => {
+    await using appliance = await startTestAppliance({
+      config: (config) => ({ ...config, limits: { ...config.limits, answer_timeout_ms: 300 } }),
+    });
+    const twice = (name: string): object => ({ allOf: [{ $ref: name }, { $ref: name }] });
+    const doubling = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`a${index}`, twice(`#/$defs/a${index + 1}`)]));
+    const slow = { $ref: "#/$defs/a0", $defs: { ...doubling, a40: { type: "object" } } };
+    const first = misfitIn("{}", slow, "another"); // one is looked at after the other
+    const parameters = { type: "object" };
+    const file_data = `data:application/json;base64,${Buffer.from(`[${"0,".repeat(350_000)}0]`).toString("base64")}`;
+    const toRead: [path: string, body: object][] = [
+      [chat, { ...userSays("Hi"), tools: [{ type: "function", function: { name: "a", parameters } }] }],
+      ["/v1/messages/count_tokens", { ...userSays("Hi"), tools: [{ name: "a", input_schema: parameters }] }],
+      ["/v1/guard/check", { input: [{ role: "user", content: [{ type: "file", file: { file_data } }] }] }],
+    ];
+    for (const [path, body] of toRead) {
+      const startedMs = performance.now();
+      const reply = await appliance.call("POST", path, body);
+      expect([reply.status, reply.body.error?.code], path).to.deep.equal([504, "deadline_exceeded"]);
+      expect(performance.now() - startedMs, path).to.be.below(1_500);
+    }
+    expect(await first).to.include("takes too long");
+  });
 
   it("because a file takes too long to send, to a client that does not read, is cut off with deadline_exceeded in the log", async () => {
     const service = await startService(prepareData(), "models: [{ id: echo, engine: echo }]\nlimits: { answer_timeout_ms: 1500 }\n");

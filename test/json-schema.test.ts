@@ -7,6 +7,9 @@ import { misfitOf, SchemaError } from "../server/json-schema.ts";
 
 describe("a schema that a caller sends", function () {
   this.timeout(60_000);
+  const twice = (name: string): object => ({ allOf: [{ $ref: name }, { $ref: name }] });
+  const doubling = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`a${index}`, twice(`#/$defs/a${index + 1}`)]));
+  const toRead = { $ref: "#/$defs/a0", $defs: { ...doubling, a40: { type: "object" } } };
   const refused = async (schema: object): Promise<string> => {
     try {
       await checkSchema({ ...schema }, "a");
@@ -63,6 +66,17 @@ describe("a schema that a caller sends", function () {
     expect(order).to.deep.equal([...Array(7).fill("guards_busy"), "asked", "fits", ...Array(32).fill("asked")]);
   });
 
+  it("is not read for who has left, whether it waits or is being read", async () => {
+    const leave = new AbortController();
+    const reason = new Error("left");
+    const startedMs = performance.now();
+    const all = [toRead, { type: "object" }].map((schema) => checkSchema(schema, "a", leave.signal).catch((error) => error));
+    leave.abort(reason);
+    expect(await Promise.all(all)).to.deep.equal([reason, reason]);
+    expect(performance.now() - startedMs).to.be.lessThan(1_000);
+    expect(await refused({ type: "object" }), "others go on").to.equal("");
+  });
+
   it("that takes for ever is refused, a value that does is no fit, and the service goes on meanwhile", async () => {
     let turns = 0;
     let longestMs = 0;
@@ -72,9 +86,6 @@ describe("a schema that a caller sends", function () {
       longestMs = Math.max(longestMs, performance.now() - at);
       at = performance.now();
     }, 20);
-    const twice = (name: string): object => ({ allOf: [{ $ref: name }, { $ref: name }] });
-    const doubling = Object.fromEntries(Array.from({ length: 40 }, (_, index) => [`a${index}`, twice(`#/$defs/a${index + 1}`)]));
-    const toRead = { $ref: "#/$defs/a0", $defs: { ...doubling, a40: { type: "object" } } };
     const either = { anyOf: [{ $ref: "#/$defs/a" }, { $ref: "#/$defs/a" }] };
     const toFit = { $ref: "#/$defs/a", $defs: { a: { type: "object", properties: { c: either, z: { type: "null" } } } } };
     const value = `${'{"c":'.repeat(40)}{"z":1}${"}".repeat(40)}`;

@@ -158,6 +158,27 @@ describe("a quota", () => {
     expect((await appliance.call("POST", chat, userSays("one"), { as: "operator" })).status).to.equal(200);
   });
 
+  it("that is used up, or does not name the model, is told before a file is read", async () => {
+    const engines = [engine, new EchoEngine("other")];
+    await using appliance = await startTestAppliance({
+      engines,
+      policy: `quota: { window: day, requests_max: 1, models: [echo] }\n${noGuards}`,
+    });
+    const file_data = "data:application/pdf;base64,JVBERg==";
+    const unreadable = [{ role: "user", content: [{ type: "file", file: { file_data } }] }];
+    const ask = async (path: string, body: object): Promise<[number, string]> => {
+      const reply = await appliance.call("POST", path, body);
+      return [reply.status, reply.body.error?.code];
+    };
+    expect(await ask(chat, { messages: unreadable, model: "other" })).to.deep.equal([403, "model_not_allowed"]);
+    expect(await ask(chat, { messages: unreadable })).to.deep.equal([400, "invalid_value"]);
+    expect(await ask(chat, userSays("one"))).to.deep.equal([200, undefined]);
+    expect(await ask(chat, { messages: unreadable })).to.deep.equal([429, "quota_exceeded"]);
+    expect(await ask("/v1/guard/check", { input: unreadable })).to.deep.equal([429, "quota_exceeded"]);
+    const input = [{ role: "user", content: [{ type: "input_file", filename: "a.pdf", file_data }] }];
+    expect(await ask("/v1/responses/input_tokens", { input })).to.deep.equal([429, "quota_exceeded"]);
+  });
+
   it("never gives more than N when the service is killed in between, again and again", async () => {
     const dataDir = prepareData();
     writeFileSync(`${dataDir}/policy.yaml`, `quota: { window: month, requests_max: 60 }\n${noGuards}`);

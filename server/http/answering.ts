@@ -3,7 +3,7 @@ import type { Response } from "express";
 import type { Engine } from "../../models/engine.ts";
 import { answer } from "../pipeline/answer.ts";
 import type { AnswerEvent, Call } from "../pipeline/call.ts";
-import { CallRecord } from "../pipeline/call-record.ts";
+import { CallRecord, checkAllowed } from "../pipeline/call-record.ts";
 import { type ChatRequest, callOf, type Names } from "../wire/chat-request.ts";
 import { checkCount } from "../wire/messages.ts";
 import type { Service } from "./app.ts";
@@ -24,23 +24,28 @@ export async function answeringChat(
   named: { idPrefix: string; names: Names },
   write: (events: AsyncIterable<AnswerEvent>, signal: AbortSignal, head: Head) => Promise<void>,
 ): Promise<void> {
-  const { call, engine } = await chatCall(service, response, request, named);
-  const head = { id: call.id, model: engine.model.id };
-  await answering(service, response, timesOf(call, request.n ?? 1), engine, (events, signal) => write(events, signal, head));
+  await service.running.run(response, async (signal) => {
+    const { call, engine } = await chatCall(service, response, request, named, signal);
+    const head = { id: call.id, model: engine.model.id };
+    await write(answersTo(service, response, timesOf(call, request.n ?? 1), engine, signal), signal, head);
+  });
 }
 
-/** A request for an answer as the pipeline takes it, and the engine that it names. */
+/** A request for an answer as the pipeline takes it, and the engine that it names. Files and schemas are read for it, which costs more than to refuse it for a quota. */
 export async function chatCall(
   service: Service,
   response: Response,
   request: ChatRequest,
   { idPrefix, names }: { idPrefix: string; names: Names },
+  signal: AbortSignal,
 ): Promise<{ call: Call; engine: Engine }> {
   checkCount(request.messages, service.limits.messages_max, names.messages);
   const engine = engineFor(service, request.model);
   const caller = callerOf(response);
-  const { tools } = service.policies.for(caller.name).gates;
-  const call = await callOf(request, { id: `${idPrefix}${randomUUID().replaceAll("-", "")}`, caller, names }, (tool) => tools.offers(tool));
+  const { gates, recordContext } = service.policies.for(caller.name);
+  checkAllowed(service.audit, recordContext, caller.name, engine.model);
+  const id = `${idPrefix}${randomUUID().replaceAll("-", "")}`;
+  const call = await callOf(request, { id, caller, names, signal }, (tool) => gates.tools.offers(tool));
   return { call, engine };
 }
 
@@ -54,24 +59,21 @@ function timesOf(call: Call, n: number): readonly [Call, ...Call[]] {
   return [call, ...more];
 }
 
-/** Takes calls through both gates, one after the other; `write` makes a response of what leaves. Every path that generates does it this way. */
-export async function answering(
+/** Takes calls through both gates, one after the other. Every path that generates does it this way. */
+export async function* answersTo(
   service: Service,
   response: Response,
   calls: readonly [Call, ...Call[]],
   engine: Engine,
-  write: (events: AsyncIterable<AnswerEvent>, signal: AbortSignal) => Promise<void>,
-): Promise<void> {
+  signal: AbortSignal,
+): AsyncGenerator<AnswerEvent> {
   const [{ id, caller }] = calls;
   response.locals.callId = id;
   const { gates, recordContext } = service.policies.for(caller.name);
-  async function* answered(signal: AbortSignal): AsyncGenerator<AnswerEvent> {
-    for (const call of calls) {
-      const record = new CallRecord(service.audit, recordContext);
-      yield* timed(answer(call, gates, engine, record, signal), engine.model.id, service);
-    }
+  for (const call of calls) {
+    const record = new CallRecord(service.audit, recordContext);
+    yield* timed(answer(call, gates, engine, record, signal), engine.model.id, service);
   }
-  await service.running.run(response, (signal) => write(answered(signal), signal));
 }
 
 async function* timed(answered: AsyncIterable<AnswerEvent>, model: string, { events, isBackground }: Service): AsyncGenerator<AnswerEvent> {

@@ -31,6 +31,20 @@ export interface Settlement {
   readonly error?: unknown;
 }
 
+/** Throws a `Fault` when the caller may not ask this model, or its quota has no room for a call of so many tokens; without them, for any call at all. */
+export function checkAllowed(
+  { quotas }: Pick<AuditLog, "quotas">,
+  { quota }: Pick<RecordContext, "quota">,
+  caller: string,
+  model?: Asked,
+  tokens = 0,
+): void {
+  if (quota === undefined) return;
+  if (model !== undefined && quota.models?.includes(model.id) === false)
+    throw new Fault("model_not_allowed", undefined, { param: "model" });
+  quotas.check(caller, quota, tokens);
+}
+
 /** The two entries of one call: `received` before inference, `settled` before "done". Never holds text in the clear. */
 export class CallRecord {
   readonly #log: AuditLog;
@@ -48,22 +62,18 @@ export class CallRecord {
     this.#context = context;
   }
 
-  /** Before a call is judged, which costs more than to refuse it. Throws a `Fault` when the caller may not ask this model or has used up its quota. */
+  /** Before a call is judged, which costs more than to refuse it. Throws a `Fault` as `checkAllowed` does. */
   allowed(call: Call, model: Asked | undefined): void {
-    const { quota } = this.#context;
-    if (quota === undefined) return;
-    if (model !== undefined && quota.models?.includes(model.id) === false)
-      throw new Fault("model_not_allowed", undefined, { param: "model" });
-    this.#log.quotas.check(call.caller.name, quota, this.#mostTokens(call, model));
+    checkAllowed(this.#log, this.#context, call.caller.name, model, this.#mostTokens(call, model));
   }
 
-  /** Throws a `Fault` as `allowed` does, since others have called meanwhile; then nothing is recorded. */
+  /** Throws a `Fault` as `checkAllowed` does, since others have called meanwhile; then nothing is recorded. */
   received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
     const { id, caller, endpoint, messages, endUser, stops, tokensMax, contextMayEnd, tools, schema, sampling = {} } = call;
     const { logitBias } = sampling;
     const { quota } = this.#context;
-    this.allowed(call, model);
     const reserved = this.#mostTokens(call, model);
+    checkAllowed(this.#log, this.#context, caller.name, model, reserved);
     const { quotas } = this.#log;
     if (quota === undefined) quotas.uncounted(caller.name);
     const reservation = quota && quotas.reserve(caller.name, quota, reserved);

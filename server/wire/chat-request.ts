@@ -83,10 +83,10 @@ export interface Names {
 
 export const chatNames: Names = { messages: "messages", schema: "response_format.json_schema.schema", parameters: "function.parameters" };
 
-/** `offers`: whether the caller's policy lets the model hear of a function. */
+/** `signal`: until when files and schemas are read. `offers`: whether the caller's policy lets the model hear of a function. */
 export async function callOf(
   request: ChatRequest,
-  { id, caller, names }: Pick<Call, "id" | "caller"> & { readonly names: Names },
+  { id, caller, names, signal }: Pick<Call, "id" | "caller"> & { readonly names: Names; readonly signal: AbortSignal },
   offers: (tool: string) => boolean,
 ): Promise<Call> {
   const { user: endUser, max_tokens: older, max_completion_tokens: newer } = request;
@@ -94,8 +94,9 @@ export async function callOf(
     throw new Fault("invalid_value", "`max_tokens` and `max_completion_tokens` differ. Give one of them.", { param: "max_tokens" });
   const tokensMax = newer ?? older;
   const [format = ""] = names.schema.split(".");
-  const tools = await toolsOf(request, names, caller.name, offers);
-  const schema = await schemaOf(request, names, caller.name);
+  const check = (schema: JsonSchema, param: string): Promise<void> => checkedSchema(schema, param, caller.name, signal);
+  const tools = await toolsOf(request, names, check, offers);
+  const schema = await schemaOf(request, names, check);
   if (tools !== undefined && schema !== undefined)
     throw new Fault("unsupported_parameter", `\`${format}\` in JSON can't be honoured together with \`tools\`. Give one of them.`, {
       param: format,
@@ -108,7 +109,7 @@ export async function callOf(
     id,
     caller,
     endpoint: "chat.completions",
-    messages: await messagesOf(request.messages, request.documents ?? [], caller.name, { param: names.messages }),
+    messages: await messagesOf(request.messages, request.documents ?? [], caller.name, { param: names.messages, signal }),
     params: { messages: names.messages, schema: format },
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),
@@ -120,11 +121,13 @@ export async function callOf(
   };
 }
 
+type CheckSchema = (schema: JsonSchema, param: string) => Promise<void>;
+
 /** What the model may call; undefined for nothing. None where it must call what the policy denies. */
 async function toolsOf(
   { tools, tool_choice: choice, parallel_tool_calls: parallel }: ChatRequest,
   names: Names,
-  caller: string,
+  check: CheckSchema,
   offers: (tool: string) => boolean,
 ): Promise<Tools | undefined> {
   if (tools === undefined || tools.length === 0) {
@@ -141,7 +144,7 @@ async function toolsOf(
     const param = `tools[${index}].${names.parameters}`;
     if (parameters.type !== undefined && ![parameters.type].flat().includes("object"))
       throw new Fault("invalid_value", `\`${param}\` must be a schema of an object: \`"type": "object"\`.`, { param });
-    await checkedSchema(parameters, param, caller);
+    await check(parameters, param);
   }
   const twice = all.find(({ name }, index) => all.findIndex((one) => one.name === name) !== index);
   if (twice !== undefined) throw new Fault("invalid_value", `\`tools\` names the function ${twice.name} twice.`, { param: "tools" });
@@ -153,18 +156,18 @@ async function toolsOf(
   return choice === "none" || (offered.length === 0 && !required) ? undefined : { offered, required, parallel: parallel ?? true };
 }
 
-async function schemaOf({ response_format: format }: ChatRequest, names: Names, caller: string): Promise<JsonSchema | undefined> {
+async function schemaOf({ response_format: format }: ChatRequest, names: Names, check: CheckSchema): Promise<JsonSchema | undefined> {
   if (format === undefined || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "object" };
   const { schema } = format.json_schema;
   if (schema === undefined) throw new Fault("missing_parameter", `\`${names.schema}\` is missing.`, { param: names.schema });
-  await checkedSchema(schema, names.schema, caller);
+  await check(schema, names.schema);
   return schema;
 }
 
-async function checkedSchema(schema: JsonSchema, param: string, caller: string): Promise<void> {
+async function checkedSchema(schema: JsonSchema, param: string, caller: string, signal: AbortSignal): Promise<void> {
   try {
-    await checkSchema(schema, caller);
+    await checkSchema(schema, caller, signal);
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
     throw new Fault("invalid_value", `\`${param}\` ${error.message}.`, { param });

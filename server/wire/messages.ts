@@ -89,12 +89,12 @@ export function checkCount(messages: readonly WireMessage[], messagesMax: number
     throw new Fault("invalid_value", `\`${param}\` holds ${messages.length} messages; this service accepts ${messagesMax}.`, { param });
 }
 
-/** Messages of a request; documents and files become messages of their own, before the one that they go with. `userOrigin`: what the text of a user message is taken for. */
+/** Messages of a request; documents and files become messages of their own, before the one that they go with. `userOrigin`: what the text of a user message is taken for. `signal`: until when files are read. */
 export async function messagesOf(
   wire: readonly PlacedMessage[],
   documents: WireDocuments,
   caller: string,
-  { userOrigin = "user", param = "messages" }: { userOrigin?: Origin; param?: string } = {},
+  { userOrigin = "user", param = "messages", signal }: { userOrigin?: Origin; param?: string; signal?: AbortSignal } = {},
 ): Promise<Message[]> {
   const ordered = inCallOrder(wire);
   const asking = ordered.findLastIndex(({ role }) => role === "user");
@@ -111,7 +111,7 @@ export async function messagesOf(
     filesRead += files.length;
     if (filesRead > filesMax) throw new Fault("invalid_value", `\`${param}\` holds more than ${filesMax} files.`, { param });
     for (const [count, { at, part }] of files.entries()) {
-      outside.push(await fileOf(part, caller, `file ${count + 1}`, `${param}[${index}].content[${at}].file`));
+      outside.push(await fileOf(part, { caller, signal }, `file ${count + 1}`, `${param}[${index}].content[${at}].file`));
     }
     messages.push(...outside.map((one): Message => ({ role: "user", index, origin: "document", ...one })));
     messages.push(messageOf(message, index, userOrigin), ...callsOf(message, index));
@@ -144,7 +144,7 @@ function inCallOrder(wire: readonly PlacedMessage[]): PlacedMessage[] {
 /** Reads a file whole, what a person would not see included. */
 async function fileOf(
   { file: { filename, file_data } }: FilePart,
-  caller: string,
+  { caller, signal }: { readonly caller: string; readonly signal: AbortSignal | undefined },
   name: string,
   param: string,
 ): Promise<Pick<Message, "passage" | "unread">> {
@@ -152,7 +152,7 @@ async function fileOf(
   const bytes = Buffer.from(file_data.slice(file_data.indexOf(",") + 1), "base64");
   try {
     const document = { mediaType: mediaType.toLowerCase(), bytes, ...(charset === undefined ? {} : { charset: charset.toLowerCase() }) };
-    const { passage: read, unread } = await readApart(document, caller);
+    const { passage: read, unread } = await readApart(document, caller, signal);
     const named = filename === undefined ? [] : [within("name", passage(filename))];
     return { passage: within(name, joined([...named, read], "\n\n")), unread: unread.map((part) => `${name}, ${part}`) };
   } catch (error) {

@@ -3,7 +3,7 @@ import type { RequestHandler } from "express";
 import type { AnswerEvent } from "../../pipeline/call.ts";
 import { checked } from "../../wire/checked.ts";
 import { type CompletionRequest, completionCallOf, completionRequestSchema } from "../../wire/completion-request.ts";
-import { answering } from "../answering.ts";
+import { answersTo } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 import { engineFor } from "../engine-for.ts";
@@ -17,7 +17,8 @@ export function completions(service: Service): RequestHandler {
     const engine = engineFor(service, asked.model);
     const call = completionCallOf(asked, { id: `cmpl-${randomUUID()}`, caller: callerOf(response) });
     const head: Head = { id: call.id, object: "text_completion", created: Math.floor(Date.now() / 1000), model: engine.model.id };
-    await answering(service, response, [call], engine, async (events, signal) => {
+    await service.running.run(response, async (signal) => {
+      const events = answersTo(service, response, [call], engine, signal);
       if (asked.stream) await eventStream(events, framesOf(head, asked), response, signal);
       else response.json(await whole(events, head));
     });

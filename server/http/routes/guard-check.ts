@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import { z } from "zod";
 import type { Call } from "../../pipeline/call.ts";
-import { CallRecord } from "../../pipeline/call-record.ts";
+import { CallRecord, checkAllowed } from "../../pipeline/call-record.ts";
 import { told } from "../../pipeline/finding.ts";
 import { recorded } from "../../pipeline/reading.ts";
 import { checked } from "../../wire/checked.ts";
@@ -22,16 +22,19 @@ export function guardCheck(service: Service): RequestHandler {
     const { input, origin } = checked(checkRequestSchema, request.body);
     const wire = typeof input === "string" ? [{ role: "user" as const, content: input }] : input;
     checkCount(wire, service.limits.messages_max, "input");
-    const messages = await messagesOf(wire, [], callerOf(response).name, { userOrigin: origin, param: "input" });
-    const call: Call = { id: `check-${randomUUID()}`, caller: callerOf(response), endpoint: "guard.check", messages, stops: [] };
-    response.locals.callId = call.id;
-    const { gates, recordContext } = service.policies.for(call.caller.name);
-    const record = new CallRecord(service.audit, recordContext);
-    const asked = await service.running.run(response, (signal) =>
-      recorded({ call, gates, record, signal }, async (asked) => ({ result: asked, tokens: 0 })),
-    );
+    const id = `check-${randomUUID()}`;
+    const caller = callerOf(response);
+    const { gates, recordContext } = service.policies.for(caller.name);
+    const { messages, asked } = await service.running.run(response, async (signal) => {
+      checkAllowed(service.audit, recordContext, caller.name);
+      const messages = await messagesOf(wire, [], caller.name, { userOrigin: origin, param: "input", signal });
+      const call: Call = { id, caller, endpoint: "guard.check", messages, stops: [] };
+      response.locals.callId = id;
+      const record = new CallRecord(service.audit, recordContext);
+      return { messages, asked: await recorded({ call, gates, record, signal }, async (asked) => ({ result: asked, tokens: 0 })) };
+    });
     response.json({
-      id: call.id,
+      id,
       object: "guard.check",
       flagged: asked.findings.some(({ action }) => action !== "shadow"),
       blocked: asked.action === "block",

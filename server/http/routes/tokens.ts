@@ -51,17 +51,21 @@ export function tokenize(service: Service): RequestHandler {
       stops: [],
       params: { messages: "prompt", schema: "" },
     };
-    const tokens = await tokensOf(service, response, call, engine, () => ({ turns: [], text, identity: caller.name }));
+    const tokens = await service.running.run(response, (signal) =>
+      tokensOf(service, response, call, engine, signal, () => ({ turns: [], text, identity: caller.name })),
+    );
     response.json({ count: tokens.length, max_model_len: engine.model.contextTokens, tokens });
   };
 }
 
 /** As many as the answer's usage would say, masked and with what the policy adds: marks are drawn anew for each call, so it may be a few more or less. */
 async function counted(service: Service, response: Response, request: ChatRequest, names: Names): Promise<number> {
-  const { call, engine } = await chatCall(service, response, request, { idPrefix: "count-", names });
-  const { gates } = service.policies.for(call.caller.name);
-  const counting: Call = { ...call, endpoint: "tokens" };
-  return (await tokensOf(service, response, counting, engine, (prompt) => generationOf({ call, gates, prompt }))).length;
+  return await service.running.run(response, async (signal) => {
+    const { call, engine } = await chatCall(service, response, request, { idPrefix: "count-", names }, signal);
+    const { gates } = service.policies.for(call.caller.name);
+    const counting: Call = { ...call, endpoint: "tokens" };
+    return (await tokensOf(service, response, counting, engine, signal, (prompt) => generationOf({ call, gates, prompt }))).length;
+  });
 }
 
 /** Judged and recorded like any call; since nothing is computed, none of a quota's tokens are used. */
@@ -70,16 +74,15 @@ async function tokensOf(
   response: Response,
   call: Call,
   engine: Engine,
+  signal: AbortSignal,
   generation: (prompt: Prompt) => Generation,
 ): Promise<readonly number[]> {
   response.locals.callId = call.id;
   const { gates, recordContext } = service.policies.for(call.caller.name);
   const record = new CallRecord(service.audit, recordContext);
   const { id, sha256 } = engine.model;
-  return await service.running.run(response, (signal) =>
-    reading(call, gates, { id, ...(sha256 === undefined ? {} : { sha256 }) }, record, signal, async (prompt) => {
-      const result = await engine.tokenise(generation(prompt), signal);
-      return { result, tokens: 0 };
-    }),
-  );
+  return await reading(call, gates, { id, ...(sha256 === undefined ? {} : { sha256 }) }, record, signal, async (prompt) => {
+    const result = await engine.tokenise(generation(prompt), signal);
+    return { result, tokens: 0 };
+  });
 }
