@@ -325,6 +325,18 @@ describe("the output gate", function () {
     expect(engine.asked[1]?.turns.at(-1)?.text).to.match(/^How is the share\?\n\n\(Your last answer was withheld\./u);
   });
 
+  it("tells the caller what the answer took that it got, and the log what all attempts took", async () => {
+    const engine = new Scripted("You should buy it now.", "It rose.");
+    const policy = "output: { canary: off, topics: [{ label: ADVICE, words: [you should buy] }] }\n";
+    await using appliance = await startTestAppliance({ engines: [engine], policy });
+    const { body } = await appliance.call("POST", chat, userSays("How is the share?"));
+    expect(engine.asked.length).to.equal(2);
+    expect(body.usage).to.deep.include({ prompt_tokens: 1, completion_tokens: 2, total_tokens: 3 });
+    // The first one ended with its third word.
+    const settled = entriesOf(appliance.config.dataDir).find(({ kind }) => kind === "settled");
+    expect(settled?.body.usage).to.deep.equal({ promptTokens: 2, cachedTokens: 0, completionTokens: 5 });
+  });
+
   it("gives up after as many attempts as the policy says, and tells why", async () => {
     const engine = new Scripted("You should buy it now.");
     const policy = "attempts_max: 3\noutput: { topics: [{ label: ADVICE, words: [you should buy] }] }\n";

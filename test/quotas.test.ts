@@ -24,9 +24,9 @@ const engine = new EchoEngine("echo");
 async function ask(
   log: AuditLog,
   quota: RecordContext["quota"],
-  { name = "app", text = "one two three", tokensMax = 3, gates = open } = {},
+  { name = "app", text = "one two three", tokensMax = 3, gates = open, attemptsMax = 1 } = {},
 ): Promise<string> {
-  const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota, attemptsMax: 1 });
+  const record = new CallRecord(log, { policy: { name: "test", sha256: "0" }, storesText: false, quota, attemptsMax });
   const call = {
     id: `call-${crypto.randomUUID()}`,
     caller: { name, role: "app", serial: "01" },
@@ -90,6 +90,7 @@ describe("a quota", () => {
     const { dataDir, log } = newLog();
     // 13 bytes, 256 for what is put around them and 3 tokens reserved, 3 and 3 used.
     const quota = (tokens_max: number) => ({ window: "month", tokens_max }) as const;
+    expect(await ask(log, quota(543), { attemptsMax: 2 })).to.equal("quota_exceeded");
     expect(await ask(log, quota(271))).to.equal("quota_exceeded");
     expect(await ask(log, quota(272))).to.equal("answered");
     expect(await ask(log, quota(277))).to.equal("quota_exceeded");

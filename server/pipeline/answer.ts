@@ -44,14 +44,14 @@ export async function* answer(
     const ending = confirmations
       ? yield* confirmedAnswer(judging, confirmations, meter.usage)
       : yield* generatedAnswer(judging, engine, meter, signal);
-    record.settled({ outcome: "answered", reason: ending.reason, usage: meter.usage });
+    record.settled({ outcome: "answered", reason: ending.reason, usage: meter.total });
     const refusal = ending.refusal?.in(gates.sentences);
     yield { type: "end", usage: meter.usage, ...ending, ...(refusal === undefined ? {} : { refusal }) };
   } catch (error) {
-    throw endedBy(error, recording, meter.usage);
+    throw endedBy(error, recording, meter.total);
   } finally {
     // The reader left, or could not be written to: a generator that is closed early runs no other line.
-    record.settled({ outcome: "cancelled", usage: meter.usage, ...(signal.aborted ? { error: signal.reason } : {}) });
+    record.settled({ outcome: "cancelled", usage: meter.total, ...(signal.aborted ? { error: signal.reason } : {}) });
   }
 }
 

@@ -27,6 +27,7 @@ type Asked = Pick<Model, "id" | "sha256"> & Partial<Pick<Model, "contextTokens">
 export interface Settlement {
   readonly outcome: "answered" | "refused" | "failed" | "cancelled";
   readonly reason?: FinishReason;
+  /** Of all attempts together. */
   readonly usage: Usage;
   readonly error?: unknown;
 }
@@ -143,7 +144,7 @@ export class CallRecord {
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), overheadTokens);
     if (model.contextTokens === undefined) return bytes;
     const answer = Math.min(tokensMax ?? model.contextTokens, model.contextTokens);
-    return Math.min(bytes, model.contextTokens) + answer * this.#context.attemptsMax;
+    return (Math.min(bytes, model.contextTokens) + answer) * this.#context.attemptsMax;
   }
 
   #keep(text: string, texts: Buffer[]): { chars: number; hmac: string; stored?: string } {

@@ -77,16 +77,29 @@ function blocked(refusal: Refusal): Ending {
   return { reason: "content_filter", refusal };
 }
 
+const nothing: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+
 /** Counts what the engine does while its text passes through, and keeps the calls. */
 export class Meter {
   reason: FinishReason = "stop";
-  #promptTokens = 0;
-  #cachedTokens = 0;
-  #completionTokens = 0;
+  #usage = nothing;
+  /** Of the answers that were withheld. */
+  #before = nothing;
   #calls: ToolCall[] = [];
 
+  /** Of the answer whose text was read last. */
   get usage(): Usage {
-    return { promptTokens: this.#promptTokens, cachedTokens: this.#cachedTokens, completionTokens: this.#completionTokens };
+    return this.#usage;
+  }
+
+  /** Of all answers together: what was computed. */
+  get total(): Usage {
+    const [before, last] = [this.#before, this.#usage];
+    return {
+      promptTokens: before.promptTokens + last.promptTokens,
+      cachedTokens: before.cachedTokens + last.cachedTokens,
+      completionTokens: before.completionTokens + last.completionTokens,
+    };
   }
 
   /** The calls of the answer whose text was read last. */
@@ -95,15 +108,15 @@ export class Meter {
   }
 
   async *texts(events: AsyncIterable<EngineEvent>): AsyncGenerator<string> {
+    this.#before = this.total;
+    this.#usage = nothing;
     this.#calls = [];
     this.reason = "stop";
     for await (const event of events) {
-      if (event.type === "prompt") {
-        this.#promptTokens = event.tokens;
-        this.#cachedTokens = event.cached;
-      } else if (event.type === "end") this.reason = event.reason;
+      if (event.type === "prompt") this.#usage = { ...this.#usage, promptTokens: event.tokens, cachedTokens: event.cached };
+      else if (event.type === "end") this.reason = event.reason;
       else {
-        this.#completionTokens += event.tokens;
+        this.#usage = { ...this.#usage, completionTokens: this.#usage.completionTokens + event.tokens };
         if (event.type === "call") this.#calls.push(event.call);
         else yield event.text;
       }
