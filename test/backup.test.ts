@@ -7,6 +7,7 @@ import { Decrypter, Encrypter } from "age-encryption";
 import { expect } from "chai";
 import { revoke } from "../certs/authority.ts";
 import { filesIn } from "../scripts/backup/archive.ts";
+import { keys as checkKeys } from "../scripts/doctor/data.ts";
 import { lockData } from "../server/audit/lock.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
@@ -112,6 +113,14 @@ describe("backup and restore", () => {
     expect(body.over.seq).to.be.above(seq);
     const aside = readdirSync(dataDir).find((name) => name.startsWith("replaced-")) ?? expect.fail();
     expect(entriesOf(join(dataDir, aside))).to.have.length(body.over.seq);
+    expect(before).to.include("batches.db");
+    expect(
+      readdirSync(join(dataDir, aside)).filter((name) => name.startsWith("batches.db")),
+      "what callers put there would outlive its time",
+    ).to.deep.equal([]);
+    const { state, detail } = checkKeys(dataDir);
+    expect([state, detail]).to.deep.equal(["warn", detail]);
+    expect(detail).to.match(/replaced-\S+: log and keys from before a restore\. Delete them .*rm -r /u);
     expect(verifyAuditLog(dataDir).problems).to.deep.equal([]);
   }).timeout(60_000);
 
@@ -189,13 +198,14 @@ describe("backup and restore", () => {
   it("that was killed when the backup was coming in is taken back too", async () => {
     const { dataDir, file } = await backedUp();
     rmSync(join(dataDir, "sallyport.yaml"));
-    const [before, last] = [contentsOf(dataDir), entriesOf(dataDir).length];
+    const [before, last, batches] = [contentsOf(dataDir), entriesOf(dataDir).length, readFileSync(join(dataDir, "batches.db"))];
     expect((await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"])).stderr).to.equal("");
     // As if the power had gone before the last one was moved.
     const scratch = join(dataDir, ".restore");
     mkdirSync(join(scratch, "entering"), { recursive: true });
     renameSync(join(dataDir, "keys"), join(scratch, "entering", "keys"));
     renameSync(join(dataDir, readdirSync(dataDir).find((name) => name.startsWith("replaced-")) ?? expect.fail()), join(scratch, "aside"));
+    writeFileSync(join(scratch, "aside", "batches.db"), batches);
     expect((await within(dataDir, ["restore", file, "--key", keys.file])).stderr).to.match(/entries would be lost/u);
     expect([contentsOf(dataDir), entriesOf(dataDir).length]).to.deep.equal([before, last]);
   }).timeout(60_000);

@@ -1,4 +1,4 @@
-import { chmodSync, cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { expect } from "chai";
 import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
@@ -67,6 +67,10 @@ describe("every command of the documentation", () => {
       if (command.includes("--new-key")) publicKey = stdout.split("\n")[0] ?? "";
     }
     expect((await sh("npx sallyport audit verify")).stderr).to.match(/audit\.key is missing/u);
+    expect(
+      readdirSync(dataDir, { recursive: true, encoding: "utf8" }).filter((path) => /audit\.key|replaced-|\.backup-/u.test(path)),
+      "no key of the log is left",
+    ).to.deep.equal([]);
   }).timeout(180_000);
 
   it("on certificates works as it stands, in its order", async () => {

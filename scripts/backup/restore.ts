@@ -4,6 +4,7 @@ import { revokedSerials } from "../../certs/register.ts";
 import { writeRevocationLists } from "../../certs/revocation-lists.ts";
 import { AuditLog } from "../../server/audit/audit-log.ts";
 import type { Head } from "../../server/audit/head.ts";
+import { batchesPath } from "../../server/audit/keys.ts";
 import { asideOf, lockData } from "../../server/audit/lock.ts";
 import { hashAt, headOf } from "../../server/audit/snapshot.ts";
 import { type Manifest, ownFiles, unpack } from "./archive.ts";
@@ -24,8 +25,8 @@ interface Told {
 
 /**
  * Puts a backup in the place of a data directory. Refused while a service uses it, when the backup does not prove whole, and, unless `backInTime`, when the
- * log that is there has entries which the backup lacks. What was there is moved aside, never deleted; the log records that it was restored, and over what.
- * Certificates that were revoked since stay revoked.
+ * log that is there has entries which the backup lacks. What was there is moved aside; only files and batches of callers are deleted, once all of the backup
+ * is there. The log records that it was restored, and over what. Certificates that were revoked since stay revoked.
  */
 export async function restoreBackup(
   dataDir: string,
@@ -96,6 +97,8 @@ function swap(dataDir: string): string | undefined {
   }
   const replaced = join(dataDir, `replaced-${new Date().toISOString().replaceAll(/[:.]/gu, "-")}`);
   renameSync(aside, replaced);
+  // With its key beside it, and no service that would let go of files when their time is over.
+  for (const end of ["", "-wal", "-shm", "-journal"]) rmSync(`${batchesPath(replaced)}${end}`, { force: true });
   return replaced;
 }
 

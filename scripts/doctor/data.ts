@@ -15,7 +15,16 @@ export function keys(dataDir: string): Check {
   const certs = join(dataDir, "certs");
   const cas = [...authorities(certs, "roots"), ...authorities(certs, "issuing")].map(({ dir }) => join(dir, "key.pem"));
   for (const file of [secretPath(dataDir), ...cas, join(certs, "server", "key.pem")]) refuseOpenKey(file);
-  return { name: "keys", state: "ok", detail: `${secretPath(dataDir)}, for its owner only` };
+  const detail = `${secretPath(dataDir)}, for its owner only`;
+  const replaced = readdirSync(dataDir).filter((name) => name.startsWith("replaced-"));
+  if (replaced.length === 0) return { name: "keys", state: "ok", detail };
+  const before = replaced.map((name) => join(dataDir, name));
+  const advice = `when you are sure of the restore: rm -r ${before.map(shellWord).join(" ")}`;
+  return {
+    name: "keys",
+    state: "warn",
+    detail: `${detail}; ${before.join(", ")}: log and keys from before a restore. Delete them ${advice}`,
+  };
 }
 
 /** Throws when a private key can be read by others than its owner. */
