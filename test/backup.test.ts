@@ -263,6 +263,35 @@ describe("backup and restore", () => {
     expect(verifyAuditLog(other).problems).to.deep.equal([]);
   }).timeout(60_000);
 
+  it("goes nowhere inside the data directory, where the next one would hold it", async () => {
+    const { dataDir } = await backedUp();
+    const link = join(scratchDir(), "link");
+    mkdirSync(join(dataDir, "nightly"));
+    symlinkSync(dataDir, link);
+    for (const dir of [dataDir, join(dataDir, "nightly"), link]) {
+      const file = join(dir, "backup.age");
+      const { status, stderr } = await within(dataDir, ["backup", file, "--to", keys.to]);
+      expect([status, stderr, existsSync(file)]).to.deep.equal([1, stderr, false]);
+      expect(stderr).to.match(/is inside the data directory, so that the next backup would hold this one\. Name a file elsewhere\.\n$/u);
+    }
+    const beside = `${dataDir}-backup.age`;
+    expect(await within(dataDir, ["backup", beside, "--to", keys.to])).to.include({ status: 0 });
+    rmSync(beside);
+  }).timeout(60_000);
+
+  it("leaves lost+found where it is", async () => {
+    const { dataDir } = await backedUp();
+    const own = [join(dataDir, "lost+found"), join(dataDir, "certs", "lost+found")] as const;
+    for (const dir of own) mkdirSync(dir, { mode: 0o700 });
+    writeFileSync(join(own[0], "of-root"), "");
+    const file = join(scratchDir(), "backup.age");
+    expect(await within(dataDir, ["backup", file, "--to", keys.to])).to.include({ status: 0 });
+    const { status, stderr } = await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"]);
+    expect([status, stderr]).to.deep.equal([0, ""]);
+    expect(readdirSync(own[0])).to.deep.equal(["of-root"]);
+    expect(existsSync(own[1])).to.equal(false);
+  }).timeout(60_000);
+
   it("is refused with a link in it, also one that leads somewhere on this host", async () => {
     const { file } = await backedUp();
     const [dir, target] = [scratchDir(), join(scratchDir(), "audit.key")];

@@ -1,5 +1,5 @@
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { publicText } from "../../server/audit/checkpoint.ts";
 import { readAuditKeys } from "../../server/audit/keys.ts";
@@ -9,8 +9,8 @@ import { readPolicies } from "../../server/policy/policy.ts";
 import { version } from "../version.ts";
 import { type Manifest, pack, unpack } from "./archive.ts";
 
-/** What a running service writes by itself, or holds open. Files and batches are not in a backup: there they would outlive their time. */
-const left = /^(?:audit\.|batches\.db|service\.(?:lock|url)|\.|replaced-)/u;
+/** What a running service writes by itself, or holds open, and what a file system has of its own. Files and batches are not in a backup: there they would outlive their time. */
+const left = /^(?:audit\.|batches\.db|service\.(?:lock|url)|\.|replaced-|lost\+found$)/u;
 
 /**
  * Writes a backup of the data directory, configuration and policies, encrypted for `recipient` (age), beside a running service. Proves it before it returns, by
@@ -18,6 +18,8 @@ const left = /^(?:audit\.|batches\.db|service\.(?:lock|url)|\.|replaced-)/u;
  */
 export async function createBackup(config: Config, file: string, recipient: string, signal: AbortSignal): Promise<Manifest> {
   const { dataDir } = config;
+  if (`${realpathSync(dirname(file))}/`.startsWith(`${realpathSync(dataDir)}/`))
+    throw new Error(`${file} is inside the data directory, so that the next backup would hold this one. Name a file elsewhere.`);
   removeAbandoned(dataDir);
   // Beside what it is a copy of: on the same disk, and for its owner only.
   const scratch = mkdtempSync(join(dataDir, ".backup-"));
@@ -32,7 +34,7 @@ export async function createBackup(config: Config, file: string, recipient: stri
         preserveTimestamps: true,
         // What is kept elsewhere (a volume, a ConfigMap) would be missing where this is restored.
         dereference: true,
-        filter: (path) => !nextKey.test(path),
+        filter: (path) => !leftBelow.test(path),
       });
     }
     const written = join(staged, "configuration");
@@ -61,8 +63,8 @@ export async function createBackup(config: Config, file: string, recipient: stri
   }
 }
 
-/** Of a rotation that is at work: the copy of the log is under the key from before. */
-const nextKey = /[\\/]audit\.key\.[a-z]+$/u;
+/** Of a rotation that is at work: the copy of the log is under the key from before. And what a volume that is mounted there has. */
+const leftBelow = /[\\/](?:audit\.key\.[a-z]+|lost\+found)$/u;
 
 /** What a backup that was killed has left: a day later none is at work any more. */
 function removeAbandoned(dataDir: string): void {

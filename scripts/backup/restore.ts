@@ -122,7 +122,7 @@ function moveAll(names: readonly string[], from: string, to: string): void {
 
 /** What a restoration moves. */
 function contentsOf(dir: string): string[] {
-  return readdirSync(dir).filter((name) => !ownFiles.includes(name) && !/^(?:\.restore|replaced-|service\.lock)/u.test(name));
+  return readdirSync(dir).filter((name) => !ownFiles.includes(name) && !/^(?:\.restore|replaced-|service\.lock|lost\+found$)/u.test(name));
 }
 
 function whatIsThere(dataDir: string): Head | "unreadable" | undefined {
