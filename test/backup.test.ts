@@ -10,6 +10,7 @@ import { filesIn } from "../scripts/backup/archive.ts";
 import { keys as checkKeys } from "../scripts/doctor/data.ts";
 import { lockData } from "../server/audit/lock.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
+import { readConfig } from "../server/config.ts";
 import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
@@ -80,6 +81,10 @@ describe("backup and restore", () => {
     for (const path of kept) expect(readFileSync(join(other, path)).equals(readFileSync(join(dataDir, path))), path).to.equal(true);
     expect(readFileSync(join(other, "configuration", "sallyport.yaml"), "utf8")).to.include("echo");
     expect(readdirSync(join(other, "configuration"))).to.include.members(["main.yaml", "named.yaml"]);
+    const catalogueIn = (dir: string): string => readFileSync(join(dir, "catalogue.yaml"), "utf8");
+    expect(catalogueIn(join(other, "configuration")), "an operator's own models and their sums").to.equal(
+      catalogueIn(readConfig({}).modelsDir),
+    );
     expect(readdirSync(dataDir)).to.include("batches.db");
     expect(
       filesIn(other).filter((path) => path.startsWith("batches.db")),

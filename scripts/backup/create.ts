@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { publicText } from "../../server/audit/checkpoint.ts";
@@ -13,8 +13,8 @@ import { type Manifest, pack, unpack } from "./archive.ts";
 const left = /^(?:audit\.|batches\.db|service\.(?:lock|url)|\.|replaced-|lost\+found$)/u;
 
 /**
- * Writes a backup of the data directory, configuration and policies, encrypted for `recipient` (age), beside a running service. Proves it before it returns, by
- * restoring what was written into a scratch directory: a second key, which only this process ever holds, opens it once.
+ * Writes a backup of the data directory, configuration, policies and the catalogue of models, encrypted for `recipient` (age), beside a running service. Proves
+ * it before it returns, by restoring what was written into a scratch directory: a second key, which only this process ever holds, opens it once.
  */
 export async function createBackup(config: Config, file: string, recipient: string, signal: AbortSignal): Promise<Manifest> {
   const { dataDir } = config;
@@ -39,10 +39,13 @@ export async function createBackup(config: Config, file: string, recipient: stri
     }
     const written = join(staged, "configuration");
     mkdirSync(written, { recursive: true, mode: 0o700 });
+    // Names the operator's own models, and pins them.
+    const catalogue = join(config.modelsDir, "catalogue.yaml");
     for (const path of [
       ...(config.source === undefined ? [] : [config.source]),
       config.policy,
       ...readPolicies(config.policy).named.map(({ file }) => file),
+      ...(existsSync(catalogue) ? [catalogue] : []),
     ])
       copyFileSync(path, join(written, basename(path)));
     rmSync(part, { force: true });

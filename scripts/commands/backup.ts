@@ -11,8 +11,9 @@ import { stopSignal } from "../stop-signal.ts";
 export const backup: Command = {
   usage: `Usage: npx sallyport backup FILE --to KEY | --new-key FILE
 
-Writes the data directory (log, keys, certificates), the configuration and its policies into one encrypted file, beside a running
-service. Before the command ends, what was written is restored into a scratch directory and proven whole. Models are not in it. FILE must lie outside the data directory.
+Writes the data directory (log, keys, certificates), the configuration, its policies and the catalogue of models into one encrypted
+file, beside a running service. Before the command ends, what was written is restored into a scratch directory and proven whole.
+Models are not in it. FILE must lie outside the data directory.
 
   --to KEY          whom it is for: the public key age1…, which may stay on this host, since it opens nothing
   --new-key FILE    make a key pair instead: the secret key goes into FILE, to be kept elsewhere; the public one is printed

@@ -10,8 +10,9 @@ export const restore: Command = {
   usage: `Usage: npx sallyport restore FILE --key FILE [--signed-by KEY] [--back-in-time]
 
 Decrypts a backup into a scratch directory, proves it whole, moves what is in the data directory aside (replaced-DATE, delete it
-when you are sure; files and batches of callers are deleted at once) and puts the backup there. The service must be stopped. The log records the restoration, and over what.
-Configuration and policies are put into DATA/configuration, for you to compare; they are not taken up by themselves.
+when you are sure; files and batches of callers are deleted at once) and puts the backup there. The service must be stopped. The
+log records the restoration, and over what.
+Configuration, policies and catalogue are put into DATA/configuration, for you to compare; they are not taken up by themselves.
 
   --key FILE        the secret key that \`backup --new-key\` made
   --signed-by KEY   refuse a backup of another installation: KEY is the public key that checkpoints and attestations show. Say it where
