@@ -3,7 +3,8 @@ import { expect } from "chai";
 import { parse } from "yaml";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { AuditLog } from "../server/audit/audit-log.ts";
-import { createAuditSecret } from "../server/audit/keys.ts";
+import { openAuditDatabase } from "../server/audit/database.ts";
+import { createAuditSecret, readAuditKeys } from "../server/audit/keys.ts";
 import { Fault } from "../server/fault.ts";
 import { answer, type Gates } from "../server/pipeline/answer.ts";
 import { CallRecord, type RecordContext } from "../server/pipeline/call-record.ts";
@@ -125,6 +126,25 @@ describe("a quota", () => {
     for (const one of [quota, undefined, quota]) expect(await ask(log, one)).to.equal("answered");
     expect(await ask(log, quota)).to.equal("quota_exceeded");
     log.close();
+  });
+
+  it("counts what was written while the clock was ahead in its own window only, and a window to its end", () => {
+    const { dataDir, log } = newLog();
+    for (const call of ["ahead", "last"]) log.append("received", call, { caller: { name: "app" }, reserved: 100 });
+    log.close();
+    const database = openAuditDatabase(log.path, readAuditKeys(dataDir).database);
+    const now = new Date();
+    const end = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1) - 1).toISOString();
+    for (const [call, at] of [
+      ["ahead", "2999-01-01T00:00:00.000Z"],
+      ["last", end],
+    ])
+      database.prepare("UPDATE entries SET at = ? WHERE call = ?").run(at, call);
+    database.close();
+    const again = AuditLog.open(dataDir, {});
+    again.quotas.reserve("app", { window: "month", requests_max: 2 }, 1);
+    expect(() => again.quotas.reserve("app", { window: "month", requests_max: 2 }, 1)).to.throw(/2 requests in one month/u);
+    again.close();
   });
 
   it("of streams bounds the calls of a caller that are answered at the same time", () => {

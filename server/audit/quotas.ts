@@ -101,17 +101,18 @@ export class Quotas {
   }
 
   #recorded(caller: string, window: string): { requests: number; tokens: number } {
+    // An upper bound too, since the clock may have been ahead: "~" stands behind all that a time of this window goes on with.
     const row = this.#database
-      .prepare<[string, string], { requests: number | null; tokens: number | null }>(
+      .prepare<{ window: string; caller: string }, { requests: number | null; tokens: number | null }>(
         `SELECT sum(coalesce(outcome, '') <> 'failed') AS requests,
                 sum(CASE WHEN outcome IS NULL OR outcome = 'interrupted' THEN reserved ELSE spent END) AS tokens
          FROM (SELECT coalesce(json_extract(r.body, '$.reserved'), 0) AS reserved,
                       json_extract(s.body, '$.outcome') AS outcome,
                       coalesce(json_extract(s.body, '$.usage.promptTokens'), 0) + coalesce(json_extract(s.body, '$.usage.completionTokens'), 0) AS spent
                FROM entries r LEFT JOIN entries s ON s.call = r.call AND s.kind = 'settled'
-               WHERE r.kind = 'received' AND r.at >= ? AND json_extract(r.body, '$.caller.name') = ?)`,
+               WHERE r.kind = 'received' AND r.at >= :window AND r.at < :window || '~' AND json_extract(r.body, '$.caller.name') = :caller)`,
       )
-      .get(window, caller);
+      .get({ window, caller });
     return { requests: row?.requests ?? 0, tokens: row?.tokens ?? 0 };
   }
 }
