@@ -15,5 +15,21 @@ export function writeFileWhole(path: string, content: string | Uint8Array, mode:
   } finally {
     closeSync(file);
   }
-  renameSync(temporary, path);
+  renameDurably(temporary, path);
+}
+
+/** Renames within one directory: whatever is written after it returns is not there after a power cut unless the new name is. */
+export function renameDurably(from: string, to: string): void {
+  renameSync(from, to);
+  flushDirectory(dirname(to));
+}
+
+/** Returns when what was made, renamed or removed in a directory is on disk. */
+export function flushDirectory(dir: string): void {
+  const directory = openSync(dir, "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
 }

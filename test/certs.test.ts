@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -300,6 +300,20 @@ describe("certificates", () => {
     expect(readFileSync(file, "utf8")).to.equal("whole");
     expect(stderr).to.match(/EFBIG/u);
     expect(readdirSync(dirname(file))).to.deep.equal(["crl.pem"]);
+  });
+
+  it("are on disk under their name when the write returns: the directory is flushed after the rename", async function () {
+    if (spawnSync("strace", ["--version"]).status !== 0) this.skip();
+    const [dir, trace] = [scratchDir(), join(scratchDir(), "trace")];
+    const module = JSON.stringify(new URL("../certs/write-file.ts", import.meta.url));
+    const write = `import { writeFileWhole } from ${module}; writeFileWhole(process.argv[1], "x", 0o600);`;
+    const node = [process.execPath, "--input-type=module", "--eval", write, join(dir, "a.pem")];
+    await run("strace", ["-f", "-y", "-e", "trace=fsync,rename,renameat,renameat2", "-o", trace, ...node]);
+    const calls = readFileSync(trace, "utf8")
+      .split("\n")
+      .filter((line) => line.includes(dir));
+    expect(calls.map((line) => /(fsync|rename)/u.exec(line)?.[0])).to.deep.equal(["fsync", "rename", "fsync"]);
+    expect(calls[2]).to.include(`<${dir}>`);
   });
 
   it("refuse names that are paths and roles that do not exist", () => {

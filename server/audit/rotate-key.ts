@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, renameSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { writeFileWhole } from "../../certs/write-file.ts";
+import { renameDurably, writeFileWhole } from "../../certs/write-file.ts";
 import { publicText } from "./checkpoint.ts";
 import { entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
 import { changeKey, isUnder } from "./encrypted-database.ts";
@@ -49,7 +49,7 @@ export function finishKeyRotation(dataDir: string): void {
   if (!existsSync(path)) refuseHalfRotated(dataDir);
   if (existsSync(nextSecretPath(dataDir))) {
     if (isUnder(path, deriveKeys(readSecret(nextSecretPath(dataDir))).database))
-      renameSync(nextSecretPath(dataDir), provenSecretPath(dataDir));
+      renameDurably(nextSecretPath(dataDir), provenSecretPath(dataDir));
     else {
       openAuditDatabase(path, readAuditKeys(dataDir).database).close(); // rolls back what was begun
       rmSync(nextSecretPath(dataDir));
@@ -73,5 +73,5 @@ export function finishKeyRotation(dataDir: string): void {
     database.close();
   }
   changeKey(batchesPath(dataDir), readAuditKeys(dataDir).batches, keys.batches, "The database of files and batches");
-  renameSync(provenSecretPath(dataDir), secretPath(dataDir));
+  renameDurably(provenSecretPath(dataDir), secretPath(dataDir));
 }
