@@ -8,7 +8,7 @@ const reasons: Readonly<Record<string, readonly [why: string, advice: string]>> 
   BUSY: inUse,
   LOCKED: inUse,
   FULL: ["the disk is full", "Make room"],
-  IOERR: ["the disk does not read or write", "Make room, raise this user's limits (quota, ulimit -f), or check the disk"],
+  IOERR: ["the disk is full, or does not read or write", "Make room, raise this user's limits (quota, ulimit -f), or check the disk"],
   READONLY: ["this user may not write to it", "Change the owner or mode of it and of its directory, or run as another user"],
   CANTOPEN: ["it is not there, or this user has no right to it", "Correct its path, or the owner or mode of it and of its directory"],
 };
