@@ -384,6 +384,21 @@ describe("batches", () => {
     expect(checked).to.deep.equal({ one: 450, two: 450, three: 1 });
   });
 
+  it("fail when their input is removed while it is looked at", async () => {
+    const store = new BatchStore(prepareData(), 1);
+    await using batches = apart(store);
+    const id = beginApart(batches, "app", linesOf(450, "one"));
+    let checked = 0;
+    const check = (): void => {
+      checked += 1;
+      if (checked === 200) store.removeFile("app", store.job("app", id).batch.input_file_id);
+    };
+    batches.start(new Map([[chat, { check, ask: async () => good }]]));
+    await until(() => !["validating", "in_progress"].includes(store.job("app", id).batch.status));
+    const { status, errors } = store.job("app", id).batch;
+    expect([status, errors?.data.map(({ code }) => code)]).to.deep.equal(["failed", ["file_not_found"]]);
+  });
+
   it("ask a line again that may itself be at fault, however often it gave way before", async () => {
     const store = new BatchStore(prepareData(), 1);
     await using batches = apart(store);

@@ -96,11 +96,12 @@ export class BatchSteps {
   /** The whole file before any line is asked, so that nobody learns after hours that its last line was wrong; a piece of it in each step. */
   async #validate(job: Job): Promise<void> {
     const { id, endpoint, input_file_id } = job.batch;
-    const total = this.#store.lineCount(input_file_id);
-    const own = this.#validating.get(job.owner) ?? { batch: id, next: 1, known: new Set(), errors: total === 0 ? [inputGone] : [] };
+    const own = this.#validating.get(job.owner) ?? { batch: id, next: 1, known: new Set(), errors: [] };
     if (own.batch !== id) return;
     this.#validating.set(job.owner, own);
     const { known, errors } = own;
+    const total = this.#store.lineCount(input_file_id);
+    if (total === 0) errors.splice(0, errors.length, inputGone); // also when it was removed meanwhile
     for (const until = own.next + linesAtOnce; own.next < until && own.next <= total && errors.length < errorsMax; own.next += 1) {
       const line = own.next;
       try {
