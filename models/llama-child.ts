@@ -35,7 +35,7 @@ const seedsEnd = 2 ** 32 - 1;
 const settings = JSON.parse(process.argv[2] ?? "{}") as LlamaSettings; // written by LlamaEngine, from checked config
 const running = new Map<number, AbortController>();
 const threadsMax = settings.threads || availableParallelism();
-/** For steps of running answers, and for pieces of prompts, which last ten times as long: a program that looks in takes much of the former and nothing of the latter. */
+/** For steps of running answers, and for pieces of prompts, which take ten times as long: a program that looks in takes much of the former and nothing of the latter. */
 const cores = new SpareCores(threadsMax);
 const coresOfPieces = new SpareCores(threadsMax);
 let llama: Llama | undefined;
@@ -51,7 +51,7 @@ const steps = new Lockstep({
 });
 const pieceSize = new PieceSize(settings.prefillStepMs);
 let toldMs = 0;
-/** Prompts take turns, a piece of one of them in each step. */
+/** Prompts take turns, a piece of one of them between two steps. */
 let lastPiece: Promise<unknown> = Promise.resolve();
 
 // Ctrl-C and service stops reach the whole process group; the parent decides when the engine ends.
@@ -170,7 +170,7 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
 }
 
 /** All but the last token of the prompt, in pieces: running answers go on between them, other prompts have their turn, and a cancel is heard. */
-async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaContextSequence>, signal: AbortSignal): Promise<void> {
+async function prefill(prompt: Token[], { sequence }: Place<Token, LlamaContextSequence>, signal: AbortSignal): Promise<void> {
   const left = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
   while (sequence.nextTokenIndex < prompt.length - 1 && !signal.aborted) {
     let begun = false;
@@ -179,20 +179,16 @@ async function prefill(prompt: Token[], { sequence, index }: Place<Token, LlamaC
       if (signal.aborted) return;
       begun = true;
       const at = sequence.nextTokenIndex;
-      const piece = prompt.slice(at, at + pieceSize.next(prompt.length - 1 - at, steps.isBusy));
-      const begunMs = performance.now();
-      steps.join();
-      useThreads(coresOfPieces.begin());
-      try {
-        await sequence.evaluateWithoutGeneratingNewTokens(piece, { evaluationPriority: index as EvaluationPriority });
-        pieceSize.took(piece.length, performance.now() - begunMs);
+      const piece = prompt.slice(at, at + pieceSize.next(prompt.length - 1 - at));
+      await steps.alone(async () => {
+        const begunMs = performance.now();
+        useThreads(coresOfPieces.begin());
+        await sequence.evaluateWithoutGeneratingNewTokens(piece);
         coresOfPieces.next();
-        cores.begin(); // what the piece took says nothing of steps without one
-        await steps.wait();
-      } finally {
-        steps.leave();
-      }
-      tookMs = performance.now() - begunMs;
+        useThreads(cores.begin());
+        tookMs = performance.now() - begunMs;
+        pieceSize.took(piece.length, tookMs);
+      });
     });
     lastPiece = turn.then(
       async () => (steps.isBusy ? await pause(restMs(tookMs), undefined, { signal }).catch(() => {}) : undefined),

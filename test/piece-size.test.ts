@@ -22,12 +22,12 @@ describe("pieces of prompts", () => {
     expect(settled(8, 4, size).tokens).to.equal(64);
   });
 
-  it("leave whole tiles beside a token of each answer, and no small rest", () => {
+  it("leave no small rest", () => {
     const size = settled(20, 2);
-    expect(size.next(1_000, true)).to.equal(129);
-    expect(size.next(193, false)).to.equal(128);
-    expect(size.next(192, true)).to.equal(192);
-    expect(size.next(40, true)).to.equal(40);
+    expect(size.next(1_000)).to.equal(128);
+    expect(size.next(193)).to.equal(128);
+    expect(size.next(192)).to.equal(192);
+    expect(size.next(40)).to.equal(40);
   });
 
   it("follow no single step far, and the rest of a prompt not at all", () => {

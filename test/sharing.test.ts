@@ -2,7 +2,6 @@ import { setImmediate as atOnce } from "node:timers/promises";
 import { expect } from "chai";
 import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
-import { Lockstep } from "../models/lockstep.ts";
 import { type Sequence, Sequences } from "../models/sequences.ts";
 import { type Place, Slots } from "../models/slots.ts";
 import { whenDisplaced, whenIdle } from "../models/spare-cores.ts";
@@ -381,27 +380,8 @@ describe("an engine that gets no further", () => {
   });
 });
 
-describe("an engine's steps", () => {
-  it("wait for all who take part, and for nobody who has left", async () => {
-    let steps = 0;
-    const lockstep = new Lockstep({
-      begun: () => {},
-      stepped: () => {
-        steps += 1;
-      },
-    });
-    const done: string[] = [];
-    for (let count = 0; count < 3; count += 1) lockstep.join();
-    const first = lockstep.wait().then(() => done.push("first"));
-    const second = lockstep.wait().then(() => done.push("second"));
-    await pause(5);
-    expect([steps, done]).to.deep.equal([0, []]);
-    lockstep.leave();
-    await Promise.all([first, second]);
-    expect([steps, done]).to.deep.equal([1, ["first", "second"]]);
-  });
-
-  it("take a thread fewer as soon as another program takes a core, and one more when a core is idle", () => {
+describe("an engine's threads", () => {
+  it("are one fewer as soon as another program takes a core, and one more when a core is idle", () => {
     expect([whenDisplaced(2, 1.95), whenDisplaced(2, 1.3), whenDisplaced(2, 0.4), whenDisplaced(1, 0.5)]).to.deep.equal([2, 1, 1, 1]);
     expect([whenDisplaced(16, 15.9), whenDisplaced(16, 15), whenDisplaced(16, 9.5)]).to.deep.equal([16, 15, 9]);
     expect([whenIdle(1, 0.4), whenIdle(1, 0.6), whenIdle(4, 3.1)]).to.deep.equal([1, 2, 7]);
