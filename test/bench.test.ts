@@ -13,7 +13,7 @@ import { issueClient } from "../certs/authority.ts";
 import { EchoEngine } from "../models/echo-engine.ts";
 import type { EngineEvent, Generation } from "../models/engine.ts";
 import { ApiClient } from "../scripts/api-client.ts";
-import { guardsOff } from "../scripts/bench-appliance.ts";
+import { guardsOff } from "../scripts/bench/appliance.ts";
 import { policySchema } from "../server/policy/policy.ts";
 import { root, startTestAppliance } from "./support/appliance.ts";
 import { sallyport } from "./support/sallyport.ts";
@@ -258,7 +258,7 @@ describe("sallyport bench", () => {
     child.kill("SIGINT");
     expect((await exited)[0]).to.equal(1);
     expect(performance.now() - stoppedMs).to.be.below(1_000);
-    expect(said).to.match(/\nStopped before all rounds were measured; nothing was written\.\n$/u);
+    expect(said).to.match(/\nStopped before all was measured; nothing was written\.\n$/u);
     expect(existsSync(out)).to.equal(false);
   });
 

@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { runBenchmark } from "../bench/benchmark.ts";
 import { type Command, refuseOthers, UsageError } from "../command.ts";
 
 export const bench: Command = {
@@ -56,23 +57,31 @@ time is more than 3 times as long: on a busy machine only the ratio means someth
       },
     });
     const [what] = positionals;
+    const { out } = values;
     if (positionals.length > 1 || !(what === undefined || ["classifiers", "adversarial", "serve", "hostile", "soak"].includes(what)))
       throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
     // Each is loaded by itself: together they need most of what there is.
     if (what === "soak") {
       const { quick, ...others } = values;
       refuseOthers("bench soak", { ...others, ...(quick ? { quick } : {}) }, ["minutes", "requests", "out"]);
-      return await (await import("../bench-soak.ts")).benchSoak(values);
+      return await runBenchmark("soak", out, async (bench) => (await import("../bench/soak.ts")).benchSoak(values, bench));
     }
     if (what === "serve") {
       const { minutes, requests, ...others } = values;
       refuseOthers("bench serve", values, Object.keys(others));
-      return await (await import("../bench-serve.ts")).benchServe(values);
+      return await runBenchmark("serve", out, async (bench) => (await import("../bench/serve.ts")).benchServe(values, bench));
     }
     refuseOthers("bench", values, ["quick", "out"]);
-    if (what === "hostile") return await (await import("../bench-hostile.ts")).benchHostile(values);
-    if (what === "classifiers") return await (await import("../bench-classifiers.ts")).benchClassifiers(values);
-    if (what === "adversarial") return await (await import("../bench-adversarial.ts")).benchAdversarial(values);
-    return await (await import("../bench-answer.ts")).benchAnswer(values);
+    if (what === "hostile")
+      return await runBenchmark("hostile", out, async (bench) => (await import("../bench/hostile.ts")).benchHostile(values, bench));
+    if (what === "classifiers")
+      return await runBenchmark("classifiers", out, async (bench) =>
+        (await import("../bench/classifiers.ts")).benchClassifiers(values, bench),
+      );
+    if (what === "adversarial")
+      return await runBenchmark("adversarial", out, async (bench) =>
+        (await import("../bench/adversarial.ts")).benchAdversarial(values, bench),
+      );
+    return await runBenchmark("answer", out, async (bench) => (await import("../bench/answer.ts")).benchAnswer(values, bench));
   },
 };

@@ -1,20 +1,16 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
-import { measureRound, type Round, type Summary, summarise } from "../bench/answer.ts";
-import { median, rounded } from "../bench/statistics.ts";
-import { measureUnderLoad, type UnderLoad } from "../bench/under-load.ts";
-import { readConfig } from "../server/config.ts";
-import { ApiClient } from "./api-client.ts";
-import { benchConfig, openBenchAppliance } from "./bench-appliance.ts";
-import { reportFile, writeReport } from "./bench-report.ts";
-import { UsageError } from "./command.ts";
-import { setUp } from "./commands/setup.ts";
-import { openConfiguredClassifiers, openEngines } from "./engines.ts";
-import { host } from "./host.ts";
-import { readPem } from "./key-pair.ts";
-import { step } from "./progress.ts";
-import { Stopped, stopSignal } from "./stop-signal.ts";
+import { basename } from "node:path";
+import { measureRound, type Round, type Summary, summarise } from "../../bench/answer.ts";
+import { median, rounded } from "../../bench/statistics.ts";
+import { measureUnderLoad, type UnderLoad } from "../../bench/under-load.ts";
+import { readConfig } from "../../server/config.ts";
+import { ApiClient } from "../api-client.ts";
+import { UsageError } from "../command.ts";
+import { setUp } from "../commands/setup.ts";
+import { openConfiguredClassifiers, openEngines } from "../engines.ts";
+import { readPem } from "../key-pair.ts";
+import { step } from "../progress.ts";
+import { benchConfig, openBenchAppliance } from "./appliance.ts";
+import type { Bench, Measurement } from "./benchmark.ts";
 
 interface Options {
   readonly against?: string | undefined;
@@ -22,8 +18,7 @@ interface Options {
   readonly ca?: string | undefined;
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
-  readonly quick: boolean;
-  readonly out?: string | undefined;
+  readonly quick?: boolean | undefined;
 }
 
 type Whose = "ours" | "theirs";
@@ -35,63 +30,50 @@ interface Measured {
 const quickPlan = { streams: [1, 4], rounds: 1, tokensMax: 16, prompts: 1, promptTokens: 300 };
 const wholePlan = { streams: [1, 2, 4, 8], rounds: 3, tokensMax: 96, prompts: 3, promptTokens: 2_000 };
 
-/** `bench serve`: this service and another server in turns, and the ratios. Returns the exit status. */
-export async function benchServe(options: Options): Promise<number> {
-  const out = reportFile("serve", options.out);
+/** `bench serve`: this service and another server in turns, and the ratios. */
+export async function benchServe(options: Options, { stop, scratch }: Bench): Promise<Measurement> {
   const plan = options.quick ? quickPlan : wholePlan;
-  const theirs = otherClient(options);
-  const stop = stopSignal();
-  const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  try {
-    const theirModel = options.model ?? (await firstModelOf(theirs, stop));
-    const config = benchConfig(readConfig(), scratch, "off");
-    await setUp(config, stop);
-    await using classifiers = await openConfiguredClassifiers(config);
-    await using loaded = new AsyncDisposableStack();
-    const engines = await step("Loading the models", () => openEngines(config, stop));
-    for (const one of engines) loaded.use(one);
-    await using ours = await openBenchAppliance(config, { engines, classifiers });
-    const both = { ours: { client: ours.client, model: config.models[0]?.id }, theirs: { client: theirs, model: theirModel } };
-    const measured: Measured = { rounds: [], underLoad: [] };
-    await step("Measuring", async (progress) => {
-      for (const { client, model } of Object.values(both)) await measureRound(client, 1, 8, stop, model);
-      for (let round = 0; round < plan.rounds; round += 1) {
-        const order: readonly Whose[] = round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"];
-        for (const streams of plan.streams) {
-          for (const whose of order) {
-            progress(`round ${round + 1} of ${plan.rounds}, ${streams} streams, ${whose}`);
-            const { client, model } = both[whose];
-            measured.rounds.push({ ...(await measureRound(client, streams, plan.tokensMax, stop, model)), whose });
-          }
-        }
+  using closing = new DisposableStack();
+  const theirs = closing.adopt(otherClient(options), (client) => client.close());
+  const theirModel = options.model ?? (await firstModelOf(theirs, stop));
+  const config = benchConfig(readConfig(), scratch, "off");
+  await setUp(config, stop);
+  await using classifiers = await openConfiguredClassifiers(config);
+  await using loaded = new AsyncDisposableStack();
+  const engines = await step("Loading the models", () => openEngines(config, stop));
+  for (const one of engines) loaded.use(one);
+  await using ours = await openBenchAppliance(config, { engines, classifiers });
+  const both = { ours: { client: ours.client, model: config.models[0]?.id }, theirs: { client: theirs, model: theirModel } };
+  const measured: Measured = { rounds: [], underLoad: [] };
+  await step("Measuring", async (progress) => {
+    for (const { client, model } of Object.values(both)) await measureRound(client, 1, 8, stop, model);
+    for (let round = 0; round < plan.rounds; round += 1) {
+      const order: readonly Whose[] = round % 2 === 0 ? ["ours", "theirs"] : ["theirs", "ours"];
+      for (const streams of plan.streams) {
         for (const whose of order) {
-          progress(`round ${round + 1} of ${plan.rounds}, long prompts, ${whose}`);
+          progress(`round ${round + 1} of ${plan.rounds}, ${streams} streams, ${whose}`);
           const { client, model } = both[whose];
-          const asked = { prompts: plan.prompts, tokens: plan.promptTokens, model };
-          measured.underLoad.push({ ...(await measureUnderLoad(client, asked, stop)), whose });
+          measured.rounds.push({ ...(await measureRound(client, streams, plan.tokensMax, stop, model)), whose });
         }
       }
-    });
-    const result = {
-      made: new Date().toISOString(),
-      command: "npx sallyport bench serve",
-      model: both.ours.model,
-      theirModel: basename(theirModel), // llama-server names a file, with its path
-      engine: config.engine,
-      plan,
-      host: host(),
-      ...summaryOf(plan.streams, measured),
-      ...measured,
-    };
-    writeReport(out, result);
-    console.log(`${table(result)}\n\n${out}`);
-    return 0;
-  } catch (error) {
-    throw stop.aborted ? new Stopped("Stopped before all rounds were measured; nothing was written.") : error;
-  } finally {
-    theirs.close();
-    rmSync(scratch, { recursive: true, force: true });
-  }
+      for (const whose of order) {
+        progress(`round ${round + 1} of ${plan.rounds}, long prompts, ${whose}`);
+        const { client, model } = both[whose];
+        const asked = { prompts: plan.prompts, tokens: plan.promptTokens, model };
+        measured.underLoad.push({ ...(await measureUnderLoad(client, asked, stop)), whose });
+      }
+    }
+  });
+  const summary = summaryOf(plan.streams, measured);
+  const report = {
+    model: both.ours.model,
+    theirModel: basename(theirModel), // llama-server names a file, with its path
+    engine: config.engine,
+    plan,
+    ...summary,
+    ...measured,
+  };
+  return { report, table: table(summary) };
 }
 
 function otherClient({ against, ca, cert, key }: Options): ApiClient {

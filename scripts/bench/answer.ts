@@ -1,41 +1,20 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { measureRound, type Round, type Summary, summarise } from "../bench/answer.ts";
-import { rounded } from "../bench/statistics.ts";
-import { type Config, readConfig } from "../server/config.ts";
-import { benchConfig, openBenchAppliance } from "./bench-appliance.ts";
-import { reportFile, writeReport } from "./bench-report.ts";
-import { setUp } from "./commands/setup.ts";
-import { openConfiguredClassifiers, openEngines } from "./engines.ts";
-import { host } from "./host.ts";
-import { step } from "./progress.ts";
-import { Stopped, stopSignal } from "./stop-signal.ts";
+import { measureRound, type Round, type Summary, summarise } from "../../bench/answer.ts";
+import { rounded } from "../../bench/statistics.ts";
+import { type Config, readConfig } from "../../server/config.ts";
+import { setUp } from "../commands/setup.ts";
+import { openConfiguredClassifiers, openEngines } from "../engines.ts";
+import { step } from "../progress.ts";
+import { benchConfig, openBenchAppliance } from "./appliance.ts";
+import type { Bench, Measurement } from "./benchmark.ts";
 
-interface Options {
-  readonly quick: boolean;
-  readonly out?: string | undefined;
-}
-
-/** `bench`: answers with guards on and off, in turns. Returns the exit status. */
-export async function benchAnswer({ quick, out: given }: Options): Promise<number> {
-  const out = reportFile("answer", given);
+/** `bench`: answers with guards on and off, in turns. */
+export async function benchAnswer({ quick = false }: { readonly quick?: boolean | undefined }, bench: Bench): Promise<Measurement> {
   const plan = quick ? { streams: [1, 4], rounds: 1, tokensMax: 32 } : { streams: [1, 2, 4, 8], rounds: 5, tokensMax: 96 };
-  const stop = stopSignal();
-  const scratch = mkdtempSync(join(tmpdir(), "sallyport-bench-"));
-  try {
-    const config = readConfig();
-    const rounds = await measure(config, scratch, plan, stop);
-    const result = report(config, plan, rounds);
-    writeReport(out, result);
-    console.log(table(result.summary));
-    console.log(`\n${out}`);
-    return 0;
-  } catch (error) {
-    throw stop.aborted ? new Stopped("Stopped before all rounds were measured; nothing was written.") : error;
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  const config = readConfig();
+  const rounds = await measure(config, plan, bench);
+  const summary = summaryOf(plan, rounds);
+  const { models, engine } = config;
+  return { report: { command: "npx sallyport bench", model: models[0]?.id, engine, plan, summary, rounds }, table: table(summary) };
 }
 
 interface Plan {
@@ -47,7 +26,7 @@ interface Plan {
 type Guards = "on" | "off";
 type Measured = Round & { readonly guards: Guards };
 
-async function measure(config: Config, scratch: string, plan: Plan, stop: AbortSignal): Promise<Measured[]> {
+async function measure(config: Config, plan: Plan, { stop, scratch }: Bench): Promise<Measured[]> {
   const configs = { on: benchConfig(config, scratch, "on"), off: benchConfig(config, scratch, "off") };
   for (const one of Object.values(configs)) await setUp(one, stop);
   await using classifiers = await openConfiguredClassifiers(config);
@@ -77,22 +56,12 @@ interface Row {
   readonly ratio: number;
 }
 
-function report({ models, engine }: Config, plan: Plan, rounds: readonly Measured[]) {
-  const summary = plan.streams.map((streams): Row => {
+function summaryOf(plan: Plan, rounds: readonly Measured[]): Row[] {
+  return plan.streams.map((streams) => {
     const of = (guards: Guards): Summary => summarise(rounds.filter((one) => one.streams === streams && one.guards === guards));
     const [on, off] = [of("on"), of("off")];
     return { streams, on, off, ratio: rounded(on.tokensPerSecond / off.tokensPerSecond) };
   });
-  return {
-    made: new Date().toISOString(),
-    command: "npx sallyport bench",
-    model: models[0]?.id,
-    engine,
-    plan,
-    host: host(),
-    summary,
-    rounds,
-  };
 }
 
 function table(rows: readonly Row[]): string {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-const program = fileURLToPath(new URL("./sallyport.ts", import.meta.url));
+const program = fileURLToPath(new URL("../sallyport.ts", import.meta.url));
 
 /** `sallyport serve` as a process of its own, on a free port; disposing ends it. */
 export async function startOwnService(

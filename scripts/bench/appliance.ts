@@ -1,10 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Models, startAppliance } from "../server/appliance.ts";
-import type { Config } from "../server/config.ts";
-import { testEgress } from "../server/egress.ts";
-import { Events } from "../server/events.ts";
-import { ApiClient } from "./api-client.ts";
+import { type Models, startAppliance } from "../../server/appliance.ts";
+import type { Config } from "../../server/config.ts";
+import { testEgress } from "../../server/egress.ts";
+import { Events } from "../../server/events.ts";
+import { ApiClient } from "../api-client.ts";
 
 /** A policy without guards, but for the length of a prompt. */
 export const guardsOff = `input: { control_characters: off, injection: off, invisible_text: off, repetition: off, delicate: off, personal_data: off }
