@@ -24,14 +24,14 @@ export interface Appliance extends AsyncDisposable {
   readonly url: string;
 }
 
-/** What judges and answers. */
+/** What judges and answers. Its opener owns it, and ends it after the appliance. */
 export interface Models {
   /** The first is the default. */
   readonly engines: readonly Engine[];
   readonly classifiers: Classifiers;
 }
 
-/** Puts the parts together and listens. Owns `engines` from here on: ending the appliance ends them, and so does a start that fails. */
+/** Puts the parts together and listens. */
 export async function startAppliance(
   config: Config,
   { engines, classifiers }: Models,
@@ -39,7 +39,6 @@ export async function startAppliance(
   events = new Events(),
 ): Promise<Appliance> {
   await using parts = new AsyncDisposableStack();
-  for (const engine of engines) parts.use(engine);
   const policies = parts.use(new Policies(config.policy, classifiers, events));
   const { name, sha256 } = policies.main;
   const models = engines.map((engine) => engine.model);

@@ -30,7 +30,9 @@ async function measure(config: Config, plan: Plan, { stop, scratch }: Bench): Pr
   const configs = { on: benchConfig(config, scratch, "on"), off: benchConfig(config, scratch, "off") };
   for (const one of Object.values(configs)) await setUp(one, stop);
   await using classifiers = await openConfiguredClassifiers(config);
+  await using loaded = new AsyncDisposableStack();
   const engines = await step("Loading the models", () => openEngines(config, stop));
+  for (const one of engines) loaded.use(one);
   await using on = await openBenchAppliance(configs.on, { engines, classifiers });
   await using off = await openBenchAppliance(configs.off, { engines, classifiers });
   const measured: Measured[] = [];

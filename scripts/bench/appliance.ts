@@ -20,7 +20,7 @@ export function benchConfig(config: Config, scratch: string, guards: "on" | "off
   return { ...own, policy };
 }
 
-/** The appliance, and a client of it. Its models stay their opener's. */
+/** The appliance, and a client of it. */
 export async function openBenchAppliance(config: Config, models: Models): Promise<AsyncDisposable & { client: ApiClient }> {
   const appliance = await startAppliance(config, models, await testEgress(), new Events("silent"));
   const client = ApiClient.installed(appliance.url, join(config.dataDir, "certs"), "app");

@@ -33,19 +33,19 @@ SALLYPORT_MODELS (default models), LOG_LEVEL (default info).`,
       const server = import("../../server/appliance.ts"); // takes long enough to read not to keep the models waiting
       const [judging, answering] = await Promise.allSettled([judges, answers]);
       if (answering.status === "rejected") throw answering.reason;
-      if (judging.status === "fulfilled") return [await server, opened.use(judging.value), answering.value] as const;
-      await Promise.all(answering.value.map((engine) => engine[Symbol.asyncDispose]()));
-      throw judging.reason;
+      for (const engine of answering.value) opened.use(engine);
+      if (judging.status === "rejected") throw judging.reason;
+      return [await server, opened.use(judging.value), answering.value] as const;
     });
     const egress = await leaving;
-    const appliance = await startAppliance(config, { engines, classifiers }, egress);
+    const appliance = opened.use(await startAppliance(config, { engines, classifiers }, egress));
     console.log(howToCall(appliance.url, config));
     for (const { id, device } of engines.map(({ model }) => model))
       if (device !== undefined) console.log(`${id} is computed on: ${device}.`);
     console.log(aboutEgress(egress));
     if (!stop.aborted) await once(stop, "abort");
     console.log("Stopping …");
-    await appliance[Symbol.asyncDispose]();
+    await opened.disposeAsync();
     console.log("Stopped.");
     return 0;
   },

@@ -33,7 +33,7 @@ export interface Reply {
 // biome-ignore lint/suspicious/noExplicitAny: a JSON body whose shape the test itself is about
 export type Json = any;
 
-/** A whole appliance in this process, on a port and with data of its own. */
+/** A whole appliance in this process, on a port and with data of its own. Ending it ends its engines. */
 export interface TestAppliance extends AsyncDisposable {
   readonly url: string;
   readonly config: Config;
@@ -77,7 +77,9 @@ export async function startTestAppliance({
   const defaults = readConfig({ SALLYPORT_DATA: dataDir, PORT: "0", ...(existsSync(own) ? { SALLYPORT_CONFIG: own } : {}) });
   const config = change({ ...defaults, ...(policy === undefined ? {} : { policy: policyFile }) });
   const models = { engines, classifiers: classifiers ?? (await testClassifiers()) };
-  const appliance = await startAppliance(config, models, egress, new Events("silent"));
+  await using opened = new AsyncDisposableStack();
+  for (const engine of engines) opened.use(engine);
+  const appliance = opened.use(await startAppliance(config, models, egress, new Events("silent")));
   const certsDir = join(dataDir, "certs");
   const agents = new Map<string, Agent>();
   const agent = (name = "app"): Agent => {
@@ -85,6 +87,7 @@ export async function startTestAppliance({
     agents.set(name, known);
     return known;
   };
+  const owned = opened.move();
   return {
     url: appliance.url,
     config,
@@ -95,7 +98,7 @@ export async function startTestAppliance({
     openai: (name) =>
       new OpenAI({ baseURL: `${appliance.url}/v1`, apiKey: "unused", maxRetries: 0, fetchOptions: { dispatcher: agent(name) } }),
     async [Symbol.asyncDispose]() {
-      await appliance[Symbol.asyncDispose]();
+      await owned.disposeAsync();
       await Promise.all([...agents.values()].map((one) => one.destroy()));
     },
   };
