@@ -107,10 +107,10 @@ describe("sallyport certs", () => {
       [["issue", "app", "--role", "root"], /"root" is not a role: app, operator, auditor/u],
       [["issue", "app", "--reason", "x"], /`certs issue` takes no --reason/u],
       [["list", "--days", "3"], /`certs list` takes no --days/u],
-      [["revoke"], /Say whom/u],
-      [["install"], /Say which file: `certs install FILE`/u],
-      [["renew", "app", "operator"], /Name one, or none for all/u],
-      [["list", "app"], /takes no name/u],
+      [["revoke"], /Name one: `certs revoke NAME`\./u],
+      [["install"], /Name one: `certs install FILE`\./u],
+      [["renew", "app", "operator"], /Name one at most: `certs renew \[NAME\]`\./u],
+      [["list", "app"], /`certs list` takes no name\./u],
       [["toString"], /Say what to do/u],
     ] as const) {
       const { status, stderr } = await certs(...args);

@@ -14,7 +14,7 @@ export async function benchAnswer({ quick = false }: { readonly quick?: boolean 
   const rounds = await measure(config, plan, bench);
   const summary = summaryOf(plan, rounds);
   const { models, engine } = config;
-  return { report: { command: "npx sallyport bench", model: models[0]?.id, engine, plan, summary, rounds }, table: table(summary) };
+  return { report: { model: models[0]?.id, engine, plan, summary, rounds }, table: table(summary) };
 }
 
 interface Plan {

@@ -12,7 +12,7 @@ import { AuditReader } from "../../server/audit/read.ts";
 import { rotateAuditKey } from "../../server/audit/rotate-key.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { readConfig } from "../../server/config.ts";
-import { type Command, refuseOthers, UsageError } from "../command.ts";
+import { type Action, actionOf, type Command, UsageError } from "../command.ts";
 import { wholeFrom } from "../option-number.ts";
 import { type Found, oneLine, search } from "../search-log.ts";
 import { version } from "../version.ts";
@@ -35,13 +35,17 @@ const options = {
   out: { type: "string" },
 } as const;
 
-/** What each action takes. */
-const actions: Readonly<Record<string, readonly string[]>> = {
-  verify: ["json", "checkpoint"],
-  search: ["json", "text", "text-file", "caller", "call", "kind", "outcome", "since", "until", "texts", "max"],
-  export: ["format", "from-seq", "out"],
-  checkpoint: ["out"],
-  "rotate-key": [],
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
+const actions: Readonly<Record<string, Action<[dataDir: string, values: Values]>>> = {
+  verify: { options: ["json", "checkpoint"], run: verify },
+  search: {
+    options: ["json", "text", "text-file", "caller", "call", "kind", "outcome", "since", "until", "texts", "max"],
+    run: searchIn,
+  },
+  export: { options: ["format", "from-seq", "out"], run: exportAll },
+  checkpoint: { options: ["out"], run: checkpoint },
+  "rotate-key": { options: [], run: rotateKey },
 };
 
 /** What an entry may say came of a call: the input gate's decision in `received`, then the outcome in `settled`. */
@@ -77,24 +81,10 @@ All but rotate-key work beside a running service. The data directory is SALLYPOR
 
   async run(args) {
     const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
-    const [action = "", ...rest] = positionals;
-    const taken = Object.hasOwn(actions, action) ? actions[action] : undefined;
-    if (taken === undefined || rest.length > 0) throw new UsageError(`Say what to do: \`audit ${Object.keys(actions).join("`, `")}\`.`);
-    refuseOthers(`audit ${action}`, values, taken);
-    const { dataDir } = readConfig();
-    if (action === "verify") return verify(dataDir, values);
-    if (action === "checkpoint") return checkpoint(dataDir, values.out);
-    if (action === "export") return await exportAll(dataDir, values);
-    if (action === "search") return searchIn(dataDir, values);
-    rotateAuditKey(dataDir);
-    console.log(
-      "The log has a new key. Back up keys/audit.key: it alone opens the log now. Checkpoints and attestations are signed with a new key from here on.",
-    );
-    return 0;
+    const action = actionOf("audit", actions, positionals, values);
+    return await action.run(readConfig().dataDir, values);
   },
 };
-
-type Values = { readonly [K in keyof typeof options]?: ((typeof options)[K]["type"] extends "boolean" ? boolean : string) | undefined };
 
 function verify(dataDir: string, { json, checkpoint: file }: Values): number {
   const { problems: found, ...result } = verifyAuditLog(dataDir);
@@ -122,7 +112,7 @@ function readCheckpoint(file: string): Checkpoint {
   }
 }
 
-function checkpoint(dataDir: string, out: string | undefined): number {
+function checkpoint(dataDir: string, { out }: Values): number {
   const made = `${JSON.stringify(makeCheckpoint(dataDir), null, 2)}\n`;
   if (out === undefined) process.stdout.write(made);
   else {
@@ -171,6 +161,14 @@ function searchIn(dataDir: string, values: Values): number {
   const found: Found[] = search(reader, wanted, max, values.texts === true);
   for (const one of found) console.log(values.json ? JSON.stringify(one) : oneLine(one));
   if (found.length === 0 && !values.json) console.log("Nothing found.");
+  return 0;
+}
+
+function rotateKey(dataDir: string): number {
+  rotateAuditKey(dataDir);
+  console.log(
+    "The log has a new key. Back up keys/audit.key: it alone opens the log now. Checkpoints and attestations are signed with a new key from here on.",
+  );
   return 0;
 }
 

@@ -1,14 +1,41 @@
 import { parseArgs } from "node:util";
-import { runBenchmark } from "../bench/benchmark.ts";
-import { type Command, refuseOthers, UsageError } from "../command.ts";
+import { type Bench, type Measurement, runBenchmark } from "../bench/benchmark.ts";
+import { type Action, actionOf, type Command } from "../command.ts";
+
+const options = {
+  quick: { type: "boolean" },
+  out: { type: "string" },
+  against: { type: "string" },
+  model: { type: "string" },
+  ca: { type: "string" },
+  cert: { type: "string" },
+  key: { type: "string" },
+  minutes: { type: "string" },
+  requests: { type: "string" },
+} as const;
+
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
+/** Each is loaded by itself: together they need most of what there is. */
+const actions: Readonly<Record<string, Action<[values: Values, bench: Bench], Promise<Measurement>>>> = {
+  answer: { options: ["quick", "out"], run: async (...given) => (await import("../bench/answer.ts")).benchAnswer(...given) },
+  classifiers: { options: ["quick", "out"], run: async (...given) => (await import("../bench/classifiers.ts")).benchClassifiers(...given) },
+  adversarial: { options: ["quick", "out"], run: async (...given) => (await import("../bench/adversarial.ts")).benchAdversarial(...given) },
+  serve: {
+    options: ["against", "model", "ca", "cert", "key", "quick", "out"],
+    run: async (...given) => (await import("../bench/serve.ts")).benchServe(...given),
+  },
+  hostile: { options: ["quick", "out"], run: async (...given) => (await import("../bench/hostile.ts")).benchHostile(...given) },
+  soak: { options: ["minutes", "requests", "out"], run: async (...given) => (await import("../bench/soak.ts")).benchSoak(...given) },
+};
 
 export const bench: Command = {
-  usage: `Usage: npx sallyport bench [classifiers|adversarial] [--quick] [--out FILE]
+  usage: `Usage: npx sallyport bench [answer|classifiers|adversarial] [--quick] [--out FILE]
        npx sallyport bench serve --against URL [--model NAME] [--ca FILE] [--cert FILE --key FILE] [--quick] [--out FILE]
        npx sallyport bench hostile [--quick] [--out FILE]
        npx sallyport bench soak [--minutes N | --requests N] [--out FILE]
 
-Starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
+\`bench\`, or \`bench answer\`, starts the appliance twice on ports of its own, once with the configured policy and once with every guard off, both on one
 loaded model, and calls them in turns over mutual TLS. Reports medians: time to first token (TTFT), time between tokens,
 tokens a second of all streams, and the 99th percentile of /healthz meanwhile. Needs no running service, and touches no
 data of one; on a busy machine the numbers mean little.
@@ -41,47 +68,9 @@ time is more than 3 times as long: on a busy machine only the ratio means someth
   --model      what it calls its model. Default: the first that it lists`,
 
   async run(args) {
-    const { values, positionals } = parseArgs({
-      args,
-      allowPositionals: true,
-      options: {
-        quick: { type: "boolean", default: false },
-        out: { type: "string" },
-        against: { type: "string" },
-        model: { type: "string" },
-        ca: { type: "string" },
-        cert: { type: "string" },
-        key: { type: "string" },
-        minutes: { type: "string" },
-        requests: { type: "string" },
-      },
-    });
-    const [what] = positionals;
-    const { out } = values;
-    if (positionals.length > 1 || !(what === undefined || ["classifiers", "adversarial", "serve", "hostile", "soak"].includes(what)))
-      throw new UsageError(`There is no \`bench ${positionals.join(" ")}\`.`);
-    // Each is loaded by itself: together they need most of what there is.
-    if (what === "soak") {
-      const { quick, ...others } = values;
-      refuseOthers("bench soak", { ...others, ...(quick ? { quick } : {}) }, ["minutes", "requests", "out"]);
-      return await runBenchmark("soak", out, async (bench) => (await import("../bench/soak.ts")).benchSoak(values, bench));
-    }
-    if (what === "serve") {
-      const { minutes, requests, ...others } = values;
-      refuseOthers("bench serve", values, Object.keys(others));
-      return await runBenchmark("serve", out, async (bench) => (await import("../bench/serve.ts")).benchServe(values, bench));
-    }
-    refuseOthers("bench", values, ["quick", "out"]);
-    if (what === "hostile")
-      return await runBenchmark("hostile", out, async (bench) => (await import("../bench/hostile.ts")).benchHostile(values, bench));
-    if (what === "classifiers")
-      return await runBenchmark("classifiers", out, async (bench) =>
-        (await import("../bench/classifiers.ts")).benchClassifiers(values, bench),
-      );
-    if (what === "adversarial")
-      return await runBenchmark("adversarial", out, async (bench) =>
-        (await import("../bench/adversarial.ts")).benchAdversarial(values, bench),
-      );
-    return await runBenchmark("answer", out, async (bench) => (await import("../bench/answer.ts")).benchAnswer(values, bench));
+    const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
+    const [name = "answer", ...more] = positionals;
+    const action = actionOf("bench", actions, [name, ...more], values);
+    return await runBenchmark(name, values.out, (bench) => action.run(values, bench));
   },
 };

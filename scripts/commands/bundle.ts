@@ -7,7 +7,7 @@ import { createBundle } from "../bundle/create.ts";
 import { type BundleFacts, factsIn, readMember } from "../bundle/members.ts";
 import { defaultKeyFile, makeReleaseKey, type ReleaseKey, readReleaseKey } from "../bundle/release-key.ts";
 import { checkSeal, fingerprint, publicText, readSeal, sha256OfSealed } from "../bundle/seal.ts";
-import { type Command, refuseOthers, UsageError } from "../command.ts";
+import { type Action, actionOf, type Command } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
@@ -19,10 +19,16 @@ const options = {
   since: { type: "string" },
   succeeds: { type: "string" },
   trust: { type: "string" },
-  json: { type: "boolean", default: false },
+  json: { type: "boolean" },
 } as const;
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
+const actions: Readonly<Record<string, Action<[values: Values, file?: string]>>> = {
+  create: { options: ["key", "model", "since", "json"], argument: "[FILE]", run: create },
+  verify: { options: ["trust", "json"], argument: "FILE", run: verify },
+  key: { options: ["succeeds"], argument: "FILE", run: makeKey },
+};
 
 export const bundle: Command = {
   usage: `Usage: npx sallyport bundle create [FILE] [--key FILE] [--model ID]… [--since BUNDLE] [--json]
@@ -40,20 +46,11 @@ Take it up on the host:  tar -xf FILE install.sh && sh install.sh FILE`,
 
   async run(args) {
     const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-    const [action, file, more] = positionals;
-    if (more !== undefined) throw new UsageError(`\`${more}\` is one argument too many.`);
-    const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== false));
-    if (action === "create") refuseOthers("bundle create", given, ["key", "model", "since", "json"]);
-    else if (action === "verify") refuseOthers("bundle verify", given, ["trust", "json"]);
-    else if (action === "key") refuseOthers("bundle key", given, ["succeeds"]);
-    else throw new UsageError("Say what to do: create, verify or key.");
-    if (action === "create") return await create(file, values);
-    if (file === undefined) throw new UsageError(`\`bundle ${action}\` needs a file.`);
-    return action === "verify" ? await verifyBundle(file, values) : makeKey(file, values);
+    return await actionOf("bundle", actions, positionals, values).run(values, positionals[1]);
   },
 };
 
-async function create(file: string | undefined, { key: keyFile, model, since, json }: Values): Promise<number> {
+async function create({ key: keyFile, model, since, json }: Values, file?: string): Promise<number> {
   const signal = stopSignal();
   const config = readConfig();
   const key = keyFile === undefined ? defaultKey() : readReleaseKey(keyFile);
@@ -62,7 +59,7 @@ async function create(file: string | undefined, { key: keyFile, model, since, js
   return report(facts.file, facts, json, "Write the SHA-256 down, and let whoever installs it compare: sha256sum FILE");
 }
 
-async function verifyBundle(file: string, { trust, json }: Values): Promise<number> {
+async function verify({ trust, json }: Values, file = ""): Promise<number> {
   const signal = stopSignal();
   const seal = readSeal(file);
   const sum = await step("Verifying", () => sha256OfSealed(file, statSync(file).size, signal));
@@ -76,7 +73,12 @@ async function verifyBundle(file: string, { trust, json }: Values): Promise<numb
   return report(file, factsIn(await readMember(file, "BUNDLE")), json, how);
 }
 
-async function report(file: string, { version, commit, target, base }: BundleFacts, json: boolean, advice: string): Promise<number> {
+async function report(
+  file: string,
+  { version, commit, target, base }: BundleFacts,
+  json: boolean | undefined,
+  advice: string,
+): Promise<number> {
   const told = {
     file,
     version,
@@ -97,7 +99,7 @@ async function report(file: string, { version, commit, target, base }: BundleFac
   return 0;
 }
 
-function makeKey(file: string, { succeeds }: Values): number {
+function makeKey({ succeeds }: Values, file = ""): number {
   const made = makeReleaseKey(file, succeeds === undefined ? undefined : readReleaseKey(succeeds));
   console.log(`Made the release key ${file}, fingerprint ${fingerprint(publicText(made.key))}. Keep it off the network, and back it up.`);
   return 0;

@@ -14,7 +14,7 @@ import { writeFileWhole } from "../../certs/write-file.ts";
 import { refuseHalfRestored } from "../../server/audit/lock.ts";
 import { readConfig } from "../../server/config.ts";
 import { issueAgain } from "../broken-connection.ts";
-import { type Command, refuseOthers, UsageError } from "../command.ts";
+import { type Action, actionOf, type Command, UsageError } from "../command.ts";
 import { readKeyPair } from "../key-pair.ts";
 import { wholeFrom } from "../option-number.ts";
 
@@ -32,18 +32,29 @@ const options = {
   json: { type: "boolean" },
 } as const;
 
-/** What each action takes besides `--dir`, and whether it takes a name, or a file. */
-const actions: Readonly<Record<string, { readonly options: readonly string[]; readonly name: "none" | "one" | "may" | "file" }>> = {
-  init: { options: [], name: "none" },
-  issue: { options: ["role", "days", "csr"], name: "one" },
-  renew: { options: [], name: "may" },
-  export: { options: ["out", "password-file"], name: "one" },
-  rotate: { options: ["days", "issuing", "ca"], name: "none" },
-  retire: { options: ["force"], name: "none" },
-  request: { options: ["out"], name: "none" },
-  install: { options: [], name: "file" },
-  revoke: { options: ["reason"], name: "one" },
-  list: { options: ["json"], name: "none" },
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
+interface Call {
+  readonly dir: string;
+  /** Of the server: `tls.names` of the configuration. */
+  readonly names: readonly string[];
+  /** Of a client, or of a file, if any. */
+  readonly name: string | undefined;
+  readonly values: Values;
+}
+
+/** Each takes `--dir` as well. */
+const actions: Readonly<Record<string, Action<[Call], void>>> = {
+  init: { options: [], run: init },
+  issue: { options: ["role", "days", "csr"], argument: "NAME", run: issue },
+  renew: { options: [], argument: "[NAME]", run: renew },
+  export: { options: ["out", "password-file"], argument: "NAME", run: exportTo },
+  rotate: { options: ["days", "issuing", "ca"], run: rotate },
+  retire: { options: ["force"], run: retireOld },
+  request: { options: ["out"], run: request },
+  install: { options: [], argument: "FILE", run: install },
+  revoke: { options: ["reason"], argument: "NAME", run: revokeAll },
+  list: { options: ["json"], run: list },
 };
 
 export const certs: Command = {
@@ -80,46 +91,19 @@ export const certs: Command = {
 
   async run(args) {
     const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
-    const [action = "", name, ...rest] = positionals;
-    const taken = Object.hasOwn(actions, action) ? actions[action] : undefined;
-    if (taken === undefined) throw new UsageError(`Say what to do: \`certs ${Object.keys(actions).join("`, `")}\`.`);
-    if (taken.name === "none" ? name !== undefined : rest.length > 0 || (taken.name !== "may" && name === undefined))
-      throw new UsageError(
-        {
-          none: `\`certs ${action}\` takes no name.`,
-          file: `Say which file: \`certs ${action} FILE\`.`,
-          one: `Say whom, in one word: \`certs ${action} NAME\`.`,
-          may: `Name one, or none for all: \`certs ${action} NAME\`.`,
-        }[taken.name],
-      );
-    refuseOthers(`certs ${action}`, values, ["dir", ...taken.options]);
+    const { dir: given, ...others } = values;
+    const action = actionOf("certs", actions, positionals, others);
     const { dataDir, tls } = readConfig();
-    if (values.dir === undefined) refuseHalfRestored(dataDir);
-    const dir = values.dir ?? join(dataDir, "certs");
-    if (action !== "init" && !isThere(dir))
+    if (given === undefined) refuseHalfRestored(dataDir);
+    const dir = given ?? join(dataDir, "certs");
+    if (action.run !== init && !isThere(dir))
       throw new Error(`There are no certificates in ${dir}. Make them with \`npx sallyport certs init\`.`);
-    if (action === "init") init(dir, tls.names);
-    else if (action === "issue") issue(dir, name ?? "", values);
-    else if (action === "renew") renew(dir, tls.names, name);
-    else if (action === "export") exportTo(dir, name ?? "", values.out, values["password-file"]);
-    else if (action === "rotate") rotate(dir, tls.names, values);
-    else if (action === "retire") retireOld(dir, values.force === true);
-    else if (action === "request") request(dir, values.out ?? "issuing.csr");
-    else if (action === "install") install(dir, name ?? "", tls.names);
-    else if (action === "revoke") {
-      const serials = revoke(dir, name ?? "", values.reason);
-      if (!listIssued(dir).some((one) => serials.includes(one.serial)))
-        console.log("No certificate of ours has this serial: taken as one of another CA in trust/.");
-      console.log(`Revoked ${serials.join(", ")}. A running service ends its connections within two seconds.`);
-    } else {
-      const all = listIssued(dir);
-      console.log(values.json ? JSON.stringify(all) : table(all));
-    }
+    action.run({ dir, names: tls.names, name: positionals[1], values });
     return 0;
   },
 };
 
-function init(dir: string, names: readonly string[]): void {
+function init({ dir, names }: Call): void {
   const made = initAuthority(dir, names);
   console.log(
     made.length === 0
@@ -128,7 +112,7 @@ function init(dir: string, names: readonly string[]): void {
   );
 }
 
-function issue(dir: string, name: string, values: { role?: string; days?: string; csr?: string }): void {
+function issue({ dir, name = "", values }: Call): void {
   usable(() => checkName(name));
   const role = usable(() => roleFrom(values.role ?? "app"));
   const life = lifeOf(values.days);
@@ -143,7 +127,7 @@ function issue(dir: string, name: string, values: { role?: string; days?: string
     console.log(`Still valid as well: serial ${one.serial}. Revoke it with \`npx sallyport certs revoke ${one.serial}\`.`);
 }
 
-function renew(dir: string, names: readonly string[], only: string | undefined): void {
+function renew({ dir, names, name: only }: Call): void {
   newest(dir, "issuing"); // throws where there is none: renewing makes none
   const server = only === undefined && initAuthority(dir, names).includes("server/cert.pem");
   const renewed = renewClients(dir, only);
@@ -155,7 +139,7 @@ function renew(dir: string, names: readonly string[], only: string | undefined):
   if (!server && renewed.length === 0) console.log("Nothing is due.");
 }
 
-function exportTo(dir: string, name: string, out: string | undefined, passwordFile: string | undefined): void {
+function exportTo({ dir, name = "", values: { out, "password-file": passwordFile } }: Call): void {
   if (out === undefined || passwordFile === undefined)
     throw new UsageError("Say where to, and where the password is: --out FILE --password-file FILE.");
   const [password = ""] = readFileSync(passwordFile, "utf8").split(/\r?\n/u);
@@ -166,7 +150,7 @@ function exportTo(dir: string, name: string, out: string | undefined, passwordFi
   console.log(`${out} holds key and certificate of ${name}. What clients trust is ${join(dir, "ca.pem")}.`);
 }
 
-function rotate(dir: string, names: readonly string[], { days, issuing, ca }: { days?: string; issuing?: boolean; ca?: boolean }): void {
+function rotate({ dir, names, values: { days, issuing, ca } }: Call): void {
   if (issuing && ca) throw new UsageError("--ca makes a new issuing CA too: give one of the two.");
   const life = lifeOf(days);
   if ((issuing || ca) && days !== undefined) throw new UsageError("--days goes with the server's certificate only.");
@@ -179,7 +163,7 @@ function rotate(dir: string, names: readonly string[], { days, issuing, ca }: { 
     console.log("Next: `npx sallyport certs renew`, and when every client has its new certificate, `npx sallyport certs retire`.");
 }
 
-function retireOld(dir: string, force: boolean): void {
+function retireOld({ dir, values: { force } }: Call): void {
   const waiting = notRenewed(dir);
   if (waiting.length > 0 && !force)
     throw new Error(
@@ -196,7 +180,7 @@ function retireOld(dir: string, force: boolean): void {
   );
 }
 
-function request(dir: string, out: string): void {
+function request({ dir, values: { out = "issuing.csr" } }: Call): void {
   if (existsSync(out)) throw new Error(`${out} exists already. Name another file with --out.`);
   const { file, csr } = requestIssuing(dir);
   writeFileWhole(out, csr, 0o644);
@@ -205,8 +189,20 @@ function request(dir: string, out: string): void {
   );
 }
 
-function install(dir: string, file: string, names: readonly string[]): void {
+function install({ dir, names, name: file = "" }: Call): void {
   for (const line of installIssuing(dir, readFileSync(file, "utf8"), names)) console.log(line);
+}
+
+function revokeAll({ dir, name = "", values: { reason } }: Call): void {
+  const serials = revoke(dir, name, reason);
+  if (!listIssued(dir).some((one) => serials.includes(one.serial)))
+    console.log("No certificate of ours has this serial: taken as one of another CA in trust/.");
+  console.log(`Revoked ${serials.join(", ")}. A running service ends its connections within two seconds.`);
+}
+
+function list({ dir, values: { json } }: Call): void {
+  const all = listIssued(dir);
+  console.log(json ? JSON.stringify(all) : table(all));
 }
 
 /** What `check` returns; what it throws is wrong usage. */

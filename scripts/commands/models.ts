@@ -5,14 +5,27 @@ import { type CatalogueEntry, entryOf, pinOf, readCatalogue } from "../../models
 import { pull } from "../../models/pull.ts";
 import { verifyFile } from "../../models/verify-file.ts";
 import { readConfig } from "../../server/config.ts";
-import { type Command, refuseOthers, UsageError } from "../command.ts";
+import { type Action, actionOf, type Command } from "../command.ts";
 import { step } from "../progress.ts";
 import { stopSignal } from "../stop-signal.ts";
 
 const options = { id: { type: "string" }, licence: { type: "string" }, json: { type: "boolean" } } as const;
 
-/** What each action takes. */
-const taken: Record<string, readonly string[]> = { list: ["json"], pull: [], add: ["id", "licence"], verify: [] };
+type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>["values"];
+
+interface Call {
+  readonly modelsDir: string;
+  /** An id or a file, if any. */
+  readonly name: string | undefined;
+  readonly values: Values;
+}
+
+const actions: Readonly<Record<string, Action<[Call]>>> = {
+  list: { options: ["json"], run: list },
+  pull: { options: [], argument: "ID", run: pullModel },
+  add: { options: ["id", "licence"], argument: "FILE", run: add },
+  verify: { options: [], argument: "[ID]", run: verify },
+};
 
 export const models: Command = {
   usage: `Usage: npx sallyport models list | pull ID | add FILE | verify [ID] [options]
@@ -29,18 +42,8 @@ The models directory is SALLYPORT_MODELS (default models). Name the model in sal
 
   async run(args) {
     const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
-    const [action = "", name, ...rest] = positionals;
-    if (rest.length > 0) throw new UsageError(`"${rest[0]}" is one argument too many.`);
-    refuseOthers(`models ${action}`, values, taken[action] ?? Object.keys(options));
-    const { modelsDir } = readConfig();
-    if (action === "list" && name === undefined) list(modelsDir, values.json ?? false);
-    else if (action === "pull" && name !== undefined) await fetchModel(name, modelsDir, stopSignal());
-    else if (action === "add" && name !== undefined) {
-      const { addModel } = await import("../add-model.ts"); // with the engine, which no other action needs
-      await addModel(resolve(name), modelsDir, values, stopSignal());
-    } else if (action === "verify") return await verify(name, modelsDir, stopSignal());
-    else throw new UsageError("Say what to do: `models list`, `pull ID`, `add FILE` or `verify`.");
-    return 0;
+    const action = actionOf("models", actions, positionals, values);
+    return await action.run({ modelsDir: readConfig().modelsDir, name: positionals[1], values });
   },
 };
 
@@ -55,7 +58,7 @@ export async function fetchModel(id: string, modelsDir: string, signal: AbortSig
   console.error(`${id}: ${join(modelsDir, entry.file)}, SHA-256 as the catalogue says.`);
 }
 
-function list(modelsDir: string, json: boolean): void {
+function list({ modelsDir, values: { json } }: Call): number {
   const rows = readCatalogue(modelsDir).map((entry) => ({ ...entry, state: stateOf(entry, modelsDir) }));
   if (json) console.log(JSON.stringify(rows));
   else
@@ -63,6 +66,18 @@ function list(modelsDir: string, json: boolean): void {
       console.log(
         `${id.padEnd(32)}${`${megabytes(bytes)} MB`.padEnd(10)}${`${context_tokens} tokens`.padEnd(16)}${licence.padEnd(14)}${state}`,
       );
+  return 0;
+}
+
+async function pullModel({ modelsDir, name = "" }: Call): Promise<number> {
+  await fetchModel(name, modelsDir, stopSignal());
+  return 0;
+}
+
+async function add({ modelsDir, name = "", values }: Call): Promise<number> {
+  const { addModel } = await import("../add-model.ts"); // with the engine, which no other action needs
+  await addModel(resolve(name), modelsDir, values, stopSignal());
+  return 0;
 }
 
 function stateOf({ file, bytes }: CatalogueEntry, modelsDir: string): "here" | "not here" | "wrong size" {
@@ -71,9 +86,10 @@ function stateOf({ file, bytes }: CatalogueEntry, modelsDir: string): "here" | "
   return statSync(path).size === bytes ? "here" : "wrong size";
 }
 
-async function verify(id: string | undefined, modelsDir: string, signal: AbortSignal): Promise<number> {
+async function verify({ modelsDir, name }: Call): Promise<number> {
+  const signal = stopSignal();
   const catalogue = readCatalogue(modelsDir);
-  const wanted = id === undefined ? catalogue.filter((entry) => stateOf(entry, modelsDir) !== "not here") : [entryOf(catalogue, id)];
+  const wanted = name === undefined ? catalogue.filter((entry) => stateOf(entry, modelsDir) !== "not here") : [entryOf(catalogue, name)];
   let failed = false;
   for (const entry of wanted) {
     try {
