@@ -1,13 +1,12 @@
 import type { Config } from "../../server/config.ts";
 import { openConfiguredClassifiers } from "../engines.ts";
-import type { Check } from "./check.ts";
+import type { Diagnosis } from "./check.ts";
 
-export async function classifiers(config: Config): Promise<Check> {
-  const name = "classifiers";
+export async function classifiers(config: Config): Promise<Diagnosis> {
   // Each thread would open every model, and one tests them.
   await using opened = await openConfiguredClassifiers({ ...config, classifiers: { ...config.classifiers, workers: 1 } });
   if (opened.notReady !== undefined)
-    return { name, state: "fail", detail: `${opened.notReady} Restore classifiers/ from the repository or the bundle.` };
+    return { state: "fail", detail: `${opened.notReady} Restore classifiers/ from the repository or the bundle.` };
   const ids = [opened.injection, opened.delicate, opened.pii, opened.embedding].map(({ model }) => model.id);
-  return { name, state: "ok", detail: `${ids.join(", ")}: SHA-256 as described, self-test passed on ${config.classifiers.device}` };
+  return { state: "ok", detail: `${ids.join(", ")}: SHA-256 as described, self-test passed on ${config.classifiers.device}` };
 }

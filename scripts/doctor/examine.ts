@@ -3,7 +3,7 @@ import { type Config, readConfig } from "../../server/config.ts";
 import { readPolicies } from "../../server/policy/policy.ts";
 import { sentenceOf } from "../failure.ts";
 import { certificates } from "./certificates.ts";
-import { type Check, examined } from "./check.ts";
+import { type Check, type Diagnosis, examined } from "./check.ts";
 import { classifiers } from "./classifiers.ts";
 import { auditLog, batches, clock, keys, modes } from "./data.ts";
 import { egress } from "./egress.ts";
@@ -48,7 +48,7 @@ export async function examine(): Promise<Check[]> {
   ];
 }
 
-function policies(path: string): Check {
+function policies(path: string): Diagnosis {
   const { main, named } = readPolicies(path);
-  return { name: "policy", state: "ok", detail: [`${main.name}, ${path}`, ...named.map(({ file }) => file)].join(", ") };
+  return { state: "ok", detail: [`${main.name}, ${path}`, ...named.map(({ file }) => file)].join(", ") };
 }

@@ -3,13 +3,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { sha256Of } from "../../models/verify-file.ts";
 import { factsIn, sumsIn } from "../bundle/members.ts";
-import type { Check } from "./check.ts";
+import type { Diagnosis } from "./check.ts";
 
 /** Whether every file that a bundle brought is still as it was signed. */
-export async function files(root: string = fileURLToPath(new URL("../..", import.meta.url))): Promise<Check> {
-  const name = "files";
+export async function files(root: string = fileURLToPath(new URL("../..", import.meta.url))): Promise<Diagnosis> {
   const list = join(root, "FILES");
-  if (!existsSync(list)) return { name, state: "ok", detail: `${root} is not from a bundle: \`git status\` says what was changed` };
+  if (!existsSync(list)) return { state: "ok", detail: `${root} is not from a bundle: \`git status\` says what was changed` };
   const { version, commit } = factsIn(readFileSync(join(root, "BUNDLE"), "utf8"));
   const wrong: string[] = [];
   const sums = sumsIn(readFileSync(list, "utf8"));
@@ -21,5 +20,5 @@ export async function files(root: string = fileURLToPath(new URL("../..", import
     throw new Error(
       `${wrong.length} of ${sums.size} files are not as the bundle brought them (${wrong.slice(0, 5).join(", ")}): install the bundle again`,
     );
-  return { name, state: "ok", detail: `${sums.size} files, SHA-256 as in the bundle of ${version}, commit ${commit}` };
+  return { state: "ok", detail: `${sums.size} files, SHA-256 as in the bundle of ${version}, commit ${commit}` };
 }

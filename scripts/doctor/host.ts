@@ -5,20 +5,19 @@ import { readGgufHead } from "../../models/gguf-head.ts";
 import { needOf, totalOf } from "../../models/memory.ts";
 import type { Config } from "../../server/config.ts";
 import { llamaSettings } from "../engines.ts";
-import type { Check } from "./check.ts";
+import type { Diagnosis } from "./check.ts";
 
 const gibibyte = 2 ** 30;
 const diskFreeMin = gibibyte;
 
-export function runtime(): Check {
+export function runtime(): Diagnosis {
   const { node, openssl } = process.versions;
   const detail = `Node ${node}, OpenSSL ${openssl}, ${process.platform}-${process.arch}, ${availableParallelism()} cores`;
-  return { name: "runtime", state: "ok", detail };
+  return { state: "ok", detail };
 }
 
 /** What the configured models take while they are loaded, beside the service. Files that are missing are not its business. */
-export function memory(config: Config): Check {
-  const name = "memory";
+export function memory(config: Config): Diagnosis {
   const { memory_bytes_max: bound } = config.engine;
   const has = Math.min(totalmem(), process.constrainedMemory() || totalmem());
   const room = bound === "auto" ? has - gibibyte : bound;
@@ -28,28 +27,27 @@ export function memory(config: Config): Check {
   const found = `${gib(has)} GiB here, ${bound === "auto" ? "" : `engine.memory_bytes_max is ${gib(bound)} GiB, `}about ${gib(all)} GiB wanted for all configured models`;
   if (largest > room)
     return {
-      name,
       state: bound === "auto" ? "warn" : "fail",
       detail: `${found}, ${gib(largest)} GiB for the largest: lower engine.parallel or engine.context_tokens, take a smaller model, or give it more`,
     };
   if (bound !== "auto" && bound > has - gibibyte)
-    return { name, state: "warn", detail: `${found}: models may take what the service needs itself, lower engine.memory_bytes_max` };
-  return { name, state: "ok", detail: all > room ? `${found}: the one called longest ago is unloaded for another` : found };
+    return { state: "warn", detail: `${found}: models may take what the service needs itself, lower engine.memory_bytes_max` };
+  return { state: "ok", detail: all > room ? `${found}: the one called longest ago is unloaded for another` : found };
 }
 
-export function disk(dataDir: string): Check {
+export function disk(dataDir: string): Diagnosis {
   let dir = dataDir;
   while (!existsSync(dir)) dir = dirname(dir);
   try {
     accessSync(dir, constants.W_OK);
   } catch {
-    return { name: "disk", state: "fail", detail: `${dir} can't be written by this user: change its owner, or set SALLYPORT_DATA` };
+    return { state: "fail", detail: `${dir} can't be written by this user: change its owner, or set SALLYPORT_DATA` };
   }
   const { bavail, bsize } = statfsSync(dir);
   const free = bavail * bsize;
   return free < diskFreeMin
-    ? { name: "disk", state: "warn", detail: `${gib(free)} GiB free at ${dir}: the audit log grows, and without room nothing is answered` }
-    : { name: "disk", state: "ok", detail: `${gib(free)} GiB free at ${dir}` };
+    ? { state: "warn", detail: `${gib(free)} GiB free at ${dir}: the audit log grows, and without room nothing is answered` }
+    : { state: "ok", detail: `${gib(free)} GiB free at ${dir}` };
 }
 
 function gib(bytes: number): string {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import type { Check } from "./check.ts";
+import type { Diagnosis } from "./check.ts";
 
 /** What llama.cpp and the ONNX Runtime are fast with, by architecture. */
 const wanted: Readonly<Record<string, readonly string[]>> = { x64: ["avx", "avx2", "fma", "f16c"], arm64: ["asimd", "asimdhp", "asimddp"] };
@@ -13,24 +13,21 @@ const telling: Readonly<Record<string, readonly string[]>> = {
 const openFilesMin = 4_096;
 const processesMin = 256;
 
-export function cpu(): Check {
-  const name = "cpu";
+export function cpu(): Diagnosis {
   const text = readFileSync("/proc/cpuinfo", "utf8");
   const flags = new Set((/^(?:flags|Features)\s*:\s*(.+)$/mu.exec(text)?.[1] ?? "").split(" "));
   const missing = (wanted[process.arch] ?? []).filter((flag) => !flags.has(flag));
   const has = [...(wanted[process.arch] ?? []), ...(telling[process.arch] ?? [])].filter((flag) => flags.has(flag));
   const model = /^model name\s*:\s*(.+)$/mu.exec(text)?.[1] ?? process.arch;
   const found = `${model}: ${has.join(", ") || "none of the features looked for"}`;
-  if (missing.length === 0) return { name, state: "ok", detail: found };
+  if (missing.length === 0) return { state: "ok", detail: found };
   return {
-    name,
     state: "warn",
     detail: `${found}; it lacks ${missing.join(", ")}, so answers are several times slower: pass the host's CPU through to this machine, or take a newer one`,
   };
 }
 
-export function ulimits(): Check {
-  const name = "ulimits";
+export function ulimits(): Diagnosis {
   const text = readFileSync("/proc/self/limits", "utf8");
   const soft = (row: string): number => {
     const value = new RegExp(`^${row}\\s+(\\S+)`, "mu").exec(text)?.[1];
@@ -44,12 +41,11 @@ export function ulimits(): Check {
     ...(processes < processesMin ? [`raise processes (ulimit -u, LimitNPROC=) to ${processesMin} or more`] : []),
     ...(core > 0 ? ["switch core dumps off (ulimit -c 0, LimitCORE=0): one would hold prompts and keys"] : []),
   ];
-  return wrong.length === 0 ? { name, state: "ok", detail: found } : { name, state: "warn", detail: `${found}: ${wrong.join("; ")}` };
+  return wrong.length === 0 ? { state: "ok", detail: found } : { state: "warn", detail: `${found}: ${wrong.join("; ")}` };
 }
 
 /** Limits of the control group (version 2) that this process is in. */
-export function cgroup(): Check {
-  const name = "cgroup";
+export function cgroup(): Diagnosis {
   const path = /^0::(.*)$/mu.exec(existsSync("/proc/self/cgroup") ? readFileSync("/proc/self/cgroup", "utf8") : "")?.[1];
   const read = (file: string): string | undefined => {
     const own = [join("/sys/fs/cgroup", path ?? "", file), join("/sys/fs/cgroup", file)].find((one) => existsSync(one));
@@ -68,5 +64,5 @@ export function cgroup(): Check {
       : []),
     ...(pids !== "max" && Number(pids) < processesMin ? [`raise TasksMax= to ${processesMin} or more`] : []),
   ];
-  return wrong.length === 0 ? { name, state: "ok", detail: found } : { name, state: "warn", detail: `${found}: ${wrong.join("; ")}` };
+  return wrong.length === 0 ? { state: "ok", detail: found } : { state: "warn", detail: `${found}: ${wrong.join("; ")}` };
 }
