@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -8,6 +8,7 @@ import { readConfig } from "../../server/config.ts";
 import { readReport, writeReport } from "../attest/report.ts";
 import { type Command, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
+import { refuseExisting } from "../refuse-existing.ts";
 
 export const attest: Command = {
   usage: `Usage: npx sallyport attest [--out FILE] | attest --verify FILE [--key KEY] [--json]
@@ -30,7 +31,7 @@ checkpoints of the log. Exit status 1 when a check failed.
     if (values.verify !== undefined) return check(values.verify, values.key, values.json);
     if (values.key !== undefined || values.json) throw new UsageError("--key and --json go with --verify.");
     const out = resolve(values.out ?? "attestation.html");
-    if (existsSync(out)) throw new Error(`${out} exists already. Name another file with --out.`);
+    refuseExisting(out);
     const config = readConfig();
     const { signing } = readAuditKeys(config.dataDir);
     // Whoever checks a report needs none of what looks at an installation.

@@ -1,4 +1,4 @@
-import { createWriteStream, existsSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createWriteStream, readFileSync, renameSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
@@ -14,6 +14,7 @@ import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { readConfig } from "../../server/config.ts";
 import { type Action, actionOf, type Command, UsageError } from "../command.ts";
 import { wholeFrom } from "../option-number.ts";
+import { refuseExisting } from "../refuse-existing.ts";
 import { type Found, oneLine, search } from "../search-log.ts";
 import { version } from "../version.ts";
 
@@ -116,7 +117,7 @@ function checkpoint(dataDir: string, { out }: Values): number {
   const made = `${JSON.stringify(makeCheckpoint(dataDir), null, 2)}\n`;
   if (out === undefined) process.stdout.write(made);
   else {
-    if (existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
+    refuseExisting(out);
     writeFileWhole(resolve(out), made, 0o644);
   }
   return 0;
@@ -126,7 +127,7 @@ async function exportAll(dataDir: string, { format, out, "from-seq": from = "1" 
   const wanted = exportFormats.find((one): one is ExportFormat => one === format);
   if (wanted === undefined) throw new UsageError(`Say how: --format ${exportFormats.join(", ")}.`);
   const fromSeq = wholeFrom("--from-seq", from, 1);
-  if (out !== undefined && existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
+  if (out !== undefined) refuseExisting(out);
   using reader = new AuditReader(dataDir);
   const sender = { host: hostname(), version: version() };
   const lines = reader.entries({ fromSeq });

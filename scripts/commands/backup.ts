@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
@@ -6,6 +5,7 @@ import { writeFileWhole } from "../../certs/write-file.ts";
 import { readConfig } from "../../server/config.ts";
 import { type Command, UsageError } from "../command.ts";
 import { step } from "../progress.ts";
+import { refuseExisting } from "../refuse-existing.ts";
 import { stopSignal } from "../stop-signal.ts";
 
 export const backup: Command = {
@@ -35,7 +35,7 @@ The format is age (X25519) with tar inside: without Sallyport, \`age --decrypt -
     if (!/^age1[0-9a-z]{58}$/u.test(to))
       throw new UsageError(`"${to}" is no public key, age1 and 58 more letters and digits. Make a pair with \`backup --new-key FILE\`.`);
     const target = resolve(file ?? "");
-    if (existsSync(target)) throw new Error(`${target} exists already. Name another file.`);
+    refuseExisting(target);
     const signal = stopSignal();
     const { createBackup } = await import("../backup/create.ts"); // with all that reads policies and certificates, which a key needs none of
     const { head, files } = await step("Writing and proving the backup", () => createBackup(readConfig(), target, to, signal));
@@ -47,7 +47,7 @@ The format is age (X25519) with tar inside: without Sallyport, \`age --decrypt -
 };
 
 async function newKey(file: string): Promise<number> {
-  if (existsSync(file)) throw new Error(`${file} exists already. Name another file.`);
+  refuseExisting(file);
   const identity = await generateX25519Identity();
   writeFileWhole(resolve(file), `${identity}\n`, 0o600);
   console.log(

@@ -1,5 +1,5 @@
 import { createPrivateKey } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { newest } from "../../certs/authorities.ts";
@@ -17,6 +17,7 @@ import { issueAgain } from "../broken-connection.ts";
 import { type Action, actionOf, type Command, UsageError } from "../command.ts";
 import { readKeyPair } from "../key-pair.ts";
 import { wholeFrom } from "../option-number.ts";
+import { refuseExisting } from "../refuse-existing.ts";
 
 const options = {
   role: { type: "string" },
@@ -144,7 +145,7 @@ function exportTo({ dir, name = "", values: { out, "password-file": passwordFile
     throw new UsageError("Say where to, and where the password is: --out FILE --password-file FILE.");
   const [password = ""] = readFileSync(passwordFile, "utf8").split(/\r?\n/u);
   if (password.length < 12) throw new Error(`The first line of ${passwordFile} is shorter than 12 characters. Take a longer password.`);
-  if (existsSync(out)) throw new Error(`${out} exists already. Name another file.`);
+  refuseExisting(out);
   const { cert, key } = readKeyPair(join(dir, "clients", name), issueAgain(name));
   writeFileWhole(out, buildPkcs12(name, createPrivateKey(key), cert, password), 0o600);
   console.log(`${out} holds key and certificate of ${name}. What clients trust is ${join(dir, "ca.pem")}.`);
@@ -181,7 +182,7 @@ function retireOld({ dir, values: { force } }: Call): void {
 }
 
 function request({ dir, values: { out = "issuing.csr" } }: Call): void {
-  if (existsSync(out)) throw new Error(`${out} exists already. Name another file with --out.`);
+  refuseExisting(out);
   const { file, csr } = requestIssuing(dir);
   writeFileWhole(out, csr, 0o644);
   console.log(
