@@ -41,7 +41,12 @@ const joining = { typed: { endChars: 400, thresholdMin: 0.5 }, untrusted: { endC
 const stretchChars = 1_000;
 const overlapChars = 250;
 
-/** Input gate: each message by its origin; those of the user that pass also joined, and those from outside. */
+/**
+ * Input gate: each message by its origin; those of the user that pass also joined, and those from outside. Joined, the fortieth
+ * turn costs about 1,250 characters at most, two windows of prose; a client that drops its oldest messages moves every stretch, and pays for all of them
+ * again. Text in many messages costs up to two and a quarter times as much as in one, and three and a half times where words go on from each to the next.
+ * Not seen this way: an attack within which a whole long chunk stands, or that is cut over documents and the user's own words.
+ */
 export function injectionInPrompt(injection: Classifier<TextVerdict>, settings: InjectionSettings): Guard<Prompt> {
   const judge = async (text: string, origin: WrittenBy, asking: Asking, thresholdMin = 0): Promise<Weighed> => {
     const verdict = await ask(injection, text, asking, { origin });
