@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { authorities, certificateOf } from "./authorities.ts";
+import { type Authority, authorities, certificateOf, newest } from "./authorities.ts";
 
 /** What the register of a certificates directory says of one: `issued/SERIAL.pem`, and `revoked/SERIAL.json` when it was revoked. */
 export interface IssuedCertificate {
@@ -13,14 +13,16 @@ export interface IssuedCertificate {
   readonly notBefore: Date;
   readonly notAfter: Date;
   readonly renewAt: Date;
-  /** `retired`: no CA of today has issued it. */
+  /** `retired`: no CA that counts today has issued it. */
   readonly status: "valid" | "expired" | "revoked" | "retired";
 }
 
 /** Every certificate ever issued, newest first. Throws a sentence that names the file when one of the register is damaged. */
 export function listIssued(dir: string): IssuedCertificate[] {
   const revoked = revokedSerials(dir);
-  const today = [...authorities(dir, "issuing"), ...authorities(dir, "roots")].map((one) => one.certificate);
+  const today = [...authorities(dir, "issuing"), ...authorities(dir, "roots")]
+    .map((one) => one.certificate)
+    .filter(({ serialNumber }) => !revoked.has(serialNumber));
   const counts = (certificate: X509Certificate): boolean =>
     certificate.ca ? today.some((one) => one.serialNumber === certificate.serialNumber) : today.some((one) => certificate.checkIssued(one));
   return filesIn(join(dir, "issued"), ".pem")
@@ -40,6 +42,12 @@ export function revokedSerials(dir: string): Set<string> {
       .map((file) => file.slice(0, -".json".length))
       .filter((serial) => /^[0-9A-F]+$/u.test(serial)),
   );
+}
+
+/** Of the newest root and the newest issuing CA, the first that is revoked: whoever shows a certificate of it is refused. */
+export function revokedAuthority(dir: string): Authority | undefined {
+  const revoked = revokedSerials(dir);
+  return [newest(dir, "roots"), newest(dir, "issuing")].find(({ certificate }) => revoked.has(certificate.serialNumber));
 }
 
 /** Two thirds through a life: time for the next. */

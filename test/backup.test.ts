@@ -1,17 +1,21 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { Decrypter, Encrypter } from "age-encryption";
 import { expect } from "chai";
+import { request } from "undici";
 import { revoke } from "../certs/authority.ts";
+import { revokedAuthority } from "../certs/register.ts";
+import { renewClients, retire, rotateIssuing } from "../certs/rotation.ts";
 import { filesIn } from "../scripts/backup/archive.ts";
+import { certificates as checkCertificates } from "../scripts/doctor/certificates.ts";
 import { keys as checkKeys } from "../scripts/doctor/data.ts";
 import { lockData } from "../server/audit/lock.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { readConfig } from "../server/config.ts";
-import { echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
+import { clientAgent, echoConfig, prepareData, root, startTestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
 import { namePolicies } from "./support/policies.ts";
 import { type Ran, run } from "./support/run.ts";
@@ -36,6 +40,13 @@ const within = (dataDir: string, args: readonly string[]): Promise<Ran> => {
   const config = join(dataDir, "sallyport.yaml");
   return sallyport(args, { SALLYPORT_DATA: dataDir, ...(existsSync(config) ? { SALLYPORT_CONFIG: config } : {}) });
 };
+
+/** As after a theft: a new issuing CA, new certificates for clients, and the one before revoked. */
+function retireIssuing(certs: string): void {
+  rotateIssuing(certs, ["localhost", "127.0.0.1"]);
+  renewClients(certs);
+  retire(certs);
+}
 
 /** What SQLite makes and removes as it likes is no content. */
 const contentsOf = (dataDir: string): string[] => filesIn(dataDir).filter((path) => !/^(?:.*\.db-|service\.lock)/u.test(path));
@@ -234,6 +245,49 @@ describe("backup and restore", () => {
     const refused = await service.call("GET", "/v1/models").catch((error: Error) => error);
     expect(refused).to.be.instanceOf(Error);
     expect((await service.call("GET", "/healthz", undefined, { as: "operator" })).status).to.equal(200);
+  }).timeout(60_000);
+
+  it("replaces an issuing CA that was retired since the backup: clients are let in with their new files, and nobody with an old one", async () => {
+    const { dataDir, file } = await backedUp();
+    const certs = join(dataDir, "certs");
+    const old = clientAgent(certs, "app");
+    retireIssuing(certs);
+    const restored = await within(dataDir, ["restore", file, "--key", keys.file, "--back-in-time"]);
+    expect([restored.status, restored.stderr]).to.deep.equal([0, ""]);
+    expect(restored.stdout).to.match(
+      /issuing CA 1, the newest in the backup, was revoked since: there is a new one, and the server and 3 clients/u,
+    );
+    expect(restored.stdout).to.include(`Hand clients their new files from ${join(certs, "clients")};`);
+    expect(revokedAuthority(certs)).to.equal(undefined);
+    await using service = await startTestAppliance({ dataDir });
+    expect((await service.call("GET", "/v1/models")).status).to.equal(200);
+    const refused = await request(`${service.url}/v1/models`, { dispatcher: old }).catch((error: Error) => error);
+    expect(refused).to.be.instanceOf(Error);
+    await old.destroy();
+  }).timeout(60_000);
+
+  it("says how to replace an issuing CA that was retired since, where the root's key is elsewhere", async () => {
+    const { dataDir } = await backedUp();
+    const certs = join(dataDir, "certs");
+    const [key, away] = [join(certs, "roots", "1", "key.pem"), join(scratchDir(), "key.pem")];
+    renameSync(key, away);
+    const file = join(scratchDir(), "backup.age");
+    expect(await within(dataDir, ["backup", file, "--to", keys.to])).to.include({ status: 0 });
+    renameSync(away, key);
+    retireIssuing(certs);
+    renameSync(key, away);
+    const restored = await within(dataDir, ["restore", file, "--key", keys.file]);
+    expect([restored.status, restored.stderr]).to.deep.equal([0, ""]);
+    expect(restored.stdout).to.include(
+      `was revoked since. With the root's key in ${dirname(key)}, run \`npx sallyport certs rotate --issuing\``,
+    );
+    const state = async (): Promise<string | undefined> => (await checkCertificates(certs, ["localhost"]))[0]?.state;
+    expect(await state()).to.equal("fail");
+    renameSync(away, key);
+    for (const args of [["rotate", "--issuing"], ["renew"]]) expect(await within(dataDir, ["certs", ...args])).to.include({ status: 0 });
+    expect(await state()).to.equal("warn");
+    await using service = await startTestAppliance({ dataDir });
+    expect((await service.call("GET", "/v1/models")).status).to.equal(200);
   }).timeout(60_000);
 
   it("leaves out the next key of a rotation that is at work", async () => {

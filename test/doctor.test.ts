@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
+import { newest } from "../certs/authorities.ts";
 import { issueClient, revoke } from "../certs/authority.ts";
 import { factsText, sumsText } from "../scripts/bundle/members.ts";
 import { type Check, examined } from "../scripts/doctor/check.ts";
@@ -179,6 +180,18 @@ describe("sallyport doctor", () => {
     const [auditor, operator] = of("certificate", "fail");
     expect(operator).to.match(/do not belong together\. Issue it again: npx sallyport certs issue operator$/u);
     expect(auditor).to.match(/auditor\/key\.pem can be read by other users: chmod 600 /u);
+  });
+
+  it("fails when the CA that issues is itself revoked, and says what became of its clients", async () => {
+    const dataDir = prepareData();
+    const certs = join(dataDir, "certs");
+    revoke(certs, newest(certs, "issuing").certificate.serialNumber);
+    const { status, of } = await doctor(dataDir);
+    expect(status).to.equal(1);
+    expect(of("certificates", "fail")[0]).to.match(
+      /^issuing\/1 is revoked, .*: npx sallyport certs rotate --issuing, then npx sallyport certs renew/u,
+    );
+    expect(of("certificate", "warn").filter((detail) => /^client .*; retired: /u.test(detail))).to.have.length(3);
   });
 
   it("warns when the CA's key is kept elsewhere, and when the server's names are not those of the configuration", async () => {

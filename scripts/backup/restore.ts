@@ -1,7 +1,10 @@
 import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { revokedSerials } from "../../certs/register.ts";
+import { hasKey, newest } from "../../certs/authorities.ts";
+import { revokedAuthority, revokedSerials } from "../../certs/register.ts";
 import { writeRevocationLists } from "../../certs/revocation-lists.ts";
+import { renewClients, rotateIssuing } from "../../certs/rotation.ts";
+import { subjectLine } from "../../certs/x509.ts";
 import { AuditLog } from "../../server/audit/audit-log.ts";
 import type { Head } from "../../server/audit/head.ts";
 import { batchesPath } from "../../server/audit/keys.ts";
@@ -15,24 +18,28 @@ interface Restored {
   readonly replaced: string | undefined;
   /** How many certificates were revoked since the backup was made, and stay it. */
   readonly stillRevoked: number;
+  /** Where the backup's CA is one of them: what was done, or is to do, in sentences. */
+  readonly authority: string | undefined;
 }
 
 interface Told {
   readonly backInTime: boolean;
   /** Public key of the log that the backup must be of. */
   readonly signedBy?: string | undefined;
+  /** For a new certificate of the server. */
+  readonly serverNames: readonly string[];
 }
 
 /**
  * Puts a backup in the place of a data directory. Refused while a service uses it, when the backup does not prove whole, and, unless `backInTime`, when the
  * log that is there has entries which the backup lacks. What was there is moved aside; only files and batches of callers are deleted, once all of the backup
- * is there. The log records that it was restored, and over what. Certificates that were revoked since stay revoked.
+ * is there. The log records that it was restored, and over what. Certificates that were revoked since stay revoked; an issuing CA among them is replaced.
  */
 export async function restoreBackup(
   dataDir: string,
   file: string,
   identity: string,
-  { backInTime, signedBy }: Told,
+  { backInTime, signedBy, serverNames }: Told,
   signal: AbortSignal,
 ): Promise<Restored> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -50,7 +57,8 @@ export async function restoreBackup(
     log.append("restored", "", { made: manifest.made, head: manifest.head, over: over ?? null, backInTime });
     log.close();
     const stillRevoked = keepRevoked(join(dataDir, "certs"), join(unpacked, "certs"));
-    return { manifest, replaced: swap(dataDir), stillRevoked };
+    const authority = replaceRevoked(join(unpacked, "certs"), join(dataDir, "certs"), serverNames);
+    return { manifest, replaced: swap(dataDir), stillRevoked, authority };
   } finally {
     clear(dataDir);
   }
@@ -79,6 +87,22 @@ function keepRevoked(from: string, to: string): number {
   for (const file of more) cpSync(join(from, file), join(to, file), { preserveTimestamps: true, dereference: true, recursive: true });
   if (more.length > 0) writeRevocationLists(to);
   return more.length;
+}
+
+/**
+ * `certs retire` revokes the issuing CA before, and with that as its only one a backup lets nobody in. That it is revoked stays: its key may be stolen. `dir` is
+ * where the certificates are, `target` where they are about to be.
+ */
+function replaceRevoked(dir: string, target: string, serverNames: readonly string[]): string | undefined {
+  const revoked = revokedAuthority(dir);
+  if (revoked === undefined) return undefined;
+  const was = `${subjectLine(revoked.certificate)}, the newest in the backup, was revoked since`;
+  const root = newest(dir, "roots");
+  if (revoked.kind === "roots" || !hasKey(root))
+    return `${was}. With the root's key in ${join(target, "roots", String(root.number))}, run \`npx sallyport certs rotate ${revoked.kind === "roots" ? "--ca" : "--issuing"}\` and \`npx sallyport certs renew\`, and hand clients their new files. Under a root of your own, begin with \`npx sallyport certs request\`.`;
+  rotateIssuing(dir, serverNames);
+  const { length } = renewClients(dir);
+  return `${was}: there is a new one, and the server and ${length} clients have new certificates of it. Hand clients their new files from ${join(target, "clients")}; those whose key is elsewhere, which \`npx sallyport certs list\` calls retired, need a new certificate too.`;
 }
 
 /**

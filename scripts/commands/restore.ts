@@ -34,14 +34,21 @@ Configuration, policies and catalogue are put into DATA/configuration, for you t
       ?.trim();
     if (identity === undefined) throw new Error(`${values.key} holds no secret key (AGE-SECRET-KEY-1…).`);
     const signal = stopSignal();
-    const { dataDir } = readConfig();
-    const { manifest, replaced, stillRevoked } = await step("Restoring", () =>
-      restoreBackup(dataDir, file, identity, { backInTime: values["back-in-time"], signedBy: values["signed-by"] }, signal),
+    const { dataDir, tls } = readConfig();
+    const { manifest, replaced, stillRevoked, authority } = await step("Restoring", () =>
+      restoreBackup(
+        dataDir,
+        file,
+        identity,
+        { backInTime: values["back-in-time"], signedBy: values["signed-by"], serverNames: tls.names },
+        signal,
+      ),
     );
     console.log(
       `${dataDir} is as it was at ${manifest.made}: the log to entry ${manifest.head.seq}, and one more that says so. It is signed with key ${manifest.key}.`,
     );
     if (stillRevoked > 0) console.log(`Revoked since the backup, and still: ${stillRevoked} certificates.`);
+    if (authority !== undefined) console.log(authority);
     if (replaced !== undefined) console.log(`What was there is in ${replaced}.`);
     return 0;
   },

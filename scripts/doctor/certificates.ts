@@ -4,7 +4,7 @@ import { isIP, SocketAddress } from "node:net";
 import { join } from "node:path";
 import { authorities, newest } from "../../certs/authorities.ts";
 import { certificatesIn } from "../../certs/pem.ts";
-import { describe, type IssuedCertificate, listIssued, renewAt } from "../../certs/register.ts";
+import { describe, type IssuedCertificate, listIssued, renewAt, revokedAuthority } from "../../certs/register.ts";
 import { readTlsMaterial, type TlsMaterial } from "../../certs/tls-material.ts";
 import { revocationListIssuer, revocationListLife, subjectLine, subjectName } from "../../certs/x509.ts";
 import { readKeyPair } from "../key-pair.ts";
@@ -25,6 +25,13 @@ function authority(dir: string): Check {
   const name = "certificates";
   const ending = endingOf(readTlsMaterial(dir));
   if (ending?.state === "fail") return { name, ...ending };
+  const revoked = revokedAuthority(dir);
+  if (revoked !== undefined)
+    return {
+      name,
+      state: "fail",
+      detail: `${revoked.kind}/${revoked.number} is revoked, and no client of it counts: npx sallyport certs rotate ${revoked.kind === "roots" ? "--ca" : "--issuing"}, then npx sallyport certs renew, and hand clients their new files`,
+    };
   const due = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].filter(
     ({ certificate }) => describe(certificate, new Set()).renewAt.getTime() < Date.now(),
   );
