@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { authorities, claim, hasKey, issuerOf, lifeOf, newest, writeKey } from "./authorities.ts";
 import { checkName, type Role } from "./identity.ts";
 import { describe, type IssuedCertificate, listIssued, revokedSerials } from "./register.ts";
-import { writeRevocationLists } from "./revocation-lists.ts";
+import { lacksList, writeRevocationLists } from "./revocation-lists.ts";
 import { writeFileWhole } from "./write-file.ts";
 import {
   buildCertificate,
@@ -60,7 +60,7 @@ export function initAuthority(dir: string, serverNames: readonly string[]): stri
     made.push("issuing/1");
   }
   if (writeTrusted(dir)) made.push("ca.pem");
-  if (!existsSync(join(dir, "crl.pem"))) {
+  if (!existsSync(join(dir, "crl.pem")) || lacksList(dir)) {
     writeRevocationLists(dir);
     made.push("crl.pem");
   }
@@ -174,7 +174,7 @@ export function writeCross(own: string, root: X509Certificate, before: Issuer): 
   writeFileWhole(join(own, "cross.pem"), buildCross(root, lifeOf(rootLifeDays, before.certificate), before), 0o644);
 }
 
-/** Puts a CA to work. Its list comes before itself: a reader meets no CA without one. `signer`: the root before, which signs this root's key too. */
+/** Puts a CA to work. Its list comes before itself: a reader meets no CA without one; and again after it, since who revoked meanwhile knew of no such CA. `signer`: the root before, which signs this root's key too. */
 function addAuthority(dir: string, own: string, key: KeyObject, pem: string, signer?: Issuer): void {
   const certificate = new X509Certificate(pem);
   writeKey(join(own, "key.pem"), key);
@@ -182,6 +182,7 @@ function addAuthority(dir: string, own: string, key: KeyObject, pem: string, sig
   writeRevocationLists(dir, [{ certificate, key }]);
   writeFileWhole(join(dir, "issued", `${certificate.serialNumber}.pem`), pem, 0o600);
   writeFileWhole(join(own, "cert.pem"), pem, 0o644);
+  writeRevocationLists(dir);
 }
 
 function issue(dir: string, target: string, subject: Subject, purpose: Purpose, key: KeyObject, lifeDays: number): IssuedCertificate {

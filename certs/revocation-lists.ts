@@ -26,11 +26,24 @@ export function writeRevocationLists(dir: string, more: readonly Issuer[] = []):
       );
     return list;
   };
-  const lists = [...authorities(dir, "roots"), ...authorities(dir, "issuing")].flatMap((authority) => {
+  const lists = [...authorities(dir, "issuing"), ...authorities(dir, "roots")].flatMap((authority) => {
     const [own, ...between] = certificatesIn(authority.pem);
     return [hasKey(authority) ? listOf(issuerOf(authority)) : kept(own ?? authority.certificate), ...between.map(kept)];
   });
   writeFileWhole(join(dir, "crl.pem"), [...new Set([...more.map(listOf), ...lists])].join(""), 0o644);
+}
+
+/** Whether `crl.pem` lacks the list of a CA whose key is here: a revocation at the same time as a rotation left it so. */
+export function lacksList(dir: string): boolean {
+  let listed: Buffer[];
+  try {
+    listed = readLists(dir).map(revocationListIssuer);
+  } catch {
+    return false; // a damaged file is named by whoever reads it
+  }
+  return [...authorities(dir, "roots"), ...authorities(dir, "issuing")].some(
+    (one) => hasKey(one) && !listed.some((issuer) => issuer.equals(subjectName(one.certificate))),
+  );
 }
 
 /** Puts lists that other CAs signed in the place of those that they replace. */

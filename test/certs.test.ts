@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { connect, createServer } from "node:tls";
 import { promisify } from "node:util";
 import { expect } from "chai";
@@ -214,6 +215,35 @@ describe("certificates", () => {
     writeFileSync(join(dir, "server", "key.pem"), pem(newKey()));
     expect(() => readTlsMaterial(dir)).to.throw(/do not belong together/u);
     expect(initAuthority(dir, names)).to.deep.equal(["server/cert.pem"]);
+    readTlsMaterial(dir);
+  });
+
+  it("go on where a revocation during a rotation left the new CA without a list", () => {
+    const dir = newAuthority();
+    const before = readFileSync(join(dir, "crl.pem"));
+    rotateIssuing(dir, names);
+    writeFileSync(join(dir, "crl.pem"), before);
+    expect(() => readTlsMaterial(dir)).to.throw(/no revocation list of the CA CN=Sallyport issuing CA 2/u);
+    expect(initAuthority(dir, names)).to.deep.equal(["crl.pem"]);
+    readTlsMaterial(dir);
+    expect(initAuthority(dir, names)).to.deep.equal([]);
+  });
+
+  it("fit together when one is revoked in the middle of a rotation", async function () {
+    if (spawnSync("strace", ["--version"]).status !== 0) this.skip();
+    const dir = newAuthority();
+    client(dir);
+    const list = readFileSync(join(dir, "crl.pem"));
+    const module = JSON.stringify(new URL("../certs/authority.ts", import.meta.url));
+    const rotation = `import { addIssuing } from ${module}; addIssuing(process.argv[1]);`;
+    const node = [process.execPath, "--input-type=module", "--eval", rotation, dir];
+    // So slow that the revocation comes between the new CA's list and the CA itself.
+    const rotated = run("strace", ["-f", "-o", "/dev/null", "-e", "inject=rename,renameat,renameat2:delay_exit=400000", ...node]);
+    while (readFileSync(join(dir, "crl.pem")).equals(list)) await pause(10);
+    revoke(dir, "app");
+    expect(newest(dir, "issuing").number, "the new CA is not there yet").to.equal(1);
+    await rotated;
+    expect(newest(dir, "issuing").number).to.equal(2);
     readTlsMaterial(dir);
   });
 
