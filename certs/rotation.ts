@@ -46,7 +46,12 @@ export function retire(dir: string): string[] {
   const [[root, ...oldRoots], [current, ...oldIssuing]] = [roots, issuing];
   if (root === undefined || current === undefined) throw new Error(`There is no certificate authority in ${dir}.`);
   const old = [...oldIssuing, ...oldRoots];
-  if (old.length === 0 && root.cross === undefined) return [];
+  if (old.length === 0 && root.cross === undefined) {
+    // Cut off after an old root was removed, it is trusted until `ca.pem` is written.
+    if (!writeTrusted(dir)) return [];
+    writeRevocationLists(dir);
+    return ["what ca.pem still held"];
+  }
   if (!certificatesIn(current.pem).at(-1)?.verify(root.certificate.publicKey))
     throw new Error(
       "The newest issuing CA is not of the newest root: finish the rotation first, with `npx sallyport certs rotate --issuing`.",

@@ -183,6 +183,17 @@ describe("certificates", () => {
     expect(readTlsMaterial(dir).cert.match(/BEGIN CERTIFICATE/gu)).to.have.length(2);
   });
 
+  it("of an old root are refused once `retire` is done again that was cut off before ca.pem was written", () => {
+    const dir = newAuthority();
+    rotateRoot(dir, names);
+    const both = readFileSync(join(dir, "ca.pem"), "utf8");
+    retire(dir);
+    writeFileSync(join(dir, "ca.pem"), both);
+    expect(retire(dir)).to.deep.equal(["what ca.pem still held"]);
+    expect(readFileSync(join(dir, "ca.pem"), "utf8")).to.equal(newest(dir, "roots").pem);
+    expect(retire(dir)).to.deep.equal([]);
+  });
+
   it("never outlive the CA, and are due at two thirds of their life", () => {
     const dir = newAuthority();
     const caEnd = new Date(new X509Certificate(readFileSync(join(dir, "ca.pem"))).validTo);
