@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { rotateRoot } from "../certs/rotation.ts";
 import { readReport, writeReport } from "../scripts/attest/report.ts";
 import { readAuditKeys } from "../server/audit/keys.ts";
 import { echoConfig, prepareData, root, startTestAppliance } from "./support/appliance.ts";
@@ -19,6 +20,8 @@ describe("sallyport attest", () => {
     dataDir = prepareData(echoConfig);
     await (await startTestAppliance({ dataDir }))[Symbol.asyncDispose]();
     rmSync(join(dataDir, "certs", "clients", "app", "cert.pem"));
+    rotateRoot(join(dataDir, "certs"), ["localhost"]);
+    rmSync(join(dataDir, "certs", "roots", "1"), { recursive: true }); // as if `retire` was cut off
     namePolicies(dataDir);
     const { status, stdout, stderr } = await sallyport(["attest", "--out", out], {
       SALLYPORT_DATA: dataDir,
@@ -51,7 +54,12 @@ describe("sallyport attest", () => {
     expect(facts.egress).to.have.property("at").which.is.a("string");
     expect(facts.audit).to.include({ format: "sallyport checkpoint 1", seq: 2 });
     expect(facts.tls).to.include({ versionMin: "TLSv1.3", clientCertificate: "required" });
-    expect((facts.tls as { cipherSuites: string[] }).cipherSuites).to.include("tls_aes_256_gcm_sha384");
+    const { cipherSuites, roots } = facts.tls as { cipherSuites: string[]; roots: { subject: string }[] };
+    expect(cipherSuites).to.include("tls_aes_256_gcm_sha384");
+    expect(
+      roots.map(({ subject }) => subject),
+      "what is trusted",
+    ).to.deep.equal(["CN=Sallyport root 2", "CN=Sallyport root 1"]);
   });
 
   it("is refused when a byte of the facts, of the page or of the signature is changed", async () => {

@@ -5,6 +5,7 @@ import { join, relative } from "node:path";
 import { DEFAULT_CIPHERS, getCiphers } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { authorities } from "../../certs/authorities.ts";
+import { certificatesIn } from "../../certs/pem.ts";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
 import { subjectLine } from "../../certs/x509.ts";
 import { sha256Of } from "../../models/verify-file.ts";
@@ -95,7 +96,8 @@ function tlsFacts({ dataDir, tls }: Config): object {
     expiredStreams: tls.expired_streams,
     identities: tls.identities,
     server: of(new X509Certificate(cert)),
-    roots: authorities(dir, "roots").map((one) => of(one.certificate)),
+    // As service and clients do: what is trusted stands there, whatever is in `roots/`.
+    roots: certificatesIn(readFileSync(join(dir, "ca.pem"), "utf8")).map(of),
     issuing: authorities(dir, "issuing").map((one) => of(one.certificate)),
     foreign: foreign.map(of),
   };
