@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { rotateRoot } from "../certs/rotation.ts";
@@ -14,6 +14,7 @@ import { scratchDir } from "./support/scratch.ts";
 
 describe("sallyport attest", () => {
   const out = join(scratchDir(), "report.html");
+  const modelsDir = scratchDir();
   let dataDir: string;
   before(async function () {
     this.timeout(120_000);
@@ -23,9 +24,15 @@ describe("sallyport attest", () => {
     rotateRoot(join(dataDir, "certs"), ["localhost"]);
     rmSync(join(dataDir, "certs", "roots", "1"), { recursive: true }); // as if `retire` was cut off
     namePolicies(dataDir);
+    copyFileSync(join(root, "models", "catalogue.yaml"), join(modelsDir, "catalogue.yaml"));
+    const elsewhere = scratchDir();
+    writeFileSync(join(elsewhere, "model"), "a model");
+    for (const [name, target] of Object.entries({ file: join(elsewhere, "model"), directory: elsewhere, broken: join(elsewhere, "gone") }))
+      symlinkSync(target, join(modelsDir, `${name}.gguf`));
     const { status, stdout, stderr } = await sallyport(["attest", "--out", out], {
       SALLYPORT_DATA: dataDir,
       SALLYPORT_CONFIG: join(dataDir, "sallyport.yaml"),
+      SALLYPORT_MODELS: modelsDir,
     });
     expect([status, stderr.includes("Error")], stdout + stderr).to.deep.equal([1, false]);
     expect(stdout).to.match(/^fail {2}certificate {2}.*app\/cert\.pem is missing/u);
@@ -60,6 +67,16 @@ describe("sallyport attest", () => {
       roots.map(({ subject }) => subject),
       "what is trusted",
     ).to.deep.equal(["CN=Sallyport root 2", "CN=Sallyport root 1"]);
+  });
+
+  it("leaves out no link: with the sum of the file that it leads to, or with words where that is none", () => {
+    const { files } = readReport(readFileSync(out, "utf8")).facts;
+    const linked = ["file", "directory", "broken"].map((name) => files[join(modelsDir, `${name}.gguf`)]);
+    expect(linked).to.deep.equal([
+      createHash("sha256").update("a model").digest("hex"),
+      "a link to a directory: what is in it was not read",
+      "a broken link",
+    ]);
   });
 
   it("is refused when a byte of the facts, of the page or of the signature is changed", async () => {

@@ -32,7 +32,7 @@ export interface Facts {
   /** What the service found when it last started and tried to leave, from where it runs: `doctor` looks from where it was called. */
   readonly egress: object | { readonly problem: string };
   readonly openssl: OpenSsl;
-  /** SHA-256 of every file of the product and its models, and of the configuration, by path. */
+  /** SHA-256 of every file of the product and its models, and of the configuration, by path; of a link, that of the file it leads to, or words where it leads to none. */
   readonly files: Readonly<Record<string, string>>;
   /** By package: SHA-256 over the sums of its files, as `sha256sum` prints them, in order of their paths. */
   readonly packages: Readonly<Record<string, string>>;
@@ -107,14 +107,16 @@ function tlsFacts({ dataDir, tls }: Config): object {
 async function filesOf({ dataDir, modelsDir, source, policy }: Config, progress: (text: string) => void): Promise<Record<string, string>> {
   const skipped = new Set(["node_modules", ".git", "data", relative(root, dataDir)]);
   const own = readdirSync(root).filter((name) => !skipped.has(name));
-  const paths = own.flatMap((name) => (statSync(join(root, name)).isDirectory() ? below(join(root, name)) : [join(root, name)]));
+  const paths = own.flatMap((name) =>
+    statSync(join(root, name), { throwIfNoEntry: false })?.isDirectory() ? below(join(root, name)) : [join(root, name)],
+  );
   const models = existsSync(modelsDir) ? below(modelsDir) : [];
   const all = [...new Set([...paths, ...models, ...(source === undefined ? [] : [source]), ...policyFiles(policy)])].toSorted();
   const sums: Record<string, string> = {};
   for (const [index, path] of all.entries()) {
     progress(`${index} of ${all.length} files`);
     const near = relative(root, path);
-    sums[near.startsWith("..") ? path : near] = await sha256Of(path);
+    sums[near.startsWith("..") ? path : near] = await sumOf(path);
   }
   return sums;
 }
@@ -139,17 +141,24 @@ async function packages(progress: (text: string) => void): Promise<Record<string
     progress(`${index} of ${names.length} packages`);
     const own = join(dir, name);
     const whole = createHash("sha256");
-    for (const path of below(own)) whole.update(`${await sha256Of(path)}  ${relative(own, path)}\n`);
+    for (const path of below(own)) whole.update(`${await sumOf(path)}  ${relative(own, path)}\n`);
     const { version: at } = JSON.parse(readFileSync(join(own, "package.json"), "utf8")) as { version?: string };
     sums[`${name}@${at}`] = whole.digest("hex");
   }
   return sums;
 }
 
-/** Every file below a directory, sorted. Links are not followed. */
+async function sumOf(path: string): Promise<string> {
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (found?.isFile()) return await sha256Of(path);
+  if (found === undefined) return "a broken link";
+  return found.isDirectory() ? "a link to a directory: what is in it was not read" : "neither a file nor a directory";
+}
+
+/** Everything below a directory but directories, sorted. Links to directories are not followed. */
 function below(dir: string): string[] {
   return readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
+    .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name))
     .toSorted();
 }
