@@ -102,6 +102,25 @@ describe("sallyport attest", () => {
     }
   });
 
+  it("of another version is not called altered where its signature fits: only that version can compare the page", async () => {
+    const { facts } = readReport(readFileSync(out, "utf8"));
+    const { signing } = readAuditKeys(dataDir);
+    const check = async (version: string, from: string, to: string): Promise<[number, string]> => {
+      const file = join(scratchDir(), "other.html");
+      const text = writeReport({ ...facts, version }, signing).replace(from, to);
+      writeFileSync(file, text);
+      const { status, stderr } = await sallyport(["attest", "--verify", file]);
+      return [status, stderr];
+    };
+    const other: readonly [string, string] = ["<h2>Checks</h2>", "<h2>What was checked</h2>"];
+    expect(await check("0.0.1", ...other)).to.deep.equal([
+      1,
+      `What was signed fits its signature, but whether the page shows it can be checked only with Sallyport 0.0.1, which made it; this is ${facts.version}.\n`,
+    ]);
+    expect((await check(facts.version, ...other))[1]).to.match(/was altered: the page shows something else/u);
+    expect((await check("0.0.1", '"version":"0.0.1"', '"version":"0.0.2"'))[1]).to.match(/signature does not fit/u);
+  });
+
   it("is refused when another key signed it than the one that was kept", async () => {
     const { facts, key } = readReport(readFileSync(out, "utf8"));
     expect(await sallyport(["attest", "--verify", out, "--key", key])).to.include({ status: 0 });

@@ -1,5 +1,6 @@
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { publicText } from "../../server/audit/checkpoint.ts";
+import { version } from "../version.ts";
 import type { Facts } from "./facts.ts";
 
 /** What stands before the signed text, so that a signature for one purpose is none for another. */
@@ -21,8 +22,14 @@ export function readReport(html: string): { facts: Facts; key: string } {
   if (!verify(null, Buffer.from(purpose + json), publicKey, Buffer.from(signature, "base64")))
     throw new Error("The attestation was altered: its signature does not fit.");
   const facts = JSON.parse(json) as Facts; // signed by our own command
-  if (page(facts, json, key, signature) !== html)
-    throw new Error("The attestation was altered: the page shows something else than was signed.");
+  if (page(facts, json, key, signature) !== html) {
+    const own = version();
+    throw new Error(
+      facts.version === own
+        ? "The attestation was altered: the page shows something else than was signed."
+        : `What was signed fits its signature, but whether the page shows it can be checked only with Sallyport ${facts.version}, which made it; this is ${own}.`,
+    );
+  }
   return { facts, key };
 }
 

@@ -19,7 +19,7 @@ log, and whether OpenSSL's FIPS provider is at work, or there. The same stands i
 checkpoints of the log. Exit status 1 when a check failed.
 
   --out FILE      Default: attestation.html
-  --verify FILE   check a report: that it is signed, and shows what was signed. Needs no installation
+  --verify FILE   check a report: that it is signed, and shows what was signed. Needs no installation, but the version that made it
     --key KEY     the public key that it must be signed with, as you keep it
     --json        print the facts`,
 
