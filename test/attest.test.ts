@@ -93,6 +93,7 @@ describe("sallyport attest", () => {
       [changed('"state":"fail"', '"state":"okay"'), /signature does not fit/u],
       [changed("<td>fail</td>", "<td>ok</td>"), /shows something else than was signed/u],
       [changed("</h1>", "</h1><p>All is well.</p>"), /shows something else/u],
+      [changed(/data-key="[^"]+"/u, 'data-key="AAAA"'), /signature does not fit/u],
       [changed(/data-signature="./u, 'data-signature="!'), /no attestation/u],
       [changed(/<\/script>\n$/u, ""), /no attestation of Sallyport, or its end is cut off/u],
     ] as const) {

@@ -351,21 +351,44 @@ describe("backup and restore", () => {
     expect(existsSync(own[1])).to.equal(false);
   }).timeout(60_000);
 
-  it("is refused with a link in it, also one that leads somewhere on this host", async () => {
-    const { file } = await backedUp();
-    const [dir, target] = [scratchDir(), join(scratchDir(), "audit.key")];
+  /** What `restore` says of a backup in which somebody has changed something. */
+  async function restoredChanged(file: string, change: (dir: string) => void): Promise<string> {
+    const dir = scratchDir();
     const opening = new Decrypter();
     opening.addIdentity(readFileSync(keys.file, "utf8").trim());
     execFileSync("tar", ["--extract", "--directory", dir], { input: await opening.decrypt(readFileSync(file)) });
-    renameSync(join(dir, "keys", "audit.key"), target);
-    symlinkSync(target, join(dir, "keys", "audit.key"));
+    change(dir);
     const sealing = new Encrypter();
     sealing.addRecipient(keys.to);
-    const linked = join(scratchDir(), "linked.age");
-    writeFileSync(linked, await sealing.encrypt(execFileSync("tar", ["--create", "--directory", dir, "."], { maxBuffer: 1 << 30 })));
-    const { status, stderr } = await within(join(scratchDir(), "data"), ["restore", linked, "--key", keys.file]);
+    const changed = join(scratchDir(), "changed.age");
+    writeFileSync(changed, await sealing.encrypt(execFileSync("tar", ["--create", "--directory", dir, "."], { maxBuffer: 1 << 30 })));
+    const { status, stderr } = await within(join(scratchDir(), "data"), ["restore", changed, "--key", keys.file]);
     expect([status, stderr]).to.deep.equal([1, stderr]);
-    expect(stderr).to.match(/keys\/audit\.key is neither a file nor a directory/u);
+    return stderr;
+  }
+
+  it("is refused with a link in it, also one that leads somewhere on this host", async () => {
+    const { file } = await backedUp();
+    const said = await restoredChanged(file, (dir) => {
+      const target = join(scratchDir(), "audit.key");
+      renameSync(join(dir, "keys", "audit.key"), target);
+      symlinkSync(target, join(dir, "keys", "audit.key"));
+    });
+    expect(said).to.match(/keys\/audit\.key is neither a file nor a directory/u);
+  }).timeout(60_000);
+
+  it("is refused when its manifest was altered, also where what that names as its key is none", async () => {
+    const { file } = await backedUp();
+    for (const [from, to] of [
+      [/"made": "\d/u, '"made": "9'],
+      [/"key": "[^"]+"/u, '"key": "AAAA"'],
+    ] as const) {
+      const said = await restoredChanged(file, (dir) => {
+        const manifest = join(dir, "MANIFEST.json");
+        writeFileSync(manifest, readFileSync(manifest, "utf8").replace(from, to));
+      });
+      expect(said).to.match(/^The manifest in \S+ was altered\. Take another backup\.\n$/u);
+    }
   }).timeout(60_000);
 
   it("refuses a log that can't be read, one of another installation, and a running service", async () => {

@@ -1,5 +1,5 @@
-import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
-import { publicText } from "../../server/audit/checkpoint.ts";
+import type { KeyObject } from "node:crypto";
+import { isSigned, publicText, signed } from "../../server/audit/signing.ts";
 import { version } from "../version.ts";
 import type { Facts } from "./facts.ts";
 
@@ -9,7 +9,7 @@ const purpose = "sallyport attestation 1\n";
 /** One HTML file: for people what it shows, for programs the same facts as JSON, and a signature (Ed25519) over them. */
 export function writeReport(facts: Facts, key: KeyObject): string {
   const json = JSON.stringify(facts).replaceAll("<", "\\u003c");
-  return page(facts, json, publicText(key), sign(null, Buffer.from(purpose + json), key).toString("base64"));
+  return page(facts, json, publicText(key), signed(purpose + json, key));
 }
 
 /** The facts of a report. Throws a sentence unless it is signed with its key, and shows what was signed. */
@@ -18,9 +18,7 @@ export function readReport(html: string): { facts: Facts; key: string } {
     /<script type="application\/json" data-key="([\w+/=]+)" data-signature="([\w+/=]+)">(.*)<\/script>\n$/su.exec(html) ?? [];
   if (key === undefined || signature === undefined || json === undefined)
     throw new Error("That is no attestation of Sallyport, or its end is cut off.");
-  const publicKey = createPublicKey({ key: Buffer.from(key, "base64"), type: "spki", format: "der" });
-  if (!verify(null, Buffer.from(purpose + json), publicKey, Buffer.from(signature, "base64")))
-    throw new Error("The attestation was altered: its signature does not fit.");
+  if (!isSigned(purpose + json, signature, key)) throw new Error("The attestation was altered: its signature does not fit.");
   const facts = JSON.parse(json) as Facts; // signed by our own command
   if (page(facts, json, key, signature) !== html) {
     const own = version();

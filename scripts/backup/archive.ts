@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { once } from "node:events";
 import { createReadStream, createWriteStream, type Dirent, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
@@ -8,6 +8,7 @@ import { pipeline } from "node:stream/promises";
 import { Decrypter, Encrypter } from "age-encryption";
 import { readTlsMaterial } from "../../certs/tls-material.ts";
 import { sha256Of } from "../../models/verify-file.ts";
+import { isSigned, signed } from "../../server/audit/signing.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 
 /** `MANIFEST.json` of a backup. */
@@ -40,7 +41,7 @@ export async function pack(
   const files = Object.fromEntries(await Promise.all(filesIn(dir).map(async (path) => [path, await sha256Of(join(dir, path))] as const)));
   const manifest = `${JSON.stringify({ ...about, files }, null, 2)}\n`;
   writeFileSync(join(dir, manifestFile), manifest, { mode: 0o600 });
-  writeFileSync(join(dir, signatureFile), sign(null, Buffer.from(manifest), signing).toString("base64"), { mode: 0o600 });
+  writeFileSync(join(dir, signatureFile), signed(manifest, signing), { mode: 0o600 });
   const encrypter = new Encrypter();
   for (const recipient of recipients) encrypter.addRecipient(recipient);
   const tar = spawn("tar", ["--create", "--directory", dir, "."], { stdio: ["ignore", "pipe", "inherit"], signal });
@@ -76,10 +77,9 @@ export async function unpack(file: string, identity: string, dir: string, signal
 }
 
 async function prove(dir: string, file: string): Promise<Manifest> {
-  const text = readFileSync(join(dir, manifestFile));
-  const manifest = JSON.parse(text.toString("utf8")) as Manifest; // its signature is checked
-  const key = createPublicKey({ key: Buffer.from(manifest.key, "base64"), type: "spki", format: "der" });
-  if (!verify(null, text, key, Buffer.from(readFileSync(join(dir, signatureFile), "utf8"), "base64")))
+  const text = readFileSync(join(dir, manifestFile), "utf8");
+  const manifest = JSON.parse(text) as Manifest; // its signature is checked
+  if (!isSigned(text, readFileSync(join(dir, signatureFile), "utf8"), manifest.key))
     throw new Error(`The manifest in ${file} was altered. Take another backup.`);
   const found = filesIn(dir).filter((path) => !ownFiles.includes(path));
   const wrong = found.length !== Object.keys(manifest.files).length;

@@ -1,8 +1,8 @@
 import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
-import { publicText } from "../../server/audit/checkpoint.ts";
 import { readAuditKeys } from "../../server/audit/keys.ts";
+import { publicText } from "../../server/audit/signing.ts";
 import { snapshotAuditLog } from "../../server/audit/snapshot.ts";
 import type { Config } from "../../server/config.ts";
 import { readPolicies } from "../../server/policy/policy.ts";

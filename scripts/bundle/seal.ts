@@ -1,6 +1,6 @@
 /**
  * The seal: the last 2,048 bytes of a bundle, which cover every byte before them. Needs nothing but Node, so that a bundle's own runtime can check it
- * before anything is unpacked.
+ * before anything is unpacked: what it has of `server/audit/signing.ts` is a copy, since install.sh unpacks this file alone.
  */
 import { createHash, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { closeSync, createReadStream, fstatSync, openSync, readSync } from "node:fs";

@@ -1,7 +1,7 @@
-import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { readingLog } from "./database.ts";
 import type { Head } from "./head.ts";
 import { readAuditKeys } from "./keys.ts";
+import { isSigned, publicText, signed } from "./signing.ts";
 import { hashAt, headOf } from "./snapshot.ts";
 
 /** A signed statement of where the log ended, to be kept elsewhere: what is cut off, replaced or put back later does not hold it. */
@@ -18,12 +18,13 @@ export interface Checkpoint extends Head {
 export function makeCheckpoint(dataDir: string): Checkpoint {
   const { signing } = readAuditKeys(dataDir);
   const stated = { format: "sallyport checkpoint 1" as const, at: new Date().toISOString(), ...headOf(dataDir), key: publicText(signing) };
-  return { ...stated, signature: sign(null, statement(stated), signing).toString("base64") };
+  return { ...stated, signature: signed(statement(stated), signing) };
 }
 
 /** What is wrong with a log, by a checkpoint that was kept; undefined when it holds what the checkpoint says. */
 export function againstCheckpoint(dataDir: string, checkpoint: Checkpoint): string | undefined {
-  if (!isSigned(checkpoint)) return "The checkpoint was altered: its signature does not fit.";
+  if (!isSigned(statement(checkpoint), checkpoint.signature, checkpoint.key))
+    return "The checkpoint was altered: its signature does not fit.";
   if (!signingKeys(dataDir).includes(checkpoint.key)) return "The checkpoint is not of this log: another key signed it.";
   const hash = hashAt(dataDir, checkpoint.seq);
   if (hash === undefined)
@@ -41,20 +42,6 @@ function signingKeys(dataDir: string): string[] {
   return [publicText(readAuditKeys(dataDir).signing), ...former.map((one) => one.key)];
 }
 
-/** SPKI, base64. */
-export function publicText(key: KeyObject): string {
-  return createPublicKey(key).export({ type: "spki", format: "der" }).toString("base64");
-}
-
-function isSigned(checkpoint: Checkpoint): boolean {
-  try {
-    const key = createPublicKey({ key: Buffer.from(checkpoint.key, "base64"), type: "spki", format: "der" });
-    return verify(null, statement(checkpoint), key, Buffer.from(checkpoint.signature, "base64"));
-  } catch {
-    return false;
-  }
-}
-
-function statement({ format, at, seq, hash }: Pick<Checkpoint, "format" | "at" | "seq" | "hash">): Buffer {
-  return Buffer.from(`${format}\n${at}\n${seq}\n${hash}\n`);
+function statement({ format, at, seq, hash }: Pick<Checkpoint, "format" | "at" | "seq" | "hash">): string {
+  return `${format}\n${at}\n${seq}\n${hash}\n`;
 }

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { renameDurably, writeFileWhole } from "../../certs/write-file.ts";
-import { publicText } from "./checkpoint.ts";
 import { entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
 import { changeKey, isUnder } from "./encrypted-database.ts";
 import { HeadFile } from "./head.ts";
@@ -17,6 +16,7 @@ import {
   secretPath,
 } from "./keys.ts";
 import { lockData, refuseHalfRestored } from "./lock.ts";
+import { publicText } from "./signing.ts";
 import { headOf } from "./snapshot.ts";
 
 /**

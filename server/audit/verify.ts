@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { isThere } from "../../certs/is-there.ts";
-import { publicText } from "./checkpoint.ts";
 import { type AuditDatabase, type Entry, entryHash, genesisHash, openToRead } from "./database.ts";
 import { genesisHead, readHead, standsBeside } from "./head.ts";
 import { deriveKeys, readAuditKeys } from "./keys.ts";
 import { formerSecrets } from "./read.ts";
+import { publicText } from "./signing.ts";
 
 /** `problems` is empty when the log is whole. */
 export interface Verification {
