@@ -10,7 +10,6 @@ export interface Identity {
   readonly role: Role;
   /** Upper-case hexadecimal. */
   readonly serial: string;
-  readonly notAfter: Date;
 }
 
 /** Whom the certificates of another CA name: `*` in the pattern stands for what goes into `name`. */
@@ -28,7 +27,7 @@ export function identityOf(certificate: X509Certificate): Identity {
   const { OU, CN } = certificate.toLegacyObject().subject as { OU?: unknown; CN?: unknown }; // the types say strings; repeated parts come as lists
   const role = roles.find((one) => one === OU);
   if (role === undefined || typeof CN !== "string" || CN === "") throw new Error("The certificate names no role.");
-  return { name: CN, role, ...lifeOf(certificate) };
+  return { name: CN, role, serial: certificate.serialNumber };
 }
 
 /** Reads a certificate that TLS has verified and a CA of others has issued, by the first rule that fits. Throws when none does. */
@@ -38,7 +37,7 @@ export function identityByRule(certificate: X509Certificate, rules: readonly Ide
   for (const { san, subject: wanted, role, name } of rules) {
     const found = san === undefined ? [matched(wanted ?? "", subject)] : names.map((one) => matched(san, one));
     const star = found.find((one) => one !== undefined);
-    if (star !== undefined) return { name: name.replace("*", () => star), role, ...lifeOf(certificate) };
+    if (star !== undefined) return { name: name.replace("*", () => star), role, serial: certificate.serialNumber };
   }
   throw new Error("No rule of tls.identities names the holder of this certificate.");
 }
@@ -57,10 +56,6 @@ export function checkName(name: string): void {
       `"${name}" can't be a client's name: up to 63 lower-case letters, digits, dots, dashes and underscores, beginning with a letter or digit.`,
     );
   }
-}
-
-function lifeOf({ serialNumber: serial, validTo }: X509Certificate): { serial: string; notAfter: Date } {
-  return { serial, notAfter: new Date(validTo) };
 }
 
 /** What `*` stands for; the empty text where the pattern has none. It never reaches over a comma, a slash or an escape, so that nobody writes himself into another part. */

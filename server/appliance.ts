@@ -52,10 +52,7 @@ export async function startAppliance(
   const batches = new Batches(
     new BatchStore(config.dataDir, config.batches.retention_days),
     {
-      callerBy: (certificate) => {
-        const { name, role, serial } = listener.identityBy(new X509Certificate(certificate));
-        return { name, role, serial };
-      },
+      callerBy: (certificate) => listener.identityBy(new X509Certificate(certificate)),
       limits: { ...config.limits, ...config.batches },
     },
     events,

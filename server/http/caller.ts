@@ -28,8 +28,7 @@ export function allow(...roles: readonly Role[]): RequestHandler {
 
 function callerBy(identityOf: (socket: TLSSocket) => Identity, socket: TLSSocket): Caller {
   try {
-    const { name, role, serial } = identityOf(socket);
-    return { name, role, serial };
+    return identityOf(socket);
   } catch (cause) {
     throw new Fault("identity_refused", undefined, { cause });
   }
