@@ -398,6 +398,32 @@ describe("batches", () => {
     expect([status, errors?.data.map(({ code }) => code)]).to.deep.equal(["failed", ["file_not_found"]]);
   });
 
+  it("that are cancelled say no more of their lines than there is room for", async () => {
+    const store = new BatchStore(prepareData(), 1);
+    await using batches = apart(store);
+    const upload = batches.upload("app", "calls.jsonl");
+    upload.take(Buffer.from(linesOf(450, "one").join("\n")));
+    upload.end();
+    const ids = Array.from(
+      { length: 8 },
+      () => batches.create("app", Buffer.from("app"), { endpoint: chat, input_file_id: upload.id, metadata: null }).id,
+    );
+    const now = (): Json[] => ids.map((id) => store.job("app", id).batch);
+    const ask = (_: unknown, __: Caller, signal: AbortSignal): Promise<undefined> =>
+      new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
+    batches.start(new Map([[chat, { check: () => {}, ask }]]));
+    await until(() => now().every(({ status }) => status === "in_progress"));
+    for (const id of ids) batches.cancel("app", id);
+    await until(() => now().every(({ status }) => status === "cancelled"));
+    const { caller_bytes_max: bytesMax } = appliance.config.batches;
+    expect(store.bytesOf("app"), "the room, and what is written off at a time").to.be.within(bytesMax, bytesMax + 100_000);
+    const [first, last] = [now()[0], now().at(-1)];
+    expect(first.request_counts.failed).to.be.at.least(200);
+    expect(last.errors.data.map(({ code, line }: Json) => [code, line])).to.deep.equal([
+      ["quota_exceeded", last.request_counts.failed + 1],
+    ]);
+  });
+
   it("ask a line again that may itself be at fault, however often it gave way before", async () => {
     const store = new BatchStore(prepareData(), 1);
     await using batches = apart(store);

@@ -133,8 +133,7 @@ export class BatchSteps {
     if (caller === undefined) return this.#store.end(job, "failed", [{ ...notTheCaller, line: number }]);
     if (this.#store.line(job.batch.input_file_id, number) === undefined)
       return this.#store.end(job, "failed", [{ ...inputGone, line: number }]);
-    if (this.#store.bytesOf(job.owner) > this.#settings.limits.caller_bytes_max)
-      return this.#store.end(job, "failed", [{ ...outOfRoom, line: number }]);
+    if (this.#hasNoRoom(job)) return this.#store.end(job, "failed", [{ ...outOfRoom, line: number }]);
     const made = this.#unstored.get(id) ?? (await this.#asked(job, number, caller));
     if (made === undefined) return;
     this.#unstored.set(id, made);
@@ -177,6 +176,7 @@ export class BatchSteps {
     this.#unstored.delete(job.batch.id);
     const { total, completed, failed } = job.batch.request_counts;
     const first = completed + failed + 1;
+    if (first <= total && this.#hasNoRoom(job)) return this.#store.end(job, how, [{ ...outOfRoom, line: first }]);
     const results: Buffer[] = [];
     for (let number = first; number <= total && results.length < linesAtOnce; number += 1) {
       if (this.#store.line(job.batch.input_file_id, number) === undefined) break;
@@ -186,6 +186,10 @@ export class BatchSteps {
     }
     if (results.length === 0) this.#store.end(job, how);
     else this.#store.record(job, first, "failed", results);
+  }
+
+  #hasNoRoom({ owner }: Job): boolean {
+    return this.#store.bytesOf(owner) > this.#settings.limits.caller_bytes_max;
   }
 
   #read({ batch: { input_file_id, endpoint } }: Job, number: number): ReturnType<typeof readLine> {
