@@ -1,6 +1,9 @@
+import { statSync } from "node:fs";
 import { mock } from "node:test";
 import { expect } from "chai";
 import { toFile } from "openai";
+import { openEncrypted } from "../server/audit/encrypted-database.ts";
+import { batchesPath, readAuditKeys } from "../server/audit/keys.ts";
 import { newBatch } from "../server/batches/batch.ts";
 import { BatchStore } from "../server/batches/batch-store.ts";
 import { prepareData, startTestAppliance } from "./support/appliance.ts";
@@ -16,28 +19,103 @@ describe("what is stored of batches", () => {
     store.append(cut, 1, [Buffer.from("{}\n")]);
     store.close();
     const again = new BatchStore(dataDir, 1);
-    expect([again.lineCount(kept), again.lineCount(cut), again.bytesOf("app")]).to.deep.equal([1, 0, 3]);
+    while (again.erase());
+    expect([again.lineCount(kept), again.lineCount(cut), again.bytesOf("app")]).to.deep.equal([1, 0, 113]);
     mock.timers.enable({ apis: ["Date"], now: Date.now() + 86_400_000 });
     try {
       again.removeOld();
-      expect([again.lineCount(kept), again.bytesOf("app")]).to.deep.equal([0, 0]);
+      expect(again.lineCount(kept)).to.equal(0);
+      while (again.erase());
+      expect(again.bytesOf("app")).to.equal(0);
     } finally {
       mock.timers.reset();
       again.close();
     }
   });
 
-  it("is gone at once when it is removed, and erased bit by bit, so that nobody waits for it", () => {
+  it("is gone at once when it is removed, and erased bit by bit, so that nobody waits for it; until then it counts", () => {
     const store = new BatchStore(prepareData(), 1);
     const file = store.beginFile("app", "batch", "a.jsonl");
     const lines = Array.from({ length: 120 }, () => Buffer.from("{}\n"));
     store.append(file, 1, lines);
     store.completeFile(file);
-    store.removeFile("app", file);
-    expect([store.lineCount(file), store.line(file, 120), store.bytesOf("app")]).to.deep.equal([0, undefined, 0]);
-    let pieces = 0;
-    while (store.erase()) pieces += 1;
-    expect(pieces).to.equal(4); // 50, 50 and 20 lines, and the file
+    store.dropFile(file);
+    expect([store.lineCount(file), store.line(file, 120), store.files("app", { limit: 1, order: "asc" })]).to.deep.equal([
+      0,
+      undefined,
+      [],
+    ]);
+    const counted: number[] = [];
+    do counted.push(store.bytesOf("app"));
+    while (store.erase());
+    const all = 120 * 113;
+    expect(counted).to.deep.equal([all, all, all, all, 0, 0]); // 50, 50 and 20 lines, the file, and its room on the disk
+    store.close();
+  });
+
+  it("takes about as much of the disk as it counts, however short its lines are, and gives it back", () => {
+    const dataDir = prepareData();
+    const stored = (work: (store: BatchStore) => void): { bytes: number; onDisk: number } => {
+      const store = new BatchStore(dataDir, 1);
+      work(store);
+      const bytes = store.bytesOf("app");
+      store.close(); // with what stands in the write-ahead log
+      return { bytes, onDisk: statSync(batchesPath(dataDir)).size };
+    };
+    const empty = stored(() => {});
+    for (const [length, count] of [
+      [1, 3_000],
+      [200, 1_000],
+      [2_100, 300],
+      [4_100, 300],
+    ] as const) {
+      let file = "";
+      const full = stored((store) => {
+        file = store.beginFile("app", "batch", "a.jsonl");
+        store.append(
+          file,
+          1,
+          Array.from({ length: count }, () => Buffer.alloc(length, "x")),
+        );
+        store.completeFile(file);
+      });
+      expect((full.onDisk - empty.onDisk) / full.bytes, `lines of ${length}`).to.be.within(0.8, 2);
+      const erased = stored((store) => {
+        store.dropFile(file);
+        while (store.erase());
+      });
+      expect([erased.bytes, erased.onDisk], `lines of ${length}`).to.deep.equal([0, empty.onDisk]);
+    }
+  }).timeout(60_000);
+
+  it("is taken over from before removed files counted", () => {
+    const dataDir = prepareData();
+    const before = openEncrypted(
+      batchesPath(dataDir),
+      readAuditKeys(dataDir).batches,
+      "It",
+      `CREATE TABLE files (
+         id TEXT PRIMARY KEY, owner TEXT NOT NULL, purpose TEXT NOT NULL, filename TEXT NOT NULL, bytes INTEGER NOT NULL, ready INTEGER NOT NULL,
+         created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL
+       ) STRICT;
+       CREATE INDEX files_owner ON files (owner);
+       CREATE TABLE lines (file TEXT NOT NULL, number INTEGER NOT NULL, text BLOB NOT NULL, PRIMARY KEY (file, number)) STRICT;
+       INSERT INTO files VALUES ('file-a', 'app', 'batch', 'a.jsonl', 6, 1, 1, 9999999999), ('file-b', '', 'batch', 'b.jsonl', 3, 0, 1, 1);
+       INSERT INTO lines VALUES ('file-a', 1, x'7b7d0a'), ('file-a', 2, x'7b7d0a'), ('file-b', 1, x'7b7d0a');`,
+    );
+    before.close();
+    for (const _ of [1, 2]) {
+      const store = new BatchStore(dataDir, 1);
+      expect([store.file("app", "file-a").bytes, store.lineCount("file-a"), store.bytesOf("app")]).to.deep.equal([6, 2, 226]);
+      expect([store.lineCount("file-b"), store.line("file-b", 1)]).to.deep.equal([0, undefined]);
+      store.close();
+    }
+    const store = new BatchStore(dataDir, 1);
+    while (store.erase());
+    expect([...store.content("file-a")].join("")).to.equal("{}\n{}\n");
+    store.dropFile("file-a");
+    while (store.erase());
+    expect(store.bytesOf("app")).to.equal(0);
     store.close();
   });
 
@@ -56,6 +134,7 @@ describe("what is stored of batches", () => {
       expect(store.file("app", output_file_id ?? "").bytes).to.equal(3);
       mock.timers.setTime(Date.now() + dayMs);
       store.removeOld();
+      while (store.erase());
       expect([store.batches("app", { limit: 1 }), store.bytesOf("app")]).to.deep.equal([[], 0]);
     } finally {
       mock.timers.reset();
@@ -79,9 +158,14 @@ describe("what is stored of batches", () => {
     const store = new BatchStore(prepareData(), 1);
     for (let count = 0; count < 999; count += 1) store.beginFile("app", "batch", "a.jsonl");
     store.checkCount("app");
-    store.beginFile("app", "batch", "a.jsonl");
-    expect(() => store.checkCount("app")).to.throw(/1000 files of this caller/u);
+    const last = store.beginFile("app", "batch", "a.jsonl");
     store.checkCount("operator");
+    const full = /1000 files of this caller/u;
+    expect(() => store.checkCount("app")).to.throw(full);
+    store.dropFile(last);
+    expect(() => store.checkCount("app")).to.throw(full);
+    while (store.erase());
+    store.checkCount("app");
     store.close();
   });
 });

@@ -6,10 +6,10 @@ export type EncryptedDatabase = Database.Database;
 export type Statement = Database.Statement<unknown[]>;
 
 /**
- * Opens an encrypted database (SQLCipher's scheme: AES-256, a MAC on every page), to write when there is a `schema`. `what` it is, for people. Throws a
- * sentence when the key does not fit, or something else keeps it from being opened.
+ * Opens an encrypted database (SQLCipher's scheme: AES-256, a MAC on every page), to write when there is a `schema`. `what` it is, for people. `shrinks`: one
+ * that is made now can give back what was freed in it. Throws a sentence when the key does not fit, or something else keeps it from being opened.
  */
-export function openEncrypted(path: string, key: Buffer, what: string, schema?: string): EncryptedDatabase {
+export function openEncrypted(path: string, key: Buffer, what: string, schema?: string, { shrinks = false } = {}): EncryptedDatabase {
   const readonly = schema === undefined;
   let database: EncryptedDatabase | undefined;
   try {
@@ -17,6 +17,8 @@ export function openEncrypted(path: string, key: Buffer, what: string, schema?: 
     database.pragma("cipher = 'sqlcipher'");
     database.pragma(`key = "x'${key.toString("hex")}'"`);
     database.pragma("busy_timeout = 5000");
+    // Can't be chosen any more once there is a write-ahead log.
+    if (shrinks) database.pragma("auto_vacuum = INCREMENTAL");
     if (readonly) database.prepare("SELECT count(*) FROM sqlite_master").get();
     else prepare(database, path, schema);
     return database;

@@ -11,10 +11,15 @@ const what = "The database of files and batches";
 /** Of each, for one caller: a limit on what has hardly any bytes. */
 const keptMax = 1_000;
 
+/** What a line takes on the disk beside its text, in bytes: the name of its file stands there twice. */
+const lineBytes = 110;
+
 /** Of lines of a removed file that go in one transaction: what is removed is overwritten. */
 const removedAtOnce = 50;
+/** Pages that are given back to the disk in one transaction. */
+const pagesAtOnce = 250;
 
-/** A file is its lines, so that no file is ever in memory whole. One that is not `ready` is being written and seen by nobody; one without an owner is removed, and its lines go bit by bit. */
+/** A file is its lines, so that no file is ever in memory whole. One that is not `ready` is being written, or removed, and seen by nobody. */
 const schema = `
   PRAGMA secure_delete = ON;
   CREATE TABLE IF NOT EXISTS files (
@@ -28,6 +33,14 @@ const schema = `
     gone_at INTEGER NOT NULL, body TEXT NOT NULL
   ) STRICT;
   CREATE INDEX IF NOT EXISTS batches_owner ON batches (owner);
+`;
+
+/** What of a file came later: how many lines it has, and whether it is removed, so that its lines go bit by bit; before, it had no owner then. */
+const sinceRemovedFilesCount = `
+  ALTER TABLE files ADD COLUMN line_count INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE files ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+  UPDATE files SET line_count = (SELECT count(*) FROM lines WHERE file = id), removed = (owner = '');
+  CREATE INDEX files_removed ON files (id) WHERE removed;
 `;
 
 interface BatchRow {
@@ -50,15 +63,20 @@ export class BatchStore {
 
   constructor(dataDir: string, retentionDays: number) {
     this.#retentionS = retentionDays * 86_400;
-    this.#database = openEncrypted(batchesPath(dataDir), readAuditKeys(dataDir).batches, what, schema);
+    this.#database = openEncrypted(batchesPath(dataDir), readAuditKeys(dataDir).batches, what, schema, { shrinks: true });
+    this.#atOnce(() => {
+      const counts = this.#database.prepare("SELECT 1 FROM pragma_table_info('files') WHERE name = 'removed'").get() !== undefined;
+      if (!counts) this.#database.exec(sinceRemovedFilesCount);
+    });
     // Uploads that a crash has cut off.
-    this.#run("UPDATE files SET owner = '' WHERE NOT ready AND purpose = 'batch'");
+    this.#run("UPDATE files SET removed = 1 WHERE NOT ready AND purpose = 'batch'");
   }
 
   /** Begins a file, which nobody sees until it is `complete`. */
   beginFile(owner: string, purpose: StoredFile["purpose"], filename: string): string {
     const id = `file-${randomUUID().replaceAll("-", "")}`;
-    this.#run("INSERT INTO files VALUES (?, ?, ?, ?, 0, 0, 0, 0)", id, owner, purpose, filename);
+    const columns = "id, owner, purpose, filename, bytes, ready, created_at, expires_at";
+    this.#run(`INSERT INTO files (${columns}) VALUES (?, ?, ?, ?, 0, 0, 0, 0)`, id, owner, purpose, filename);
     return id;
   }
 
@@ -66,7 +84,7 @@ export class BatchStore {
     this.#atOnce(() => {
       for (const [index, text] of texts.entries()) this.#run("INSERT INTO lines VALUES (?, ?, ?)", file, first + index, text);
       const bytes = texts.reduce((sum, text) => sum + text.length, 0);
-      this.#run("UPDATE files SET bytes = bytes + ? WHERE id = ?", bytes, file);
+      this.#run("UPDATE files SET bytes = bytes + ?, line_count = line_count + ? WHERE id = ?", bytes, texts.length, file);
     });
   }
 
@@ -91,13 +109,9 @@ export class BatchStore {
     ).map(shown);
   }
 
-  removeFile(owner: string, id: string): void {
-    this.dropFile(this.file(owner, id).id);
-  }
-
   /** Whosever it is, and whole or not. */
   dropFile(id: string): void {
-    this.#run("UPDATE files SET owner = '', ready = 0 WHERE id = ?", id);
+    this.#run("UPDATE files SET removed = 1, ready = 0 WHERE id = ?", id);
   }
 
   /** Undefined past the end, or when there is no such file any more. */
@@ -107,7 +121,7 @@ export class BatchStore {
   }
 
   lineCount(file: string): number {
-    return this.#get<{ count: number }>(`SELECT count(*) AS count FROM lines WHERE file = :file AND ${isThere}`, { file })?.count ?? 0;
+    return this.#get<{ line_count: number }>("SELECT line_count FROM files WHERE id = ? AND NOT removed", file)?.line_count ?? 0;
   }
 
   /** Throws at its end when the file was removed meanwhile: what came may not be all of it. */
@@ -126,12 +140,13 @@ export class BatchStore {
     if (this.#get(`SELECT 1 WHERE ${isThere}`, { file }) === undefined) throw new Fault("file_not_found");
   }
 
-  /** Of all files of one caller, those that are being written too. */
+  /** What all files of one caller take on the disk, about: those too that are being written, or removed and not erased yet. */
   bytesOf(owner: string): number {
-    return this.#get<{ bytes: number | null }>("SELECT sum(bytes) AS bytes FROM files WHERE owner = ?", owner)?.bytes ?? 0;
+    const sum = `SELECT sum(bytes + line_count * ${lineBytes}) AS bytes FROM files WHERE owner = ?`;
+    return this.#get<{ bytes: number | null }>(sum, owner)?.bytes ?? 0;
   }
 
-  /** Throws when a caller has as many files or batches as may be kept. */
+  /** Throws when a caller has as many files or batches as may be kept; one counts until it is erased. */
   checkCount(owner: string): void {
     for (const table of ["files", "batches"] as const) {
       const { count } = this.#get<{ count: number }>(`SELECT count(*) AS count FROM ${table} WHERE owner = ?`, owner) ?? { count: 0 };
@@ -203,14 +218,14 @@ export class BatchStore {
 
   /** Removes what has been kept long enough. */
   removeOld(): void {
-    this.#run("UPDATE files SET owner = '', ready = 0 WHERE ready AND expires_at <= ?", nowS());
+    this.#run("UPDATE files SET removed = 1, ready = 0 WHERE ready AND expires_at <= ?", nowS());
     this.#run("DELETE FROM batches WHERE ended AND gone_at <= ?", nowS());
   }
 
-  /** Erases a piece of what was removed. Returns whether there was anything. */
+  /** Erases a piece of what was removed, or gives a piece of the room that it left back to the disk. Returns whether there was anything. */
   erase(): boolean {
-    const { id } = this.#get<{ id: string }>("SELECT id FROM files WHERE owner = '' LIMIT 1") ?? {};
-    if (id === undefined) return false;
+    const { id } = this.#get<{ id: string }>("SELECT id FROM files WHERE removed LIMIT 1") ?? {};
+    if (id === undefined) return this.#shrink();
     const lines = "SELECT number FROM lines WHERE file = :id ORDER BY number LIMIT :count";
     const { changes } = this.#run(`DELETE FROM lines WHERE file = :id AND number IN (${lines})`, { id, count: removedAtOnce });
     if (changes === 0) this.#run("DELETE FROM files WHERE id = ?", id);
@@ -219,6 +234,14 @@ export class BatchStore {
 
   close(): void {
     this.#database.close();
+  }
+
+  /** A database from before there was this keeps its size, and uses what is free in it again. */
+  #shrink(): boolean {
+    const free = (): number => this.#database.pragma("freelist_count", { simple: true }) as number; // as SQLite says it
+    const before = free();
+    if (before > 0) this.#database.pragma(`incremental_vacuum(${pagesAtOnce})`);
+    return free() < before;
   }
 
   #fileOrNothing(file: string): string | null {
@@ -265,7 +288,7 @@ export function countStored(dataDir: string): { files: number; unfinished: numbe
 
 type FileRow = Pick<StoredFile, "id" | "bytes" | "created_at" | "expires_at" | "filename" | "purpose">;
 
-const isThere = "EXISTS (SELECT 1 FROM files WHERE id = :file AND owner <> '')";
+const isThere = "EXISTS (SELECT 1 FROM files WHERE id = :file AND NOT removed)";
 
 const filesSeen =
   "SELECT id, bytes, created_at, expires_at, filename, purpose FROM files WHERE owner = :owner AND ready AND expires_at > :now";

@@ -39,6 +39,12 @@ export class Batches implements AsyncDisposable {
     return new Upload(this.store, owner, name, this.limits);
   }
 
+  /** Removes a file, whosever it is, and whole or not. */
+  remove(file: string): void {
+    this.store.dropFile(file);
+    this.#wake.resolve();
+  }
+
   start(endpoints: LineEndpoints): void {
     this.#steps.endpoints = endpoints;
     this.#work = this.#rounds();

@@ -6,7 +6,8 @@ import type { BatchStore } from "./batch-store.ts";
 const pieceLines = 2_000;
 const pieceBytes = 262_144;
 
-export const noRoom = "The files of this caller take all the room that there is for them. Delete some.";
+export const noRoom =
+  "The files of this caller take all the room that there is for them. Delete some: each counts until it is erased, soon after.";
 
 /** What bounds files and batches: a line is as long as a body may be. */
 export type BatchLimits = Config["limits"] & Config["batches"];

@@ -28,7 +28,7 @@ export function uploadFile(service: Service): RequestHandler {
       checked(fileFieldsSchema, fields);
       upload?.end();
     } catch (error) {
-      if (upload !== undefined) batches.store.dropFile(upload.id);
+      if (upload !== undefined) batches.remove(upload.id);
       throw error;
     }
     response.json(batches.store.file(owner, upload?.id ?? ""));
@@ -64,8 +64,8 @@ export function fileContent({ batches, running }: Service): RequestHandler {
 
 export function deleteFile({ batches }: Service): RequestHandler {
   return (request, response) => {
-    const id = idOf(request);
-    batches.store.removeFile(callerOf(response).name, id);
+    const { id } = batches.store.file(callerOf(response).name, idOf(request));
+    batches.remove(id);
     response.json({ id, object: "file", deleted: true });
   };
 }
