@@ -142,6 +142,23 @@ describe("what is stored of batches", () => {
     }
   });
 
+  it("is listed on from a file that was removed meanwhile, until that is erased: then it is said, since the list would seem to end", () => {
+    const store = new BatchStore(prepareData(), 1);
+    const ids = Array.from({ length: 3 }, () => {
+      const id = store.beginFile("app", "batch", "a.jsonl");
+      store.completeFile(id);
+      return id;
+    });
+    const [first = "", ...rest] = ids;
+    const further = (): string[] => store.files("app", { limit: 10, order: "asc", after: first }).map(({ id }) => id);
+    expect(further()).to.deep.equal(rest);
+    store.dropFile(first);
+    expect(further()).to.deep.equal(rest);
+    while (store.erase());
+    expect(further).to.throw(/There is no such file/u);
+    store.close();
+  });
+
   it("is never taken for whole when it is removed while it is read", async () => {
     await using appliance = await startTestAppliance();
     const client = appliance.openai();

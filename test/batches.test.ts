@@ -254,8 +254,19 @@ describe("batches", () => {
       1,
       (await Array.fromAsync(client.files.list({ purpose: "batch" }))).at(-1)?.id,
     ]);
+    expect((await client.files.list({ limit: 10_000 })).has_more).to.equal(false);
     for (const query of ["limit=0", "limit=x", "colour=red", "after=a&after=b"])
       expect((await appliance.call("GET", `/v1/batches?${query}`)).status, query).to.equal(400);
+    const [file] = (await client.files.list({ limit: 1 })).data;
+    for (const [path, as, code] of [
+      ["/v1/batches?after=batch_none", "app", "batch_not_found"],
+      ["/v1/files?after=file-none", "app", "file_not_found"],
+      [`/v1/batches?after=${all[0]}`, "operator", "batch_not_found"],
+      [`/v1/files?after=${file?.id}`, "operator", "file_not_found"],
+    ] as const) {
+      const { status, body } = await appliance.call("GET", path, undefined, { as });
+      expect([path, status, body.error?.code, body.error?.param]).to.deep.equal([path, 404, code, "after"]);
+    }
   });
 
   it("end when they are cancelled: what was answered is kept, the rest says why not", async () => {

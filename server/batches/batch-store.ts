@@ -102,10 +102,9 @@ export class BatchStore {
 
   files(owner: string, { limit, after, order, purpose }: FileListQuery): StoredFile[] {
     const sign = order === "desc" ? "<" : ">";
-    const further = `(:after IS NULL OR rowid ${sign} (SELECT rowid FROM files WHERE owner = :owner AND id = :after))`;
     return this.#all<FileRow>(
-      `${filesSeen} AND (:purpose IS NULL OR purpose = :purpose) AND ${further} ORDER BY rowid ${order} LIMIT :limit`,
-      { owner, now: nowS(), purpose: purpose ?? null, after: after ?? null, limit },
+      `${filesSeen} AND (:purpose IS NULL OR purpose = :purpose) AND (:after IS NULL OR rowid ${sign} :after) ORDER BY rowid ${order} LIMIT :limit`,
+      { owner, now: nowS(), purpose: purpose ?? null, after: this.#placeOf("files", owner, after), limit },
     ).map(shown);
   }
 
@@ -172,9 +171,8 @@ export class BatchStore {
   /** Newest first. */
   batches(owner: string, { limit, after }: BatchListQuery): Batch[] {
     return this.#all<BatchRow>(
-      `SELECT * FROM batches WHERE owner = :owner AND (:after IS NULL OR rowid < (SELECT rowid FROM batches WHERE owner = :owner AND id = :after))
-       ORDER BY rowid DESC LIMIT :limit`,
-      { owner, after: after ?? null, limit },
+      "SELECT * FROM batches WHERE owner = :owner AND (:after IS NULL OR rowid < :after) ORDER BY rowid DESC LIMIT :limit",
+      { owner, after: this.#placeOf("batches", owner, after), limit },
     ).map((row) => jobOf(row).batch);
   }
 
@@ -234,6 +232,14 @@ export class BatchStore {
 
   close(): void {
     this.#database.close();
+  }
+
+  /** Where a list goes on: also behind a file that is removed, until it is erased. Throws when there is none such, and the list would seem to end. */
+  #placeOf(table: "files" | "batches", owner: string, id: string | undefined): number | null {
+    if (id === undefined) return null;
+    const { rowid } = this.#get<{ rowid: number }>(`SELECT rowid FROM ${table} WHERE owner = ? AND id = ?`, owner, id) ?? {};
+    if (rowid === undefined) throw new Fault(table === "files" ? "file_not_found" : "batch_not_found", undefined, { param: "after" });
+    return rowid;
   }
 
   /** A database from before there was this keeps its size, and uses what is free in it again. */

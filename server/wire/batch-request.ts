@@ -20,14 +20,14 @@ export const fileFieldsSchema = z.strictObject({ purpose: z.literal("batch", "on
 /** The whole form. */
 export const fileFormSchema = fileFieldsSchema.extend({ file: z.string().meta({ format: "binary" }).describe("JSON lines") });
 
-const limit = z.coerce.number().int().min(1).max(1_000);
+const limit = z.coerce.number().int().min(1);
 
-export const batchListQuery = z.strictObject({ after: z.string().max(100).optional(), limit: limit.default(20) });
+export const batchListQuery = z.strictObject({ after: z.string().max(100).optional(), limit: limit.max(1_000).default(20) });
 export type BatchListQuery = z.infer<typeof batchListQuery>;
 
 export const fileListQuery = z.strictObject({
   after: z.string().max(100).optional(),
-  limit: limit.default(1_000),
+  limit: limit.max(10_000).default(10_000),
   order: z.enum(["asc", "desc"]).default("desc"),
   purpose: z.enum(["batch", "batch_output"]).optional(),
 });
