@@ -157,6 +157,41 @@ describe("sallyport audit", () => {
     expect([written.status, readdirSync(copy).filter((name) => name.startsWith("log.jsonl"))]).to.deep.equal([1, []]);
   });
 
+  it("export fails at the end when entries were cut off there, and where it is to begin beyond it", async () => {
+    const copy = scratchDir();
+    await (await startTestAppliance({ dataDir: prepareInto(copy) }))[Symbol.asyncDispose]();
+    const exported = async (...args: string[]): Promise<[number | null, string[], string]> => {
+      const ran = await sallyport(["audit", "export", "--format", "jsonl", ...args], { SALLYPORT_DATA: copy });
+      return [ran.status, lines(ran).filter(Boolean), ran.stderr];
+    };
+    const [, whole] = await exported();
+    const next = whole.length + 1;
+    expect(await exported("--from-seq", `${next}`), "where one that comes daily goes on").to.deep.equal([0, [], ""]);
+    expect(await exported("--from-seq", `${next + 1}`)).to.deep.equal([
+      1,
+      [],
+      `There is no entry ${next} yet, and so none that follows it.\n`,
+    ]);
+    tamper(copy, `DELETE FROM entries WHERE seq = ${whole.length}`);
+    const cut = /does not hold what audit\.head says of its end/u;
+    for (const [fromSeq, left] of [
+      [1, whole.slice(0, -1)],
+      [whole.length, []],
+      [next, []],
+    ] as const) {
+      const [status, got, why] = await exported("--from-seq", `${fromSeq}`);
+      expect([fromSeq, status, got]).to.deep.equal([fromSeq, 1, left]);
+      expect(why).to.match(cut);
+    }
+    const out = join(copy, "log.jsonl");
+    expect((await exported("--out", out))[0]).to.equal(1);
+    expect(existsSync(out)).to.equal(false);
+    rmSync(join(copy, "audit.head"));
+    const [status, , why] = await exported();
+    expect([status, why]).to.deep.equal([1, why]);
+    expect(why).to.match(cut);
+  }).timeout(60_000);
+
   it("checkpoint proves later that a log was replaced by an older copy, together with its head", async () => {
     const own = prepareInto(scratchDir());
     const on = async (): Promise<void> => (await startTestAppliance({ dataDir: own }))[Symbol.asyncDispose]();

@@ -70,7 +70,8 @@ export const audit: Command = {
     --texts          with what was stored of the texts (policy: audit.text encrypted), decrypted
     --max N          Default: 100
     --json           one entry a line
-  export             the whole log for another system, in order. Stops with exit status 1 where the chain is broken
+  export             the whole log for another system, in order. Stops with exit status 1 where the chain is broken,
+                     and at its end when entries were cut off there
     --format FORMAT  jsonl (everything), cef or syslog (RFC 5424): with number, hash and the hash before
     --from-seq N     from this entry on. Default: 1
     --out FILE       Default: standard output. FILE is there once it is whole

@@ -1,5 +1,7 @@
 import { createDecipheriv, createHmac } from "node:crypto";
+import { join } from "node:path";
 import { type AuditDatabase, type Entry, entryHash, genesisHash, openToRead } from "./database.ts";
+import { type Head, readHead } from "./head.ts";
 import { deriveKeys, readAuditKeys } from "./keys.ts";
 
 /** An entry with the hash of the one before, so that whoever gets it can check the chain. */
@@ -9,20 +11,26 @@ export interface ReadEntry extends Entry {
 
 /** The log of a data directory, for reading, also beside a running service. */
 export class AuditReader implements Disposable {
+  readonly #head: Head | undefined;
   readonly #database: AuditDatabase;
   /** Today's keys, then those from before each rotation. */
   readonly #keys: readonly { readonly digest: Buffer; readonly text: Buffer }[];
 
   constructor(dataDir: string) {
+    // Before the entries: a running service only moves it forward.
+    this.#head = readHead(join(dataDir, "audit.head"), readAuditKeys(dataDir).head);
     this.#database = openToRead(dataDir);
     this.#keys = [readAuditKeys(dataDir), ...formerSecrets(this.#database).map(deriveKeys)];
   }
 
-  /** In order. Throws a sentence at the first entry that does not follow from the one before. */
+  /** In order. Throws a sentence at the first entry that does not follow from the one before, and behind the last when the log goes on in `audit.head`. */
   *entries({ fromSeq = 1 }: { fromSeq?: number } = {}): Generator<ReadEntry> {
-    const before = this.#database.prepare<[number], { hash: string }>("SELECT hash FROM entries WHERE seq = ?");
-    let previous = fromSeq === 1 ? genesisHash : (before.get(fromSeq - 1)?.hash ?? genesisHash);
+    const head = this.#head;
+    const at = this.#database.prepare<[number], { hash: string }>("SELECT hash FROM entries WHERE seq = ?");
+    const hashAt = (seq: number): string | undefined => (seq === 0 ? genesisHash : at.get(seq)?.hash);
+    let previous = hashAt(fromSeq - 1) ?? genesisHash;
     let expected = fromSeq;
+    let isMet = head !== undefined && head.seq < fromSeq && hashAt(head.seq) === head.hash;
     for (const entry of this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq >= ? ORDER BY seq").iterate(fromSeq)) {
       if (entry.seq !== expected || entryHash(previous, entry) !== entry.hash)
         throw new Error(
@@ -31,7 +39,13 @@ export class AuditReader implements Disposable {
       yield { ...entry, previous };
       previous = entry.hash;
       expected += 1;
+      isMet ||= head?.seq === entry.seq && head.hash === entry.hash;
     }
+    if (!isMet)
+      throw new Error(
+        "The log does not hold what audit.head says of its end: entries were cut off, or one of the two was replaced. See `npx sallyport audit verify`.",
+      );
+    if (hashAt(fromSeq - 1) === undefined) throw new Error(`There is no entry ${fromSeq - 1} yet, and so none that follows it.`);
   }
 
   /** Keyed hashes that a text may have in the log: by today's key, and by those before. */
