@@ -7,6 +7,7 @@ import { AuditLog } from "../server/audit/audit-log.ts";
 import { entryHash, openAuditDatabase } from "../server/audit/database.ts";
 import { HeadFile } from "../server/audit/head.ts";
 import { createAuditSecret, readAuditKeys, secretPath } from "../server/audit/keys.ts";
+import { AuditReader } from "../server/audit/read.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { scratchDir } from "./support/scratch.ts";
 
@@ -246,6 +247,18 @@ describe("the audit log", () => {
       expect(running.notWritable, file).to.match(/can't be written: ELOOP/u);
     }
   });
+
+  it("keeps its write-ahead log short while somebody reads it slowly", () => {
+    const dataDir = newLog(100);
+    const log = AuditLog.open(dataDir, {});
+    using reader = new AuditReader(dataDir);
+    const entries = reader.entries();
+    expect(entries.next().value?.seq).to.equal(1);
+    for (let entry = 0; entry < 250; entry += 1) log.append("restored", "", { filler: "x".repeat(100_000) });
+    expect(statSync(join(dataDir, "audit.db-wal")).size).to.be.below(10_000_000);
+    expect([...entries].at(-1)?.seq, "more than a page of them").to.equal(453);
+    log.close();
+  }).timeout(60_000);
 
   it("is encrypted, and can't be opened with another key or without one", () => {
     const dataDir = newLog();

@@ -9,6 +9,9 @@ export interface ReadEntry extends Entry {
   readonly previous: string;
 }
 
+/** Entries that are read at once. */
+const pageEntries = 200;
+
 /** The log of a data directory, for reading, also beside a running service. */
 export class AuditReader implements Disposable {
   readonly #head: Head | undefined;
@@ -31,7 +34,7 @@ export class AuditReader implements Disposable {
     let previous = hashAt(fromSeq - 1) ?? genesisHash;
     let expected = fromSeq;
     let isMet = head !== undefined && head.seq < fromSeq && hashAt(head.seq) === head.hash;
-    for (const entry of this.#database.prepare<[number], Entry>("SELECT * FROM entries WHERE seq >= ? ORDER BY seq").iterate(fromSeq)) {
+    for (const entry of this.#from(fromSeq)) {
       if (entry.seq !== expected || entryHash(previous, entry) !== entry.hash)
         throw new Error(
           `Entry ${entry.seq} does not follow from the one before: it was altered, moved, or others are missing. See \`npx sallyport audit verify\`.`,
@@ -46,6 +49,17 @@ export class AuditReader implements Disposable {
         "The log does not hold what audit.head says of its end: entries were cut off, or one of the two was replaced. See `npx sallyport audit verify`.",
       );
     if (hashAt(fromSeq - 1) === undefined) throw new Error(`There is no entry ${fromSeq - 1} yet, and so none that follows it.`);
+  }
+
+  /** Not one long query: whoever takes the entries may be slow, and until it ends a running service could not write over what its write-ahead log holds. */
+  *#from(seq: number): Generator<Entry> {
+    const next = this.#database.prepare<[number, number], Entry>("SELECT * FROM entries WHERE seq >= ? ORDER BY seq LIMIT ?");
+    for (let at = seq, more = true; more; ) {
+      const page = next.all(at, pageEntries);
+      yield* page;
+      at = (page.at(-1)?.seq ?? at) + 1;
+      more = page.length === pageEntries;
+    }
   }
 
   /** Keyed hashes that a text may have in the log: by today's key, and by those before. */
