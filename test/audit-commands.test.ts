@@ -192,6 +192,25 @@ describe("sallyport audit", () => {
     expect(why).to.match(cut);
   }).timeout(60_000);
 
+  it("export into the same file twice at once is one of the two, whole, and the other fails", async () => {
+    const own = prepareInto(scratchDir());
+    const log = AuditLog.open(own, {});
+    for (let entry = 0; entry < 30; entry += 1) log.append("restored", "", { filler: "x".repeat(1_000_000) });
+    log.close();
+    const dir = scratchDir();
+    const out = join(dir, "log");
+    const formats = ["jsonl", "cef"] as const;
+    const ran = await Promise.all(
+      formats.map((format) => sallyport(["audit", "export", "--format", format, "--out", out], { SALLYPORT_DATA: own })),
+    );
+    expect(ran.filter(({ status }) => status === 0)).to.have.length(1);
+    const won = formats[ran.findIndex(({ status }) => status === 0)];
+    const written = readFileSync(out, "utf8").trimEnd().split("\n");
+    expect(written).to.have.length(32);
+    expect(written.filter((line) => (line.startsWith("CEF:0|") ? "cef" : "jsonl") !== won)).to.deep.equal([]);
+    expect(readdirSync(dir), "nothing is left of the other").to.deep.equal(["log"]);
+  }).timeout(60_000);
+
   it("checkpoint proves later that a log was replaced by an older copy, together with its head", async () => {
     const own = prepareInto(scratchDir());
     const on = async (): Promise<void> => (await startTestAppliance({ dataDir: own }))[Symbol.asyncDispose]();

@@ -1,6 +1,7 @@
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
+import { renameDurably } from "../../certs/write-file.ts";
 import { readAuditKeys } from "../../server/audit/keys.ts";
 import { publicText } from "../../server/audit/signing.ts";
 import { snapshotAuditLog } from "../../server/audit/snapshot.ts";
@@ -23,7 +24,7 @@ export async function createBackup(config: Config, file: string, recipient: stri
   removeAbandoned(dataDir);
   // Beside what it is a copy of: on the same disk, and for its owner only.
   const scratch = mkdtempSync(join(dataDir, ".backup-"));
-  const part = `${file}.part`;
+  const part = `${file}.${process.pid}.part`;
   try {
     const staged = join(scratch, "staged");
     mkdirSync(staged, { mode: 0o700 });
@@ -48,7 +49,6 @@ export async function createBackup(config: Config, file: string, recipient: stri
       ...(existsSync(catalogue) ? [catalogue] : []),
     ])
       copyFileSync(path, join(written, basename(path)));
-    rmSync(part, { force: true });
     const once = await generateX25519Identity();
     const about = { sallyport: version(), made: new Date().toISOString(), head };
     const { signing } = readAuditKeys(dataDir);
@@ -56,7 +56,8 @@ export async function createBackup(config: Config, file: string, recipient: stri
     const restored = join(scratch, "restored");
     mkdirSync(restored, { mode: 0o700 });
     const manifest = await unpack(part, once, restored, signal);
-    renameSync(part, file);
+    if (existsSync(file)) throw new Error(`${file} was made by another backup meanwhile. Name another file.`);
+    renameDurably(part, file);
     return manifest;
   } catch (error) {
     rmSync(part, { force: true });

@@ -1,10 +1,10 @@
-import { createWriteStream, readFileSync, renameSync, rmSync } from "node:fs";
+import { createWriteStream, readFileSync, rmSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
-import { writeFileWhole } from "../../certs/write-file.ts";
+import { renameDurably, writeFileWhole } from "../../certs/write-file.ts";
 import { againstCheckpoint, type Checkpoint, makeCheckpoint } from "../../server/audit/checkpoint.ts";
 import { entryKinds } from "../../server/audit/database.ts";
 import { type ExportFormat, exportFormats, exportLine } from "../../server/audit/export.ts";
@@ -135,10 +135,11 @@ async function exportAll(dataDir: string, { format, out, "from-seq": from = "1" 
   const text = Readable.from(lines.map((entry) => `${exportLine(entry, wanted, sender)}\n`));
   if (out === undefined) await pipeline(text, process.stdout, { end: false });
   else {
-    const part = `${out}.part`;
+    const part = `${out}.${process.pid}.part`;
     try {
-      await pipeline(text, createWriteStream(part, { mode: 0o600 }));
-      renameSync(part, out);
+      await pipeline(text, createWriteStream(part, { flags: "wx", mode: 0o600, flush: true }));
+      refuseExisting(out); // another export may have come first
+      renameDurably(part, out);
     } finally {
       rmSync(part, { force: true });
     }
