@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
@@ -332,6 +332,28 @@ describe("sallyport audit", () => {
     expect(contentOf(own, file)).to.equal("{}\n");
     expect(verifyAuditLog(own).problems).to.deep.equal([]);
   });
+
+  it("rotate-key throws the old key away when it is on disk that nothing brings it back", async function () {
+    if (spawnSync("strace", ["--version"]).status !== 0) this.skip();
+    const own = prepareInto(scratchDir());
+    AuditLog.open(own, {}).close();
+    storedFile(own);
+    const trace = join(scratchDir(), "trace");
+    const rotate = `import { rotateAuditKey } from ${rotateKeyModule}; rotateAuditKey(process.argv[1]);`;
+    const node = [process.execPath, "--input-type=module", "--eval", rotate, own];
+    const { status } = await run("strace", ["-f", "-y", "-s", "500", "-e", "trace=fsync,fdatasync,unlink,rename", "-o", trace, ...node]);
+    expect(status).to.equal(0);
+    const calls = readFileSync(trace, "utf8").split("\n");
+    for (const [database, secret] of [
+      ["audit.db", "audit.key.next"],
+      ["batches.db", "audit.key.proven"],
+    ] as const) {
+      const thrown = calls.findIndex((line) => line.includes(`rename("${join(own, "keys", secret)}"`));
+      const unlinked = calls.findLastIndex((line, at) => at < thrown && line.includes(`unlink("${join(own, database)}-journal")`));
+      expect(unlinked, database).to.be.above(0);
+      expect(calls.slice(unlinked, thrown).filter((line) => /sync\(\d+<([^>]+)>/u.exec(line)?.[1] === own)).to.not.deep.equal([]);
+    }
+  }).timeout(60_000);
 
   it("rotate-key that was cut off is no damage to whoever reads then, and both keys stay while the log is elsewhere", async () => {
     const own = prepareInto(scratchDir());

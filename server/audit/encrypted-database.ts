@@ -36,6 +36,8 @@ export function changeKey(path: string, before: Buffer, after: Buffer, what: str
   try {
     // Not possible with a write-ahead log.
     database.pragma("journal_mode = DELETE");
+    // That the journal is gone is on disk, too, when this returns: it would bring the old key back, which may be thrown away by then.
+    database.pragma("synchronous = EXTRA");
     // With the salt that it has: a new one would stand in page 1 before the journal is gone, which is under the old one and could not be rolled back.
     database.pragma(`rekey = "x'${after.toString("hex")}${salt}'"`);
   } catch (cause) {
