@@ -1,5 +1,5 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 
 /** Writes a file so that a reader sees the old one or the new one, never a part, also after a power cut. Makes its directory (0700). */
 export function writeFileWhole(path: string, content: string | Uint8Array, mode: number): void {
@@ -21,15 +21,21 @@ export function writeFileWhole(path: string, content: string | Uint8Array, mode:
 /** Renames within one directory: whatever is written after it returns is not there after a power cut unless the new name is. */
 export function renameDurably(from: string, to: string): void {
   renameSync(from, to);
-  flushDirectory(dirname(to));
+  flush(dirname(to));
 }
 
-/** Returns when what was made, renamed or removed in a directory is on disk. */
-export function flushDirectory(dir: string): void {
-  const directory = openSync(dir, "r");
+/** Returns when what was written into a file, or made, renamed or removed in a directory, is on disk. */
+export function flush(path: string): void {
+  const opened = openSync(path, "r");
   try {
-    fsyncSync(directory);
+    fsyncSync(opened);
   } finally {
-    closeSync(directory);
+    closeSync(opened);
   }
+}
+
+/** Returns when a directory and everything below it is on disk. */
+export function flushTree(dir: string): void {
+  for (const { parentPath, name } of readdirSync(dir, { recursive: true, withFileTypes: true })) flush(join(parentPath, name));
+  flush(dir);
 }

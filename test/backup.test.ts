@@ -226,6 +226,42 @@ describe("backup and restore", () => {
     expect([contentsOf(dataDir), entriesOf(dataDir).length]).to.deep.equal([before, last]);
   }).timeout(60_000);
 
+  it("ends when what was restored is on disk: each file before it is moved in, and the data directory last", async function () {
+    if (spawnSync("strace", ["--version"]).status !== 0) this.skip();
+    const { dataDir, file } = await backedUp();
+    const [other, trace] = [join(scratchDir(), "data"), join(scratchDir(), "trace")];
+    const restore = [process.execPath, join(root, "scripts/sallyport.ts"), "restore", file, "--key", keys.file, "--back-in-time"];
+    for (const into of [other, dataDir]) {
+      const traced = ["-f", "-y", "-s", "500", "-e", "trace=fsync,rename,renameat,renameat2", "-o", trace, ...restore];
+      const { status, stderr } = await run("strace", traced, { SALLYPORT_DATA: into });
+      expect([status, stderr]).to.deep.equal([0, ""]);
+      const calls = readFileSync(trace, "utf8")
+        .split("\n")
+        .filter((line) => line.includes(into));
+      const [unpacked, entering] = ["unpacked", "entering"].map((name) => join(into, ".restore", name));
+      const swapped = calls.findIndex((line) => line.includes(`rename("${unpacked}", "${entering}")`));
+      expect(swapped).to.be.above(0);
+      const flushedIn = (lines: readonly string[]): string[] => lines.map((line) => /fsync\(\d+<([^>]+)>/u.exec(line)?.[1] ?? "");
+      const before = new Set(flushedIn(calls.slice(0, swapped)));
+      const restored = filesIn(into).filter((path) => /^(?:audit\.(?:db|head)$|certs|configuration|keys)/u.test(path));
+      expect(restored).to.include.members(["audit.db", "audit.head", "keys/audit.key", "configuration/sallyport.yaml"]);
+      const unflushed = [".", "certs", "certs/clients/app", "keys", ...restored].filter((path) => !before.has(join(unpacked ?? "", path)));
+      expect(unflushed).to.deep.equal([]);
+      const last = calls.findLastIndex((line) => line.includes("rename"));
+      expect(flushedIn(calls.slice(last))).to.include(into);
+    }
+  }).timeout(120_000);
+
+  it("lets callers' files go that one which was cut off has left aside", async () => {
+    const dataDir = prepareData(echoConfig);
+    const aside = join(dataDir, "replaced-2026-11-28");
+    mkdirSync(aside);
+    for (const name of ["batches.db", "batches.db-wal", "batches.db-shm", "batches.db-journal", "audit.db"])
+      writeFileSync(join(aside, name), "");
+    await (await startTestAppliance({ dataDir }))[Symbol.asyncDispose]();
+    expect(readdirSync(aside)).to.deep.equal(["audit.db"]);
+  });
+
   it("is refused while another one is at work, which goes on", async () => {
     const { dataDir, file } = await backedUp();
     const unpacked = join(dataDir, ".restore", "unpacked");

@@ -4,11 +4,11 @@ import { hasKey, newest } from "../../certs/authorities.ts";
 import { revokedAuthority, revokedSerials } from "../../certs/register.ts";
 import { writeRevocationLists } from "../../certs/revocation-lists.ts";
 import { renewClients, rotateIssuing } from "../../certs/rotation.ts";
+import { flush, flushTree, renameDurably } from "../../certs/write-file.ts";
 import { subjectLine } from "../../certs/x509.ts";
 import { AuditLog } from "../../server/audit/audit-log.ts";
 import type { Head } from "../../server/audit/head.ts";
-import { batchesPath } from "../../server/audit/keys.ts";
-import { asideOf, lockData } from "../../server/audit/lock.ts";
+import { asideOf, lockData, removeReplacedBatches } from "../../server/audit/lock.ts";
 import { hashAt, headOf } from "../../server/audit/snapshot.ts";
 import { type Manifest, ownFiles, unpack } from "./archive.ts";
 
@@ -42,7 +42,7 @@ export async function restoreBackup(
   { backInTime, signedBy, serverNames }: Told,
   signal: AbortSignal,
 ): Promise<Restored> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  if (mkdirSync(dataDir, { recursive: true, mode: 0o700 }) !== undefined) flush(dirname(dataDir));
   using _lock = lockData(dataDir);
   clear(dataDir);
   const { unpacked } = placesIn(dataDir);
@@ -58,6 +58,7 @@ export async function restoreBackup(
     log.close();
     const stillRevoked = keepRevoked(join(dataDir, "certs"), join(unpacked, "certs"));
     const authority = replaceRevoked(join(unpacked, "certs"), join(dataDir, "certs"), serverNames);
+    flushTree(unpacked);
     return { manifest, replaced: swap(dataDir), stillRevoked, authority };
   } finally {
     clear(dataDir);
@@ -112,8 +113,9 @@ function replaceRevoked(dir: string, target: string, serverNames: readonly strin
 function swap(dataDir: string): string | undefined {
   const { unpacked, entering, aside } = placesIn(dataDir);
   mkdirSync(aside, { mode: 0o700 });
+  flush(dirname(aside));
   moveAll(contentsOf(dataDir), dataDir, aside);
-  renameSync(unpacked, entering);
+  renameDurably(unpacked, entering);
   moveAll(contentsOf(entering), entering, dataDir);
   if (readdirSync(aside).length === 0) {
     rmdirSync(aside);
@@ -121,27 +123,29 @@ function swap(dataDir: string): string | undefined {
   }
   const replaced = join(dataDir, `replaced-${new Date().toISOString().replaceAll(/[:.]/gu, "-")}`);
   renameSync(aside, replaced);
-  // With its key beside it, and no service that would let go of files when their time is over.
-  for (const end of ["", "-wal", "-shm", "-journal"]) rmSync(`${batchesPath(replaced)}${end}`, { force: true });
   return replaced;
 }
 
-/** Takes back a swap that did not come to its end, and removes the scratch directory. May itself be cut off, and done again. */
+/** Takes back a swap that did not come to its end, and removes the scratch directory and what was aside of callers' files. May itself be cut off, and done again. */
 function clear(dataDir: string): void {
   const { scratch, unpacked, entering, aside } = placesIn(dataDir);
   if (existsSync(aside)) {
     if (existsSync(entering)) {
       moveAll(contentsOf(dataDir), dataDir, entering);
-      renameSync(entering, unpacked);
+      renameDurably(entering, unpacked);
     }
     moveAll(readdirSync(aside), aside, dataDir);
     rmdirSync(aside);
   }
   rmSync(scratch, { recursive: true, force: true });
+  flush(dataDir);
+  removeReplacedBatches(dataDir);
 }
 
+/** A step is on disk before the next one begins: after a power cut, too, `clear` finds one of them half done at most. */
 function moveAll(names: readonly string[], from: string, to: string): void {
   for (const name of names) renameSync(join(from, name), join(to, name));
+  for (const dir of [to, from]) flush(dir);
 }
 
 /** What a restoration moves. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { authorities } from "../../certs/authorities.ts";
 import { isThere } from "../../certs/is-there.ts";
 import { batchesPath, readAuditKeys, refuseHalfRotated, secretPath } from "../../server/audit/keys.ts";
-import { refuseHalfRestored } from "../../server/audit/lock.ts";
+import { refuseHalfRestored, replacedIn } from "../../server/audit/lock.ts";
 import { lastAt } from "../../server/audit/snapshot.ts";
 import { verifyAuditLog } from "../../server/audit/verify.ts";
 import { countStored } from "../../server/batches/batch-store.ts";
@@ -16,9 +16,8 @@ export function keys(dataDir: string): Diagnosis {
   const cas = [...authorities(certs, "roots"), ...authorities(certs, "issuing")].map(({ dir }) => join(dir, "key.pem"));
   for (const file of [secretPath(dataDir), ...cas, join(certs, "server", "key.pem")]) refuseOpenKey(file);
   const detail = `${secretPath(dataDir)}, for its owner only`;
-  const replaced = readdirSync(dataDir).filter((name) => name.startsWith("replaced-"));
-  if (replaced.length === 0) return { state: "ok", detail };
-  const before = replaced.map((name) => join(dataDir, name));
+  const before = replacedIn(dataDir);
+  if (before.length === 0) return { state: "ok", detail };
   const advice = `when you are sure of the restore: rm -r ${before.map(shellWord).join(" ")}`;
   return {
     state: "warn",

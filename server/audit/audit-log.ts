@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { type AuditDatabase, type Entry, type EntryKind, entryWriter, lastEntries, openAuditDatabase } from "./database.ts";
 import { genesisHead, HeadFile, readHead, standsBeside } from "./head.ts";
 import { type AuditKeys, readAuditKeys } from "./keys.ts";
-import { lockData, refuseHalfRestored } from "./lock.ts";
+import { lockData, refuseHalfRestored, removeReplacedBatches } from "./lock.ts";
 import { Quotas } from "./quotas.ts";
 import { finishKeyRotation } from "./rotate-key.ts";
 
@@ -47,6 +47,7 @@ export class AuditLog {
     using opened = new DisposableStack();
     const lock = opened.use(lockData(dataDir));
     refuseHalfRestored(dataDir);
+    removeReplacedBatches(dataDir);
     finishKeyRotation(dataDir);
     const keys = readAuditKeys(dataDir);
     const path = join(dataDir, "audit.db");

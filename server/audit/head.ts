@@ -1,7 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { closeSync, fdatasyncSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
-import { flushDirectory } from "../../certs/write-file.ts";
+import { flush } from "../../certs/write-file.ts";
 import { genesisHash } from "./database.ts";
 
 /** The last entry that was made durable. */
@@ -34,7 +34,7 @@ export class HeadFile {
   static create(path: string, key: Buffer): HeadFile {
     const head = new HeadFile(openSync(path, "w+", 0o600), key);
     head.write(genesisHead);
-    flushDirectory(dirname(path));
+    flush(dirname(path));
     return head;
   }
 

@@ -1,6 +1,7 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
+import { batchesPath } from "./keys.ts";
 
 /** A second service on the same data would settle the first one's calls. SQLite's file lock ends with the process, however it ends. */
 export function lockData(dataDir: string): Disposable {
@@ -28,4 +29,17 @@ export function asideOf(dataDir: string): string {
 export function refuseHalfRestored(dataDir: string): void {
   if (existsSync(asideOf(dataDir)))
     throw new Error(`A restore into ${dataDir} was cut off. Run it again: it puts back first what was there.`);
+}
+
+/** Where restorations have left what was in a data directory before. */
+export function replacedIn(dataDir: string): string[] {
+  return readdirSync(dataDir)
+    .filter((name) => name.startsWith("replaced-"))
+    .map((name) => join(dataDir, name));
+}
+
+/** Deletes callers' files and batches from what a restoration has moved aside: their key is beside them, and no service lets go of them when their time is over. */
+export function removeReplacedBatches(dataDir: string): void {
+  const files = replacedIn(dataDir).flatMap((dir) => ["", "-wal", "-shm", "-journal"].map((end) => `${batchesPath(dir)}${end}`));
+  for (const file of files.filter((one) => existsSync(one))) rmSync(file);
 }
