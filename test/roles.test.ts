@@ -2,11 +2,11 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect } from "chai";
 import { type Role, roles } from "../certs/identity.ts";
-import { commandRoles, commandsForAll, rolesTable } from "../scripts/roles-table.ts";
 import type { Service as Parts } from "../server/http/app.ts";
 import { operationsOf } from "../server/http/operations.ts";
-import { echoConfig, prepareData, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
+import { echoConfig, prepareData, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { startOwnCa } from "./support/own-ca.ts";
+import { auditorFiles, commandRoles, commandsForAll, rolesTable } from "./support/roles-table.ts";
 import type { Ran } from "./support/run.ts";
 import { sallyport } from "./support/sallyport.ts";
 import { scratchDir } from "./support/scratch.ts";
@@ -56,14 +56,15 @@ describe("the table of roles", () => {
     before(async function () {
       this.timeout(120_000);
       const whole = prepareData(echoConfig);
-      await (await startTestAppliance({ dataDir: whole }))[Symbol.asyncDispose]();
+      service = await startTestAppliance({ dataDir: whole });
+      expect((await service.call("POST", "/v1/chat/completions", userSays("Hello"))).status).to.equal(200);
       await sallyport(["backup", "--new-key", join(whole, "backup.key")]);
       await sallyport(["certs", "request", "--out", file("issuing.csr")], { SALLYPORT_DATA: whole });
       writeFileSync(file("signed.pem"), startOwnCa().sign(readFileSync(file("issuing.csr"), "utf8")));
       const own = (role: Role): string[] => ["sallyport.yaml", "certs/ca.pem", `certs/clients/${role}`];
       const held: Record<Role, string[]> = {
         app: own("app"),
-        auditor: [...own("auditor"), "keys/audit.key", "audit.db", "audit.head"],
+        auditor: [...own("auditor"), ...auditorFiles],
         operator: ["."],
       };
       for (const role of roles) {
@@ -73,7 +74,6 @@ describe("the table of roles", () => {
           cpSync(join(whole, path), join(hands[role], path), { recursive: true });
         }
       }
-      service = await startTestAppliance({ dataDir: whole });
       writeFileSync(file("password"), "a long password\n");
       const { stdout } = await sallyport(["backup", "--new-key", file("some.key")]);
       const env = { SALLYPORT_DATA: whole, SALLYPORT_CONFIG: join(whole, "sallyport.yaml") };

@@ -1,9 +1,12 @@
-import { type Role, roles } from "../certs/identity.ts";
-import type { Operation } from "../server/http/operation.ts";
+import { type Role, roles } from "../../certs/identity.ts";
+import type { Operation } from "../../server/http/operation.ts";
+
+/** What an auditor has beside the certificates. The newest entries stand in the write-ahead log alone while the service runs. */
+export const auditorFiles: readonly string[] = ["keys/audit.key", "audit.db", "audit.db-wal", "audit.head"];
 
 /**
  * Whose files of an installation a command needs. The command line has no accounts: what an operating system's user may do is what it may read. An `app` has
- * `ca.pem` and its own pair, an `auditor` also `keys/audit.key`, `audit.db` and `audit.head`, an `operator` the data directory.
+ * `ca.pem` and its own pair, an `auditor` also `auditorFiles`, an `operator` the data directory.
  */
 export const commandRoles: Readonly<Record<string, readonly Role[]>> = {
   serve: ["operator"],
@@ -45,9 +48,10 @@ export function rolesTable(operations: readonly Pick<Operation, "method" | "path
     `| ${name.padEnd(width)} | ${cells.map((cell, index) => cell.padEnd(roles[index]?.length ?? 0)).join(" | ")} |`;
   return `# Roles
 
-Made from the code (\`scripts/roles-table.ts\`), and tested cell by cell (\`test/roles.test.ts\`). An endpoint asks the certificate. A command needs files: an app
-has \`ca.pem\` and its own certificate and key, an auditor also \`keys/audit.key\`, \`audit.db\` and \`audit.head\`, an operator the whole data directory. Commands that
-are not here (${commandsForAll.map((command) => `\`${command}\``).join(", ")}) need none of an installation's secrets.
+Held against the code, cell by cell, by \`test/roles.test.ts\`. An endpoint asks the certificate. A command needs files: an app has \`ca.pem\` and its own certificate and key,
+an auditor also ${auditorFiles.map((file) => `\`${file}\``).join(", ")}, an operator the whole data directory. \`audit.db-wal\` is there while the service
+runs, and holds the newest entries; copies of the log's files are taken together, while no call is answered. Commands that are not here
+(${commandsForAll.map((command) => `\`${command}\``).join(", ")}) need none of an installation's secrets.
 
 ${line("", roles)}
 ${line(
