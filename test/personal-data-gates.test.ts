@@ -1,6 +1,8 @@
+import { generateKeyPairSync } from "node:crypto";
 import { expect } from "chai";
 import { array, asyncProperty, assert as check, constantFrom, integer, oneof } from "fast-check";
 import { patternLabels as labels } from "../classifiers/classifier.ts";
+import { delicateInAnswer } from "../server/guards/delicate.ts";
 import { personalDataInAnswer, personalDataInPrompt } from "../server/guards/personal-data.ts";
 import type { Prompt } from "../server/pipeline/guard.ts";
 import { inspect } from "../server/pipeline/inspect.ts";
@@ -10,7 +12,7 @@ import { cut, said, testGates, throughGate } from "./support/gate.ts";
 
 import { dressed, found, hiddenCards, values } from "./support/personal-values.ts";
 
-const { pii } = await testClassifiers();
+const { pii, delicate } = await testClassifiers();
 const asking = { caller: "app" };
 
 describe("personal data at the output gate", () => {
@@ -92,6 +94,26 @@ describe("personal data at the output gate", () => {
       { numRuns: 500 },
     );
   }).timeout(60_000);
+
+  it("lets no line or sentence of a key or token out, whether guards judge as it streams or by the sentence, however it is cut", async () => {
+    const key = generateKeyPairSync("rsa", { modulusLength: 1024 }).privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+    const claims = Buffer.from(JSON.stringify({ sub: "84732", roles: Array.from({ length: 40 }, (_, index) => `role-${index * 7919}`) }));
+    const token = `eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.${claims.toString("base64url")}.${"s3cR_t".repeat(57)}`;
+    expect(token.length).to.be.above(1_000);
+    const texts = [
+      [`Here is the key:\n${key}\nThere it is.`, "Here is the key:\n[CREDENTIAL]\n\nThere it is."],
+      [`Here is half of it:\n${key.slice(0, 600)}`, "Here is half of it:\n[CREDENTIAL]"],
+      [`Your token: ${token} is new.`, "Your token: [CREDENTIAL] is new."],
+    ] as const;
+    for (const guards of [
+      [guard],
+      [personalDataInAnswer(pii, { action: "mask", labels: [...labels, "PERSON", "ADDRESS"] })],
+      [delicateInAnswer(delicate, { action: "block", threshold: 1 }), guard],
+    ])
+      for (const [text, expected] of texts)
+        for (const lengths of [[7, 90], [text.length]])
+          expect((await throughGate(cut(text, lengths), guards)).left.join("")).to.equal(expected);
+  }).timeout(120_000);
 
   it("does not make ordinary prose wait longer than its last word", async () => {
     const words = "It was the best of times, it was the worst of times; the year was 1859.".split(/(?<= )/u);

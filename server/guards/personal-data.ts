@@ -43,7 +43,7 @@ export function personalDataInPrompt(pii: Classifier<EntityVerdict>, { action, l
 
 /**
  * Output gate: the caller's own values are placeholders here, so any real value in an answer is new, and leaves as its label only. What has a shape is
- * found by patterns as the text streams; names, places and the like are judged by the sentence.
+ * found by patterns as the text streams; names, places and the like are judged by the sentence. A key over many lines is one value.
  */
 export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, labels }: PersonalDataSettings): SegmentGuard {
   const shaped = labels.every((label) => (patternLabels as readonly Label[]).includes(label));
@@ -63,7 +63,7 @@ export function personalDataInAnswer(pii: Classifier<EntityVerdict>, { action, l
     },
     (text, isCutHere) => (isCutHere === true && endsInRow(text) ? text.length : openFrom(text)),
   );
-  return { ...guard, bySentence: !shaped };
+  return { ...guard, bySentence: !shaped, whole: findPersonalData };
 }
 
 /** Whether a longer row of numbers than waits whole ends `text`. What a word before it says of the first has been heard by then, and a cut cuts none in two. */

@@ -1,6 +1,6 @@
 import type { Tool } from "../../models/engine.ts";
 import type { Finding } from "./finding.ts";
-import type { Passage } from "./passage.ts";
+import type { Passage, Span } from "./passage.ts";
 import type { Pseudonyms } from "./pseudonyms.ts";
 import type { RefusalCode } from "./refusal.ts";
 import type { Wait } from "./segment.ts";
@@ -98,4 +98,6 @@ export interface SegmentGuard extends Guard<Segment> {
   readonly rewrites?: boolean;
   /** It judges whole sentences, one at a time. */
   readonly bySentence?: boolean;
+  /** What the end of a sentence must not cut, in order: a part of it says nothing. */
+  readonly whole?: (text: string) => readonly Span[];
 }

@@ -18,14 +18,14 @@ const roundsMax = 16;
 
 /**
  * Where text waits to be judged. Cuts a stream of text into segments so that nothing a wait protects is ever released in part;
- * ends at the first of `stops`, a template's own end marks, known with the first text, which is not released. `bySentence`: each segment is one sentence, the same however the text was cut.
- * The last segment may be empty.
+ * ends at the first of `stops`, a template's own end marks, known with the first text, which is not released. `bySentence`: each segment is one sentence, the same however the text was cut;
+ * what is `whole` goes on behind the end of a sentence. The last segment may be empty.
  */
 export async function* segment(
   texts: AsyncIterable<Passage>,
   waits: readonly Wait[],
   stops: () => readonly string[],
-  { bySentence = false }: { bySentence?: boolean } = {},
+  { bySentence = false, whole = () => [] }: { bySentence?: boolean; whole?: (text: string) => readonly Span[] } = {},
 ): AsyncGenerator<Segment> {
   const released = new GrowingPassage();
   let next = passage("");
@@ -37,6 +37,14 @@ export async function* segment(
     held = slice(held, end);
     return part;
   };
+  /** Where the next segment ends, within the first `open` characters that are held; 0 while it does not. */
+  const endWithin = (open: number): number => {
+    if (!bySentence) return open;
+    const end = firstSentence(held.text) ?? 0;
+    if (end > open) return 0;
+    const value = whole(held.text).find((one) => one.start < end && one.end > end);
+    return value === undefined ? end : value.end <= open ? value.end : 0;
+  };
   for await (const text of texts) {
     held = joined([held, text], "");
     const stop = earliest(held.text, stops());
@@ -45,18 +53,14 @@ export async function* segment(
       break;
     }
     let open = held.text.length > heldCharsMax ? held.text.length : openFrom(held.text, [...waits, waitForWhole(stops())]);
-    for (
-      let end = bySentence ? firstSentence(held.text) : open;
-      end !== undefined && end > 0 && end <= open;
-      end = bySentence ? firstSentence(held.text) : 0
-    ) {
+    for (let end = endWithin(open); end > 0; end = endWithin(open)) {
       yield release(end, false);
       open -= end;
     }
   }
   for (;;) {
-    const end = bySentence ? (firstSentence(held.text) ?? held.text.length) : held.text.length;
-    if (end >= held.text.length) break;
+    const end = endWithin(held.text.length);
+    if (end === 0 || end >= held.text.length) break;
     yield release(end, false);
   }
   yield release(held.text.length, true);

@@ -1,7 +1,7 @@
 import type { CallRecord } from "./call-record.ts";
 import type { Answered, Asking, Guard, Segment, SegmentGuard } from "./guard.ts";
 import { failureOf, inspect } from "./inspect.ts";
-import { type Passage, passage } from "./passage.ts";
+import { type Passage, passage, type Span } from "./passage.ts";
 import { Refusal } from "./refusal.ts";
 import { segment, type Wait } from "./segment.ts";
 
@@ -62,7 +62,8 @@ async function* throughStage(
   const answer: Answered = { isJson };
   const waits = [...guards.map((guard) => guard.wait), wait];
   const bySentence = guards.some((guard) => guard.bySentence === true);
-  for await (const part of segment(passages(), waits, stops, { bySentence })) {
+  const whole = (text: string): Span[] => guards.flatMap((guard) => guard.whole?.(text) ?? []);
+  for await (const part of segment(passages(), waits, stops, { bySentence, whole })) {
     // What was held when the guards before refused does not leave.
     if (end.refusal !== undefined) return yield end.refusal;
     const left = await leftOf(guards, { ...part, answer }, watch);
