@@ -8,7 +8,7 @@ import { restore, waitForPlaceholder } from "./pseudonyms.ts";
 import { Refusal } from "./refusal.ts";
 import { StopTexts } from "./stop-texts.ts";
 import { refusalOfWhole, throughGuards } from "./through-guards.ts";
-import { turnsOf } from "./turns.ts";
+import { sharedOf, turnsOf } from "./turns.ts";
 
 /** Asks the engine, once more with the reason while an answer is refused of which nothing has left. Text leaves as it is judged, calls when the answer is whole. */
 export async function* generatedAnswer(
@@ -134,10 +134,11 @@ export function generationOf(
   { attempt, refusal }: { attempt: number; refusal?: Refusal | undefined } = { attempt: 1 },
 ): Generation {
   const { seed } = sampling;
+  const shared = sharedOf(gates);
   return {
     ...(endpoint === "completions"
       ? { turns: [], text: textOf(prompt) }
-      : { turns: turnsOf(prompt, gates, refusal), ...(gates.preface.system === "" ? {} : { shared: gates.preface.system }) }),
+      : { turns: turnsOf(prompt, gates, refusal), ...(shared === undefined ? {} : { shared }) }),
     identity: caller.name,
     ...(tools === undefined ? {} : { tools }),
     ...(schema === undefined ? {} : { schema }),

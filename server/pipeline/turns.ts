@@ -8,15 +8,21 @@ export interface Preface {
   readonly examples: readonly { readonly user: string; readonly assistant: string }[];
 }
 
+interface Spoken {
+  readonly preface: Preface;
+  readonly canary?: string;
+}
+
+/** What the system prompt of every caller begins with; undefined where the operator says nothing. */
+export function sharedOf({ preface, canary }: Spoken): string | undefined {
+  return preface.system === "" ? undefined : marked(preface.system, canary);
+}
+
 /**
  * A prompt as the model reads it, after the operator's preface. Text from outside stands between marks that carry this call's nonce, which nobody could write in advance, and the model is
- * told what they mean. `canary` stands at the end of the system prompt, where there is one to protect. `refusal`: why the last answer was not let out.
+ * told what they mean. `canary` stands before and behind whatever the system prompt says that is to be protected. `refusal`: why the last answer was not let out.
  */
-export function turnsOf(
-  { messages, pseudonyms: { nonce } }: Prompt,
-  { preface, canary }: { readonly preface: Preface; readonly canary?: string },
-  refusal?: Refusal,
-): Turn[] {
+export function turnsOf({ messages, pseudonyms: { nonce } }: Prompt, { preface, canary }: Spoken, refusal?: Refusal): Turn[] {
   const turns: Turn[] = [];
   for (const message of messages) {
     const before = message.isCall ? turns.pop() : undefined;
@@ -25,12 +31,9 @@ export function turnsOf(
   }
   const at = turns.findIndex(({ role }) => role === "system");
   const [own] = turns.splice(at, at >= 0 ? 1 : 0);
-  const said = [preface.system, own?.text ?? ""].filter((text) => text !== "");
-  const notes = [
-    ...(messages.some(isUntrusted) ? [noteOn(nonce)] : []),
-    ...(said.length > 0 && canary !== undefined ? [`[${canary}]`] : []),
-  ];
-  const system = [...said, ...notes].join("\n\n");
+  const said = [preface.system, own?.text ?? ""].filter((text) => text !== "").map((text) => marked(text, canary));
+  const notes = messages.some(isUntrusted) ? [noteOn(nonce)] : [];
+  const system = [...said, ...notes, ...(said.length > 0 ? markOf(canary) : [])].join("\n\n");
   const examples = preface.examples.flatMap(({ user, assistant }): Turn[] => [
     { role: "user", text: user },
     { role: "assistant", text: assistant },
@@ -43,6 +46,15 @@ export function turnsOf(
       turns[last] = { ...asked, text: `${asked.text}\n\n(Your last answer was withheld. ${refusal.message} Answer once more.)` };
   }
   return turns;
+}
+
+/** The mark stands in front too: who repeats a text from its beginning repeats the mark first. */
+function marked(text: string, canary: string | undefined): string {
+  return [...markOf(canary), text].join("\n\n");
+}
+
+function markOf(canary: string | undefined): string[] {
+  return canary === undefined ? [] : [`[${canary}]`];
 }
 
 function turnOf(message: Message, nonce: string): Turn {
