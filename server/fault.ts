@@ -7,7 +7,11 @@ export const faults = {
   missing_parameter: [400, "invalid_request_error", "A parameter is missing."],
   schema_unsupported: [400, "invalid_request_error", "The schema asks for what the engine can't promise. Simplify it."],
   logit_bias_unsupported: [400, "invalid_request_error", "A token of `logit_bias` can't have a bias in this model."],
-  confirmation_refused: [400, "invalid_request_error", "A confirmation is not of this conversation, or too old. Ask once more without it."],
+  confirmation_refused: [
+    400,
+    "invalid_request_error",
+    "A confirmation is not of this conversation, is too old, or its call would have other arguments now. Ask once more without it.",
+  ],
   context_length_exceeded: [400, "invalid_request_error", "The messages and the answer do not fit into the model's context."],
   identity_refused: [403, "permission_error", "This certificate names no role of this service, or is not valid any more."],
   role_not_allowed: [403, "permission_error", "The role of this certificate may not do this."],

@@ -1,3 +1,4 @@
+import { renameSync, writeFileSync } from "node:fs";
 import { Readable } from "node:stream";
 import { mock } from "node:test";
 import { expect } from "chai";
@@ -16,6 +17,7 @@ import { eventsOf, type Json, startTestAppliance, type TestAppliance, userSays }
 import { entriesOf } from "./support/entries.ts";
 import { type Hijack, hijacks } from "./support/hijacks.ts";
 import { llamaSettings } from "./support/model.ts";
+import { until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const tool = (name: string, parameters: object = { type: "object" }): object => ({ type: "function", function: { name, parameters } });
@@ -290,6 +292,24 @@ describe("calls of functions", function () {
       expect(callsIn(confirmed.body)).to.deep.equal([{ name: "pay", arguments: { to: "anna@example.org", from: "b" } }]);
     });
 
+    it("leave as they were shown, or not at all: a placeholder may stand for another value under another policy", async () => {
+      await using changing = await startTestAppliance({ policy });
+      const said = {
+        ...userSays(`Not carl@example.org or dora@example.org: ${written("pay", { to: "anna@example.org" })} eve@example.org`),
+        documents: ["A page."],
+        tools: [tool("pay")],
+      };
+      const { body } = await changing.call("POST", chat, said);
+      const [{ confirmation, arguments: shown }] = body.guard.held;
+      expect(JSON.parse(shown)).to.deep.equal({ to: "anna@example.org" });
+      const topics = 'topics: [{ label: FIRST, words: ["carl@example.org"], action: mask }], ';
+      writeFileSync(`${changing.config.policy}.new`, policy.replace("input: { ", `input: { ${topics}`));
+      renameSync(`${changing.config.policy}.new`, changing.config.policy);
+      await until(async () => (await changing.call("POST", "/v1/guard/check", { input: "carl@example.org" })).text.includes("FIRST"));
+      const { status, body: refused } = await changing.call("POST", chat, { ...said, tool_confirmations: [confirmation] });
+      expect([status, refused.error?.code]).to.deep.equal([400, "confirmation_refused"]);
+    });
+
     it("are recorded with what was held and what the model was offered", async () => {
       const { body } = await ask({ ...userSays(written("pay", { to: "b" })), documents: ["A page."], tools: [tool("pay")] });
       const [received, settled] = entriesOf(appliance.config.dataDir).slice(-2);
@@ -308,9 +328,9 @@ describe("calls of functions", function () {
       };
       mock.timers.enable({ apis: ["Date"], now: 0 });
       try {
-        const confirmation = confirmationOf(held, call);
+        const confirmation = confirmationOf(held, "{}", call);
         mock.timers.setTime(15 * 60_000);
-        expect(confirmedCall(confirmation, call)).to.deep.equal(held);
+        expect(confirmedCall(confirmation, call)).to.include(held);
         mock.timers.setTime(15 * 60_000 + 1);
         expect(confirmedCall(confirmation, call)).to.equal(undefined);
       } finally {

@@ -62,7 +62,7 @@ async function* confirmedAnswer(judging: Judging, confirmations: readonly string
     if (called === undefined) throw new Fault("confirmation_refused");
     return called;
   });
-  const { calls, ending } = await judgeCalls(confirmed, judging, { confirmed: true, whole: true });
+  const { calls, ending } = await judgeCalls(confirmed, judging, { whole: true });
   for (const one of calls) yield { type: "call", call: one, usage };
   return ending ?? { reason: "tool_calls" };
 }

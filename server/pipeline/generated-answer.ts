@@ -24,7 +24,7 @@ export async function* generatedAnswer(
     const isCut = meter.reason === "length";
     const { calls, ending } =
       text.ending?.refusal === undefined
-        ? await judgeCalls(meter.calls(), judging, { confirmed: false, whole: text.ending === undefined && !isCut })
+        ? await judgeCalls(meter.calls(), judging, { whole: text.ending === undefined && !isCut })
         : { calls: [], ending: text.ending };
     refusal = ending?.refusal;
     const isRetried = refusal !== undefined && refusal.code !== "tool_confirmation" && released === "" && attempt < gates.attemptsMax;

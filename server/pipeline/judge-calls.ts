@@ -1,9 +1,10 @@
 import type { ToolCall } from "../../models/engine.ts";
+import { Fault } from "../fault.ts";
 import type { Gates } from "./answer.ts";
 import type { Call, Ending, HeldCall } from "./call.ts";
 import { parsedArguments, textsIn, withTexts } from "./call-arguments.ts";
 import type { CallRecord } from "./call-record.ts";
-import { confirmationOf } from "./confirmations.ts";
+import { type ConfirmedCall, confirmationOf, isAsShown } from "./confirmations.ts";
 import type { Asking, Exposure, Prompt } from "./guard.ts";
 import { passage } from "./passage.ts";
 import { restore } from "./pseudonyms.ts";
@@ -29,12 +30,12 @@ interface JudgedCalls {
 
 /**
  * Each text in the arguments of a call is text of the answer like any other; then the policy is asked about the call. `whole`: the answer came to its
- * end. What was confirmed is judged as it was when it was held.
+ * end. What was confirmed is judged as it was when it was held. Throws a `Fault` where it would leave as something else than was shown.
  */
 export async function judgeCalls(
-  proposed: readonly ToolCall[],
+  proposed: readonly (ToolCall | ConfirmedCall)[],
   judging: Judging,
-  { confirmed, whole }: { confirmed: boolean; whole: boolean },
+  { whole }: { whole: boolean },
 ): Promise<JudgedCalls> {
   const { call, gates, exposure } = judging;
   const { pseudonyms } = judging.prompt;
@@ -61,6 +62,8 @@ export async function judgeCalls(
     const restored = gates.tools.restores(one.name) ? withTexts(masked, (text) => restore(text, pseudonyms)) : masked;
     if (restored === undefined) return blocked(new Refusal("tool_call", []));
     const [unrestored, given] = [JSON.stringify(masked), JSON.stringify(restored)];
+    const confirmed = "shown" in one;
+    if (confirmed && !isAsShown(one, given, call)) throw new Fault("confirmation_refused");
     const left = await leftOf([gates.tools], { tool, arguments: given, exposure, confirmed }, judging);
     if (left instanceof Refusal) {
       if (left.code !== "tool_confirmation") return blocked(left);
@@ -72,11 +75,11 @@ export async function judgeCalls(
   if (waiting !== undefined)
     return blocked(
       waiting,
-      // What is sealed is judged and restored once more when it is confirmed: the placeholders of a conversation stay the same.
+      // What is sealed is judged and restored once more when it is confirmed.
       calls.map(({ name, arguments: given, unrestored }) => ({
         name,
         arguments: given,
-        confirmation: confirmationOf({ name, arguments: unrestored }, call),
+        confirmation: confirmationOf({ name, arguments: unrestored }, given, call),
       })),
     );
   return { calls: calls.map(({ name, arguments: given }) => ({ name, arguments: given })) };
