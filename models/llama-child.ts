@@ -151,8 +151,12 @@ async function generate(call: number, { generation, grammars }: Asked, loaded: L
         `${prompt.length + tokensMax} together. Shorten the messages or the answer.`,
     );
   }
-  const [answerGrammar, callGrammar] = [await grammarFor(model, grammars.answer), await grammarFor(model, grammars.call)];
-  const place = await sequences.take(generation.identity, prompt, sharedTokens(generation.shared, prompt, loaded));
+  const { identity } = generation;
+  const [answerGrammar, callGrammar] = [
+    await grammarFor(model, grammars.answer, identity),
+    await grammarFor(model, grammars.call, identity),
+  ];
+  const place = await sequences.take(identity, prompt, sharedTokens(generation.shared, prompt, loaded));
   try {
     send({ type: "event", call, event: { type: "prompt", tokens: prompt.length, cached: place.sequence.nextTokenIndex } });
     await prefill(prompt, place, signal);

@@ -3,14 +3,19 @@ import { type LlamaGrammar, LlamaGrammarEvaluationState, type LlamaModel } from 
 import { EngineFault } from "./engine.ts";
 import { unwritten } from "./grammar-characters.ts";
 
-/** Grammars that were read lately, by their text. */
+/** Grammars that were read lately, by identity and text: nobody learns from the time it takes what schema another has sent. */
 const grammarsRead = new Map<string, LlamaGrammar>();
 const grammarsKept = 100;
 
 /** Makes states of a grammar; throws `EngineFault` where llama.cpp can't read it. */
-export async function grammarFor(model: LlamaModel, text: string | undefined): Promise<(() => LlamaGrammarEvaluationState) | undefined> {
+export async function grammarFor(
+  model: LlamaModel,
+  text: string | undefined,
+  identity: string,
+): Promise<(() => LlamaGrammarEvaluationState) | undefined> {
   if (text === undefined) return undefined;
-  let grammar = grammarsRead.get(text);
+  const key = JSON.stringify([identity, text]);
+  let grammar = grammarsRead.get(key);
   let first: LlamaGrammarEvaluationState | undefined;
   if (grammar === undefined) {
     try {
@@ -25,7 +30,7 @@ export async function grammarFor(model: LlamaModel, text: string | undefined): P
       throw new EngineFault("schema_unsupported", `The schema asks for a character that this model can't write: U+${point}.`);
     }
     for (const oldest of [...grammarsRead.keys()].slice(0, Math.max(0, grammarsRead.size - grammarsKept + 1))) grammarsRead.delete(oldest);
-    grammarsRead.set(text, grammar);
+    grammarsRead.set(key, grammar);
   }
   const read = grammar;
   return () => {

@@ -5,6 +5,7 @@ import { misfitOf, SchemaError } from "./json-schema.ts";
 
 export interface SchemaTask {
   readonly schema: JsonSchema;
+  readonly caller: string;
   /** JSON text to be held to the schema; absent where only the schema is looked at. */
   readonly json?: string;
 }
@@ -17,9 +18,9 @@ parentPort?.on("message", (task: SchemaTask) => parentPort?.postMessage(answerTo
 misfitOf({});
 parentPort?.postMessage("ready");
 
-function answerTo({ schema, json }: SchemaTask): SchemaAnswer {
+function answerTo({ schema, caller, json }: SchemaTask): SchemaAnswer {
   try {
-    const misfit = misfitOf(schema);
+    const misfit = misfitOf(schema, caller);
     return { misfit: json === undefined ? undefined : misfit(JSON.parse(json)) };
   } catch (error) {
     if (error instanceof SchemaError) return { refused: error.message };

@@ -14,16 +14,18 @@ const checks = new Map<string, Misfit>();
 
 /**
  * The check that a schema asks for, read as draft 2020-12 whatever it names. Its patterns are read by RE2, in linear time; the rest may take as long as it
- * likes, so a schema of a caller is read in a thread of its own (`caller-schema.ts`). Throws `SchemaError`.
+ * likes, so a schema of a caller is read in a thread of its own (`caller-schema.ts`). `caller`: who sent it, so that nobody learns from the time it takes what
+ * another's says; none sent an operator's. Throws `SchemaError`.
  */
-export function misfitOf(schema: JsonSchema): Misfit {
+export function misfitOf(schema: JsonSchema, caller = ""): Misfit {
   const text = JSON.stringify(schema);
-  const known = checks.get(text);
+  const key = JSON.stringify([caller, text]);
+  const known = checks.get(key);
   if (known !== undefined) return known;
   if (text.length > charsMax) throw new SchemaError(`is longer than ${charsMax} characters`);
   const made = compile(schema);
   if (checks.size >= checksKept) checks.delete([...checks.keys()][0] ?? "");
-  checks.set(text, made);
+  checks.set(key, made);
   return made;
 }
 

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { expect } from "chai";
+import type { JsonSchema } from "../models/engine.ts";
 import { checkSchema, misfitIn } from "../server/caller-schema.ts";
 import type { Fault } from "../server/fault.ts";
 import { misfitOf, SchemaError } from "../server/json-schema.ts";
@@ -41,11 +42,19 @@ describe("a schema that a caller sends", function () {
     }
   });
 
+  it("is read anew for each caller: nobody learns from the time it takes what another has sent", () => {
+    const schema = (account: string): JsonSchema => ({ properties: { account: { const: account } } });
+    const known = misfitOf(schema("ACC-4711"), "a");
+    expect(misfitOf(schema("ACC-4711"), "a")).to.equal(known);
+    expect(misfitOf(schema("ACC-4711"), "b")).to.not.equal(known);
+    expect(misfitOf(schema("ACC-4711"))).to.not.equal(known);
+  });
+
   it("has its time for itself: a thread has read the schema of schemas before it takes the first", async () => {
     const thread = new Worker(new URL("../server/caller-schema-worker.ts", import.meta.url));
     await once(thread, "message");
     const startedAt = await thread.cpuUsage();
-    thread.postMessage({ schema: { type: "object", properties: { part: { type: "string" } } } });
+    thread.postMessage({ caller: "a", schema: { type: "object", properties: { part: { type: "string" } } } });
     await once(thread, "message");
     const { user, system } = await thread.cpuUsage(startedAt);
     await thread.terminate();

@@ -1,12 +1,16 @@
+import { mock } from "node:test";
 import { setImmediate as atOnce } from "node:timers/promises";
 import { expect } from "chai";
 import type { EngineEvent, EngineFault, Generation } from "../models/engine.ts";
+import { grammarOf } from "../models/json-grammar.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
+import { grammarFor } from "../models/llama-grammar.ts";
+import { openLlama } from "../models/llama-load.ts";
 import { type Sequence, Sequences } from "../models/sequences.ts";
 import { type Place, Slots } from "../models/slots.ts";
 import { whenDisplaced, whenIdle } from "../models/spare-cores.ts";
 import { type Reply, startTestAppliance, userSays } from "./support/appliance.ts";
-import { llamaSettings } from "./support/model.ts";
+import { defaultModelFile, llamaSettings } from "./support/model.ts";
 import { pause } from "./support/until.ts";
 
 const never = new AbortController().signal;
@@ -101,6 +105,19 @@ describe("what an engine keeps of a call", () => {
     const other = await timed("b");
     expect(repeated).to.be.below(first / 2);
     expect(other).to.be.above(repeated * 2);
+  });
+
+  it("is no grammar for another identity: the time it takes would say what schema was sent", async () => {
+    const { llama } = await openLlama("off", 1);
+    try {
+      const model = await llama.loadModel({ modelPath: defaultModelFile, vocabOnly: true });
+      const read = mock.method(llama, "createGrammar");
+      const text = grammarOf({ type: "object", properties: { account: { const: "ACC-4711" } } }, { strict: true });
+      for (const identity of ["a", "a", "b", "a", "b"]) await grammarFor(model, text, identity);
+      expect(read.mock.callCount()).to.equal(2);
+    } finally {
+      await llama.dispose();
+    }
   });
 
   it("is no more than may be kept; nothing where that is none", async () => {
