@@ -1,12 +1,14 @@
+import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { EchoEngine } from "../models/echo-engine.ts";
 import type { Generation } from "../models/engine.ts";
+import { misfitIn } from "../server/caller-schema.ts";
 import { readPolicy } from "../server/policy/policy.ts";
 import { root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 import { entriesOf } from "./support/entries.ts";
-import { until } from "./support/until.ts";
+import { pause, until } from "./support/until.ts";
 
 const chat = "/v1/chat/completions";
 const check = "/v1/guard/check";
@@ -126,6 +128,29 @@ output: { canary: off }
     expect(await status()).to.equal(200);
     put("input: { delicate: { action: block } }\n");
     await until(async () => (await status()) === 400);
+  });
+
+  it("judge a call to its end as they were when it came, whatever is read meanwhile", async () => {
+    const allowing = "tools: { default: allow }\n";
+    await using appliance = await startTestAppliance({ policy: allowing });
+    const toolOf = (parameters: object): object => ({ type: "function", function: { name: "pay", parameters } });
+    const says = '<tool_call>{"name": "pay", "arguments": {}}</tool_call>';
+    const asked = { ...userSays(says), tools: [toolOf({ type: "object" })] };
+    // Schemas are read one at a time, and this value takes two seconds to be given up.
+    const twice = (name: string): object => ({ allOf: [{ $ref: name }, { $ref: name }] });
+    const $defs = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`a${at}`, twice(`#/$defs/a${at + 1}`)]));
+    const before = misfitIn("{}", { $ref: "#/$defs/a0", $defs: { ...$defs, a40: { type: "object" } } }, "another");
+    const came = appliance.call("POST", chat, asked);
+    await pause(300);
+    writeFileSync(`${appliance.config.policy}.new`, "tools: { default: deny }\n");
+    renameSync(`${appliance.config.policy}.new`, appliance.config.policy);
+    expect(await before).to.include("takes too long");
+    const { body } = await came;
+    const later = await appliance.call("POST", chat, asked);
+    expect([body, later.body].map(({ choices }) => choices[0].finish_reason)).to.deep.equal(["tool_calls", "stop"]);
+    const received = entriesOf(appliance.config.dataDir).filter(({ kind }) => kind === "received");
+    expect(received[0]?.body.policy.sha256).to.equal(createHash("sha256").update(allowing).digest("hex"));
+    expect(received[1]?.body.policy.sha256).to.not.equal(received[0]?.body.policy.sha256);
   });
 
   it("leave the old at work while one can't even be looked at", async () => {

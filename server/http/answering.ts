@@ -4,6 +4,7 @@ import type { Engine } from "../../models/engine.ts";
 import { answer } from "../pipeline/answer.ts";
 import type { AnswerEvent, Call } from "../pipeline/call.ts";
 import { CallRecord, checkAllowed } from "../pipeline/call-record.ts";
+import type { PolicyAtWork } from "../policy/policies.ts";
 import { type ChatRequest, callOf, type Names } from "../wire/chat-request.ts";
 import { checkCount } from "../wire/messages.ts";
 import type { Service } from "./app.ts";
@@ -16,6 +17,12 @@ export interface Head {
   readonly model: string;
 }
 
+/** Who answers a call, and what judges it. */
+export interface Answering {
+  readonly engine: Engine;
+  readonly policy: PolicyAtWork;
+}
+
 /** An answer to a conversation, or `n` of them one after the other, whatever the shape in which it was asked. `idPrefix`: of the call; `names`: what the request calls its parts. */
 export async function answeringChat(
   service: Service,
@@ -25,28 +32,28 @@ export async function answeringChat(
   write: (events: AsyncIterable<AnswerEvent>, signal: AbortSignal, head: Head) => Promise<void>,
 ): Promise<void> {
   await service.running.run(response, async (signal) => {
-    const { call, engine } = await chatCall(service, response, request, named, signal);
-    const head = { id: call.id, model: engine.model.id };
-    await write(answersTo(service, response, timesOf(call, request.n ?? 1), engine, signal), signal, head);
+    const { call, ...answering } = await chatCall(service, response, request, named, signal);
+    const head = { id: call.id, model: answering.engine.model.id };
+    await write(answersTo(service, response, timesOf(call, request.n ?? 1), answering, signal), signal, head);
   });
 }
 
-/** A request for an answer as the pipeline takes it, and the engine that it names. Files and schemas are read for it, which costs more than to refuse it for a quota. */
+/** A request for an answer as the pipeline takes it, with the engine that it names and the policy of its caller. Files and schemas are read for it, which costs more than to refuse it for a quota. */
 export async function chatCall(
   service: Service,
   response: Response,
   request: ChatRequest,
   { idPrefix, names }: { idPrefix: string; names: Names },
   signal: AbortSignal,
-): Promise<{ call: Call; engine: Engine }> {
+): Promise<Answering & { readonly call: Call }> {
   checkCount(request.messages, service.limits.messages_max, names.messages);
   const engine = engineFor(service, request.model);
   const caller = callerOf(response);
-  const { gates, recordContext } = service.policies.for(caller.name);
-  checkAllowed(service.audit, recordContext, caller.name, engine.model);
+  const policy = service.policies.for(caller.name);
+  checkAllowed(service.audit, policy.recordContext, caller.name, engine.model);
   const id = `${idPrefix}${randomUUID().replaceAll("-", "")}`;
-  const call = await callOf(request, { id, caller, names, signal }, (tool) => gates.tools.offers(tool));
-  return { call, engine };
+  const call = await callOf(request, { id, caller, names, signal }, (tool) => policy.gates.tools.offers(tool));
+  return { call, engine, policy };
 }
 
 /** Each answer is a call of its own, with a seed of its own. They come in turn, so that the prompt is computed once and the caller takes one place. */
@@ -64,12 +71,10 @@ export async function* answersTo(
   service: Service,
   response: Response,
   calls: readonly [Call, ...Call[]],
-  engine: Engine,
+  { engine, policy: { gates, recordContext } }: Answering,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent> {
-  const [{ id, caller }] = calls;
-  response.locals.callId = id;
-  const { gates, recordContext } = service.policies.for(caller.name);
+  response.locals.callId = calls[0].id;
   for (const call of calls) {
     const record = new CallRecord(service.audit, recordContext);
     yield* timed(answer(call, gates, engine, record, signal), engine.model.id, service);

@@ -7,8 +7,8 @@ import type { RecordContext } from "../pipeline/call-record.ts";
 import { gatesOf } from "./gates.ts";
 import { type Policy, readPolicies, readPolicy } from "./policy.ts";
 
-/** A policy at work. */
-interface PolicyAtWork {
+/** A policy at work. A call looks it up once, and is judged by it to its end. */
+export interface PolicyAtWork {
   readonly gates: Gates;
   readonly recordContext: RecordContext;
 }

@@ -15,10 +15,12 @@ export function completions(service: Service): RequestHandler {
   return async (request, response) => {
     const asked = checked(completionRequestSchema, request.body);
     const engine = engineFor(service, asked.model);
-    const call = completionCallOf(asked, { id: `cmpl-${randomUUID()}`, caller: callerOf(response) });
+    const caller = callerOf(response);
+    const policy = service.policies.for(caller.name);
+    const call = completionCallOf(asked, { id: `cmpl-${randomUUID()}`, caller });
     const head: Head = { id: call.id, object: "text_completion", created: Math.floor(Date.now() / 1000), model: engine.model.id };
     await service.running.run(response, async (signal) => {
-      const events = answersTo(service, response, [call], engine, signal);
+      const events = answersTo(service, response, [call], { engine, policy }, signal);
       if (asked.stream) await eventStream(events, framesOf(head, asked), response, signal);
       else response.json(await whole(events, head));
     });

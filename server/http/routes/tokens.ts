@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { RequestHandler, Response } from "express";
 import { z } from "zod";
-import type { Engine, Generation } from "../../../models/engine.ts";
+import type { Generation } from "../../../models/engine.ts";
 import type { Call } from "../../pipeline/call.ts";
 import { CallRecord } from "../../pipeline/call-record.ts";
 import { generationOf } from "../../pipeline/generated-answer.ts";
@@ -12,7 +12,7 @@ import { anthropicCountSchema, anthropicNames, chatRequestOf as fromAnthropic } 
 import type { ChatRequest, Names } from "../../wire/chat-request.ts";
 import { checked } from "../../wire/checked.ts";
 import { chatRequestOf as fromResponses, responsesCountSchema, responsesNames } from "../../wire/responses-request.ts";
-import { chatCall } from "../answering.ts";
+import { type Answering, chatCall } from "../answering.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 import { engineFor } from "../engine-for.ts";
@@ -42,6 +42,7 @@ export function tokenize(service: Service): RequestHandler {
     const { model, prompt: text } = checked(tokenizeRequestSchema, request.body);
     const engine = engineFor(service, model);
     const caller = callerOf(response);
+    const policy = service.policies.for(caller.name);
     const messages: Call["messages"] = [{ role: "user", index: 0, origin: "user", passage: passage(text) }];
     const call: Call = {
       id: `tok-${randomUUID()}`,
@@ -52,7 +53,7 @@ export function tokenize(service: Service): RequestHandler {
       params: { messages: "prompt", schema: "" },
     };
     const tokens = await service.running.run(response, (signal) =>
-      tokensOf(service, response, call, engine, signal, () => ({ turns: [], text, identity: caller.name })),
+      tokensOf(service, response, call, { engine, policy }, signal, () => ({ turns: [], text, identity: caller.name })),
     );
     response.json({ count: tokens.length, max_model_len: engine.model.contextTokens, tokens });
   };
@@ -61,10 +62,10 @@ export function tokenize(service: Service): RequestHandler {
 /** As many as the answer's usage would say, masked and with what the policy adds: marks are drawn anew for each call, so it may be a few more or less. */
 async function counted(service: Service, response: Response, request: ChatRequest, names: Names): Promise<number> {
   return await service.running.run(response, async (signal) => {
-    const { call, engine } = await chatCall(service, response, request, { idPrefix: "count-", names }, signal);
-    const { gates } = service.policies.for(call.caller.name);
+    const { call, ...answering } = await chatCall(service, response, request, { idPrefix: "count-", names }, signal);
+    const { gates } = answering.policy;
     const counting: Call = { ...call, endpoint: "tokens" };
-    return (await tokensOf(service, response, counting, engine, signal, (prompt) => generationOf({ call, gates, prompt }))).length;
+    return (await tokensOf(service, response, counting, answering, signal, (prompt) => generationOf({ call, gates, prompt }))).length;
   });
 }
 
@@ -73,12 +74,11 @@ async function tokensOf(
   service: Service,
   response: Response,
   call: Call,
-  engine: Engine,
+  { engine, policy: { gates, recordContext } }: Answering,
   signal: AbortSignal,
   generation: (prompt: Prompt) => Generation,
 ): Promise<readonly number[]> {
   response.locals.callId = call.id;
-  const { gates, recordContext } = service.policies.for(call.caller.name);
   const record = new CallRecord(service.audit, recordContext);
   const { id, sha256 } = engine.model;
   return await reading(call, gates, { id, ...(sha256 === undefined ? {} : { sha256 }) }, record, signal, async (prompt) => {
