@@ -68,13 +68,12 @@ export class CallRecord {
     checkAllowed(this.#log, this.#context, call.caller.name, model, this.#mostTokens(call, model));
   }
 
-  /** Throws a `Fault` as `checkAllowed` does, since others have called meanwhile; then nothing is recorded. */
+  /** Of a call that `allowed` let pass. Throws a `Fault` where others have used up the quota meanwhile; then nothing is recorded. */
   received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
     const { id, caller, endpoint, messages, endUser, stops, tokensMax, contextMayEnd, tools, schema, sampling = {} } = call;
     const { logitBias } = sampling;
     const { quota } = this.#context;
     const reserved = this.#mostTokens(call, model);
-    checkAllowed(this.#log, this.#context, caller.name, model, reserved);
     const { quotas } = this.#log;
     if (quota === undefined) quotas.uncounted(caller.name);
     const reservation = quota && quotas.reserve(caller.name, quota, reserved);
