@@ -2,19 +2,24 @@ import { type Classifier, ClassifiersBusyError, type JudgeOptions } from "../../
 import { Fault } from "../fault.ts";
 import type { Asking } from "../pipeline/guard.ts";
 
-/** A classifier's verdict for this caller. Throws a fault when too many texts wait, and whatever else the classifier throws: a guard that throws blocks. */
+/** What classifiers are asked. Throws a fault when too many texts wait, and whatever else `work` throws. */
+export async function unlessBusy<Result>(work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
+    throw error;
+  }
+}
+
+/** A classifier's verdict for this caller. Throws as `unlessBusy` does: a guard that throws blocks. */
 export async function ask<Verdict>(
   classifier: Pick<Classifier<Verdict>, "judge">,
   text: string,
   { caller, signal }: Asking,
   options: Pick<JudgeOptions, "origin" | "labels"> = {},
 ): Promise<Verdict> {
-  try {
-    return await classifier.judge(text, { ...options, scope: caller, ...(signal === undefined ? {} : { signal }) });
-  } catch (error) {
-    if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
-    throw error;
-  }
+  return await unlessBusy(() => classifier.judge(text, { ...options, scope: caller, ...(signal === undefined ? {} : { signal }) }));
 }
 
 /** Texts of one call that wait for the classifiers at the same time: a long conversation must not fill the queue that others stand in. */

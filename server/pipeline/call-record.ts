@@ -22,7 +22,7 @@ export interface RecordContext {
 }
 
 /** A model that is asked; one that writes nothing has no context. */
-type Asked = Pick<Model, "id" | "sha256"> & Partial<Pick<Model, "contextTokens">>;
+export type AskedModel = Pick<Model, "id" | "sha256"> & Partial<Pick<Model, "contextTokens">>;
 
 export interface Settlement {
   readonly outcome: "answered" | "refused" | "failed" | "cancelled";
@@ -37,7 +37,7 @@ export function checkAllowed(
   { quotas }: Pick<AuditLog, "quotas">,
   { quota }: Pick<RecordContext, "quota">,
   caller: string,
-  model?: Asked,
+  model?: AskedModel,
   tokens = 0,
 ): void {
   if (quota === undefined) return;
@@ -64,12 +64,12 @@ export class CallRecord {
   }
 
   /** Before a call is judged, which costs more than to refuse it. Throws a `Fault` as `checkAllowed` does. */
-  allowed(call: Call, model: Asked | undefined): void {
+  allowed(call: Call, model: AskedModel | undefined): void {
     checkAllowed(this.#log, this.#context, call.caller.name, model, this.#mostTokens(call, model));
   }
 
   /** Of a call that `allowed` let pass. Throws a `Fault` where others have used up the quota meanwhile; then nothing is recorded. */
-  received(call: Call, model: Asked | undefined, asked: Inspection<Prompt>): void {
+  received(call: Call, model: AskedModel | undefined, asked: Inspection<Prompt>): void {
     const { id, caller, endpoint, messages, endUser, stops, tokensMax, contextMayEnd, tools, schema, sampling = {} } = call;
     const { logitBias } = sampling;
     const { quota } = this.#context;
@@ -137,7 +137,7 @@ export class CallRecord {
   }
 
   /** What a call may take at most: no tokenizer makes more tokens of a text than it has bytes. */
-  #mostTokens({ messages, tools, tokensMax }: Call, model: Asked | undefined): number {
+  #mostTokens({ messages, tools, tokensMax }: Call, model: AskedModel | undefined): number {
     if (model === undefined) return 0;
     const texts = [...messages.map(({ passage }) => passage.text), tools === undefined ? "" : JSON.stringify(tools)];
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), overheadTokens);

@@ -1,7 +1,6 @@
-import type { Model } from "../../models/engine.ts";
 import type { Gates } from "./answer.ts";
 import { type Call, named, type Usage } from "./call.ts";
-import type { CallRecord } from "./call-record.ts";
+import type { AskedModel, CallRecord } from "./call-record.ts";
 import type { Prompt } from "./guard.ts";
 import { failureOf, type Inspection, inspect } from "./inspect.ts";
 import { newPseudonyms } from "./pseudonyms.ts";
@@ -11,8 +10,7 @@ import { Refusal } from "./refusal.ts";
 export interface Recording {
   readonly call: Call;
   readonly gates: Pick<Gates, "input" | "sentences">;
-  /** The model that is asked; one that writes nothing has no context. */
-  readonly model?: Pick<Model, "id" | "sha256"> & Partial<Pick<Model, "contextTokens">>;
+  readonly model?: AskedModel;
   readonly record: CallRecord;
   readonly signal: AbortSignal;
 }

@@ -1,6 +1,6 @@
 import type { Gates } from "./answer.ts";
 import type { Call } from "./call.ts";
-import type { CallRecord } from "./call-record.ts";
+import type { AskedModel, CallRecord } from "./call-record.ts";
 import type { Prompt } from "./guard.ts";
 import { type Asked, endedBy, inputGate, passed, type Recording } from "./input-gate.ts";
 
@@ -14,7 +14,7 @@ export interface Read<Result> {
 export function reading<Result>(
   call: Call,
   gates: Pick<Gates, "input" | "sentences">,
-  model: NonNullable<Recording["model"]>,
+  model: AskedModel,
   record: CallRecord,
   signal: AbortSignal,
   read: (prompt: Prompt) => Promise<Read<Result>>,

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import { z } from "zod";
-import { ClassifiersBusyError, type Embedder, type Embedding } from "../../../classifiers/classifier.ts";
+import type { Embedder, Embedding } from "../../../classifiers/classifier.ts";
 import { Fault } from "../../fault.ts";
+import { unlessBusy } from "../../guards/ask.ts";
 import type { Call } from "../../pipeline/call.ts";
 import { CallRecord } from "../../pipeline/call-record.ts";
 import type { Message } from "../../pipeline/guard.ts";
@@ -71,12 +72,7 @@ function tokensOf(embedded: readonly Embedding[]): number {
 /** One text after the other, so that a long list lets others by. */
 async function inTurn(embedder: Embedder, texts: readonly string[], signal: AbortSignal): Promise<Embedding[]> {
   const embedded: Embedding[] = [];
-  try {
-    for (const one of texts) embedded.push(await embedder.embed(one, signal));
-  } catch (error) {
-    if (error instanceof ClassifiersBusyError) throw new Fault("guards_busy", undefined, { cause: error });
-    throw error;
-  }
+  for (const one of texts) embedded.push(await unlessBusy(() => embedder.embed(one, signal)));
   return embedded;
 }
 
