@@ -10,25 +10,33 @@ const textShareMin = 0.9;
 /** A text in base64 never begins with a sign. It may be wrapped at any width. */
 const base64 = /(?<![A-Za-z0-9])[A-Za-z0-9](?:(?:\r?\n)?[A-Za-z0-9+/_-]){11,}={0,2}/gu;
 const hex = /(?<![A-Za-z0-9])(?:0x)?(?:[0-9a-f]{2}(?:[ ,:-]|\r?\n)?(?:0x)?){8,}(?![A-Za-z0-9])/giu;
-const escapes = /(?:\\[0-7]{3}|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}){3,}/giu;
+const escaped = /\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\u\{[0-9a-f]{1,6}\}/giu;
+/** Octal ones must stand in a row: one alone may be part of a path. */
+const octals = new RegExp(`(?:\\\\[0-7]{3}|${escaped.source}){3,}`, "giu");
 const word = /[^\s"'<>]{9,}/gu;
-const entities = /(?:&(?:(?:#\d{2,7}|#x[0-9a-f]{2,6});?|[a-z]{2,8};)[\w ]{0,8}?){3,}/giu;
+const entity = /&(?:(?:#\d{1,7}|#x[0-9a-f]{1,6});?|[a-z]{2,14};)/giu;
 const line = /[^\n]{9,}(?:(?<==\r?)\n[^\n]+)*/gu;
 const binary = /(?<!\d)(?:[01]{8}[ ,]?){4,}(?!\d)/gu;
 const decimal = /(?<![\d.])(?:\d{2,3}[ ,;]{1,2}){7,}\d{2,3}(?![\d.])/gu;
 
 /** What each encoded stretch of `text` says, where that is a text. */
 export function encodedEdits(text: string): Edit[] {
-  return encodings.reduce<Edit[]>((edits, { expression, decode }) => {
+  const runs = encodings.reduce<Edit[]>((edits, { expression, decode }) => {
     const found = editsOf(text, expression, ([run]) => (run.length > encodedMax ? undefined : readable(decode(run))));
     return together(edits, found);
   }, []);
+  return [escaped, entity].reduce((edits, kind) => together(edits, singlesOf(text, kind)), runs);
+}
+
+/** One in a word hides the word, so each is taken by itself, in a text that has several. */
+function singlesOf(text: string, kind: RegExp): Edit[] {
+  const edits = editsOf(text, kind, ([one]) => unescaped(one));
+  return edits.length < escapedMin ? [] : edits;
 }
 
 /** Where two find the same stretch, the first is taken. */
 const encodings: readonly { readonly expression: RegExp; readonly decode: (run: string) => string | Uint8Array | undefined }[] = [
-  { expression: escapes, decode: (run) => run.replaceAll(/\\(?:([0-7]{3})|(?:x|u\{?)([0-9a-f]+)\}?)/giu, escaped) },
-  { expression: entities, decode: (run) => run.replaceAll(/&(?:#(\d+);?|#x([\da-f]+);?|([a-z]+);)/giu, entity) },
+  { expression: octals, decode: unescaped },
   { expression: word, decode: (run) => bytesOf(run, /%([0-9a-f]{2})/giu) },
   { expression: line, decode: (run) => bytesOf(run.replaceAll(/=\r?\n/gu, ""), /=([0-9A-F]{2})/gu) },
   { expression: binary, decode: (run) => Uint8Array.from(run.match(/[01]{8}/gu) ?? [], (byte) => Number.parseInt(byte, 2)) },
@@ -38,40 +46,31 @@ const encodings: readonly { readonly expression: RegExp; readonly decode: (run: 
 ];
 
 const named: Readonly<Record<string, string>> = {
-  amp: "&",
-  lt: "<",
-  gt: ">",
-  quot: '"',
-  apos: "'",
-  nbsp: " ",
-  shy: "",
-  colon: ":",
-  sol: "/",
-  lpar: "(",
-  rpar: ")",
-  comma: ",",
-  period: ".",
+  ...{ amp: "&", apos: "'", colon: ":", comma: ",", commat: "@", excl: "!", gt: ">", hyphen: "-", lowbar: "_", lpar: "(", lt: "<" },
+  ...{ num: "#", period: ".", quest: "?", quot: '"', rpar: ")", semi: ";", sol: "/" },
+  ...{ emsp: " ", ensp: " ", nbsp: " ", newline: "\n", tab: "\t", thinsp: " ", shy: "", zerowidthspace: "", zwj: "", zwnj: "" },
 };
 
-function entity(whole: string, decimal: string | undefined, hexadecimal: string | undefined, name: string): string {
-  if (decimal !== undefined) return fromCode(Number(decimal).toString(16));
-  return hexadecimal === undefined ? (named[name] ?? whole) : fromCode(hexadecimal);
+/** With the characters that escapes of strings and entities of HTML stand for. */
+function unescaped(run: string): string {
+  return run.replaceAll(
+    /\\([0-7]{3})|(?:\\[xu]\{?|&#x)([\da-f]+)[};]?|&#(\d+);?|&([a-z]+);/giu,
+    (whole, octal, hexadecimal, decimal, name) => {
+      if (name !== undefined) return named[name.toLowerCase()] ?? whole;
+      return fromCode(Number.parseInt(octal ?? hexadecimal ?? decimal, octal ? 8 : hexadecimal ? 16 : 10));
+    },
+  );
 }
 
-function escaped(_: string, octal: string | undefined, hexadecimal: string): string {
-  return fromCode(octal === undefined ? hexadecimal : Number.parseInt(octal, 8).toString(16));
-}
-
-function fromCode(digits: string): string {
-  const code = Number.parseInt(digits, 16);
+function fromCode(code: number): string {
   return code <= 0x10ffff ? String.fromCodePoint(code) : "";
 }
 
 /** The bytes of a text in which some are written as two hexadecimal digits; none when there are few such, or the text has what is no byte. */
-function bytesOf(run: string, escaped: RegExp): Uint8Array | undefined {
-  if ((run.match(escaped)?.length ?? 0) < escapedMin) return undefined;
+function bytesOf(run: string, one: RegExp): Uint8Array | undefined {
+  if ((run.match(one)?.length ?? 0) < escapedMin) return undefined;
   return Buffer.from(
-    run.replaceAll(escaped, (_, code) => fromCode(code)),
+    run.replaceAll(one, (_, code) => fromCode(Number.parseInt(code, 16))),
     "latin1",
   );
 }
