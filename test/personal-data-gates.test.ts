@@ -71,8 +71,13 @@ describe("personal data at the output gate", () => {
       "mail john@exam\u200bple.com ok",
       "to DE89 3704 0044 0532\u00ad 0130 00 ok",
       "no 4\u00001 11 1111 1111 1111 ok",
+      "mail alice&#64;example.com ok",
+      "mail alice&commat;example.com ok",
+      "no 4111\\u00201111&#32;1111&nbsp;1111 ok",
+      "no 4111 **1111** 1111 1111 ok",
     ];
-    const masked = ["card [CREDIT_CARD] ok", "mail [EMAIL] ok", "to [BANK_ACCOUNT] ok", "no [CREDIT_CARD] ok"];
+    const [mail, number] = ["mail [EMAIL] ok", "no [CREDIT_CARD] ok"];
+    const masked = ["card [CREDIT_CARD] ok", mail, "to [BANK_ACCOUNT] ok", number, mail, mail, number, number];
     for (const [index, text] of answers.entries())
       for (const length of [1, 2, 3, 7, 100]) {
         const { left } = await throughGate(cut(text, [length]), gates.output);

@@ -8,6 +8,14 @@ const forms = /[\u2024\ufe50-\ufe57\ufe59-\ufe6b\uff01-\uff5e]/gu;
 /** Digits of every script but ASCII's. */
 const digits = /(?![0-9])\p{Nd}/gu;
 
+/** Characters as HTML and JSON write them. What stands at the end of a text may still go on. */
+const named: Readonly<Record<string, string>> = { nbsp: " ", commat: "@", period: ".", hyphen: "-", dash: "-", lowbar: "_", plus: "+" };
+const one = `&(?:#(?:x([\\da-f]{1,6})(?![\\da-f]|$)|(\\d{1,7})(?!\\d|$));?|(${Object.keys(named).join("|")});)|\\\\u([\\da-f]{4})`;
+const written = new RegExp(one, "giu");
+const writtenHere = new RegExp(one, "iuy");
+/** Marks of emphasis around groups of digits. */
+const emphasis = /(?<=\d[ \u200b]{1,9})\*{1,3}(?=\d)|(?<=\d)\*{1,3}(?=[ \u200b]{1,9}\d)/gu;
+
 /** A text as patterns look at it. */
 export interface Folded {
   readonly text: string;
@@ -20,12 +28,16 @@ export interface Folded {
 /** Takes out what hides a value from a pattern, and writes letters, digits, signs and spaces of other kinds in the ordinary way. */
 export function fold(text: string): Folded {
   const plain = text
+    // Of several code units all but the first become one that is taken out.
+    .replace(written, (whole, hexadecimal, decimal, name, unit) => {
+      const code = decimal === undefined ? Number.parseInt(hexadecimal ?? unit, 16) : Number(decimal);
+      return (named[name?.toLowerCase()] ?? fromCode(code)).padEnd(whole.length, "\u200b");
+    })
     .replace(spaces, " ")
     .replace(hyphens, "-")
     .replace(forms, (form) => form.normalize("NFKC"))
-    // Of several code units all but the first become one that is taken out.
-    .replace(/&(?:nbsp|#160|#xa0);/giu, (space) => " ".padEnd(space.length, "\u200b"))
-    .replace(digits, (digit) => digitOf(digit).padEnd(digit.length, "\u200b"));
+    .replace(digits, (digit) => digitOf(digit).padEnd(digit.length, "\u200b"))
+    .replace(emphasis, (marks) => "\u200b".repeat(marks.length));
   let folded = "";
   let taken = 0;
   const gaps: { readonly from: number; readonly removed: number }[] = [];
@@ -37,8 +49,19 @@ export function fold(text: string): Folded {
     gaps.push({ from: folded.length, removed });
   }
   const at = (index: number): number => index + removedBefore(gaps, index);
-  const endAt = (index: number): number => at(index) + ((text.codePointAt(at(index)) ?? 0) > 0xffff ? 2 : 1);
+  const endAt = (index: number): number => at(index) + lengthAt(text, at(index));
   return { text: folded + plain.slice(taken), at, endAt };
+}
+
+/** Of the character that begins at an index, however it is written, in code units. */
+function lengthAt(text: string, index: number): number {
+  writtenHere.lastIndex = index;
+  return writtenHere.exec(text)?.[0].length ?? ((text.codePointAt(index) ?? 0) > 0xffff ? 2 : 1);
+}
+
+/** Nothing where it is none. */
+function fromCode(code: number): string {
+  return code <= 0x10ffff ? String.fromCodePoint(code) : "";
 }
 
 /** Unicode keeps the ten digits of a script together, zero first; mathematical ones stand five times ten together. */

@@ -37,11 +37,11 @@ function wordStart(text: string, end: number): number {
   return at;
 }
 
-/** Groups of digits at the end, with what may stand between them, line ends too. */
+/** Groups of digits at the end, with what may stand between them, line ends and emphasis too. */
 function openNumberFrom(text: string): number {
   const from = Math.max(0, text.length - numberCharsMax);
   let at = text.length;
-  while (at > from && /[\d ().\-–—/+\r\n]/u.test(text.charAt(at - 1))) at -= 1;
+  while (at > from && /[\d ().\-–—/+*\r\n]/u.test(text.charAt(at - 1))) at -= 1;
   const digit = text.slice(at).search(/[+(]{0,2}\d/u);
   return digit === -1 ? text.length : at + digit;
 }
