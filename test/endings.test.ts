@@ -5,7 +5,9 @@ import { type AddressInfo, connect as connectPlain } from "node:net";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { expect } from "chai";
+import OpenAI, { type APIError } from "openai";
 import { FormData, fetch, request } from "undici";
+import { EchoEngine } from "../models/echo-engine.ts";
 import { verifyAuditLog } from "../server/audit/verify.ts";
 import { misfitIn } from "../server/caller-schema.ts";
 import { ClientGone, RunningCalls } from "../server/http/running-calls.ts";
@@ -119,6 +121,20 @@ describe("a call that ends early", () => {
     expect(fast.output()).to.not.match(/"level":50/u);
     await fast.end("SIGTERM");
   }).timeout(60_000);
+
+  it("because it takes too long is not asked again by an SDK", async () => {
+    const dataDir = prepareData();
+    await using appliance = await startTestAppliance({
+      dataDir,
+      engines: [new EchoEngine("echo", { tokenDelayMs: 20 })],
+      config: (config) => ({ ...config, limits: { ...config.limits, answer_timeout_ms: 300 } }),
+    });
+    const stock = new OpenAI({ baseURL: `${appliance.url}/v1`, apiKey: "unused", fetchOptions: { dispatcher: appliance.agent() } });
+    const asked = { model: "echo", messages: [{ role: "user" as const, content: prose(100) }] };
+    const error = await stock.chat.completions.create(asked).catch((cause: unknown) => cause);
+    expect((error as APIError).status).to.equal(504);
+    expect(entriesOf(dataDir).filter(({ kind }) => kind === "received")).to.have.length(1);
+  });
 
   it("while its schemas or files are read says deadline_exceeded, and waits for none of them", async () => {
     await using appliance = await startTestAppliance({

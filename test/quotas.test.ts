@@ -1,4 +1,5 @@
 import { writeFileSync } from "node:fs";
+import Anthropic, { RateLimitError } from "@anthropic-ai/sdk";
 import { expect } from "chai";
 import { parse } from "yaml";
 import { EchoEngine } from "../models/echo-engine.ts";
@@ -177,6 +178,34 @@ describe("a quota", () => {
     });
     expect(Number(refused?.headers["retry-after"])).to.be.within(1, 86_400);
     expect((await appliance.call("POST", chat, userSays("one"), { as: "operator" })).status).to.equal(200);
+  });
+
+  it("that is used up, or alone too small, keeps no SDK waiting", async () => {
+    await using appliance = await startTestAppliance({
+      policy: `quota: { window: month, requests_max: 1, tokens_max: 2000 }\n${noGuards}`,
+    });
+    const client = new Anthropic({ baseURL: appliance.url, apiKey: "unused", fetchOptions: { dispatcher: appliance.agent() } });
+    const asked = { model: "echo", messages: [{ role: "user" as const, content: "one" }] };
+    const failed = (max_tokens: number): Promise<unknown> =>
+      client.messages.create({ ...asked, max_tokens }, { signal: AbortSignal.timeout(1_000) }).catch((error: unknown) => error);
+    const isToldAtOnce = async (max_tokens: number, waits: boolean): Promise<void> => {
+      const error = await failed(max_tokens);
+      expect(error).to.be.instanceOf(RateLimitError);
+      const { headers } = error as RateLimitError;
+      expect([headers.has("retry-after"), headers.get("x-should-retry")]).to.deep.equal([waits, "false"]);
+    };
+    await isToldAtOnce(5_000, false);
+    expect(await failed(8)).to.include({ stop_reason: "end_turn" });
+    await isToldAtOnce(8, true);
+  });
+
+  it("of streams may be waited for", async () => {
+    const slow = new EchoEngine("echo", { tokenDelayMs: 20 });
+    await using appliance = await startTestAppliance({ engines: [slow], policy: `quota: { window: month, streams_max: 1 }\n${noGuards}` });
+    const first = appliance.call("POST", chat, userSays("one ".repeat(50)));
+    const second = await appliance.call("POST", chat, userSays("one ".repeat(50)));
+    const [refused] = [await first, second].filter(({ status }) => status === 429);
+    expect([refused?.headers["retry-after"], refused?.headers["x-should-retry"]]).to.deep.equal(["1", undefined]);
   });
 
   it("that is used up, or does not name the model, is told before a file is read", async () => {

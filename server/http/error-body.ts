@@ -31,6 +31,9 @@ export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "st
   return { type: "error", error: { ...error, type, ...(error.param === "thread" ? unthreaded : {}) } };
 }
 
+/** For so long an application may be kept waiting by its SDK. */
+const retryAfterMaxS = 60;
+
 /** `bug`: it is none of the errors that a caller may know, and must be logged whole. */
 export function replyTo(error: unknown): ErrorReply & { readonly bug: boolean } {
   if (error instanceof Refusal) {
@@ -62,6 +65,12 @@ function fault(
   headers: Readonly<Record<string, string>> = {},
 ): ErrorReply & { bug: boolean } {
   const [status, type] = faults[code];
-  const retry: Readonly<Record<string, string>> = status === 503 ? { "Retry-After": "5" } : {};
-  return { status, headers: { ...retry, ...headers }, body: { error: { message, type, param: param ?? null, code } }, bug: false };
+  const told = { ...(status === 503 ? { "Retry-After": "5" } : {}), ...headers };
+  const never = endsRetries(status, told) ? { "X-Should-Retry": "false" } : {};
+  return { status, headers: { ...told, ...never }, body: { error: { message, type, param: param ?? null, code } }, bug: false };
+}
+
+/** SDKs sleep for as long as `Retry-After` says, be it until midnight, and ask again after a deadline, for a whole answer each time. They obey this header. */
+function endsRetries(status: number, { "Retry-After": afterS }: Readonly<Record<string, string>>): boolean {
+  return status === 504 || (status === 429 && afterS === undefined) || Number(afterS ?? 0) > retryAfterMaxS;
 }
