@@ -12,11 +12,10 @@ const formats: Readonly<Record<string, string>> = {
   email: "email",
 };
 
-/** An expression for the strings that a schema at `path` allows. `patterns`: what its own are known to come to. */
+/** An expression for the strings that a schema at `path` allows. Beside a pattern a format is an annotation, as draft 2020-12 has it: Zod writes both. `patterns`: what its own are known to come to. */
 export function stringGrammar({ minLength = 0, maxLength, format, pattern }: JsonSchema, path: string, patterns: Patterns): string {
   if (pattern !== undefined) {
     const { text, shortest, longest } = patternGrammar(pattern, path, patterns);
-    if (format !== undefined) throw unsupported(`\`pattern\` can't be honoured together with \`format\`, at ${path}.`);
     if (shortest < count(minLength, "minLength", path) || (maxLength !== undefined && longest > count(maxLength, "maxLength", path)))
       throw unsupported(
         `\`pattern\` at ${path} lets texts through that \`minLength\` or \`maxLength\` don't. Say it in the pattern, as in [a-z]{1,20}.`,

@@ -1,5 +1,7 @@
 import { expect } from "chai";
 import fc from "fast-check";
+import { zodResponseFormat } from "openai/helpers/zod";
+import { z } from "zod";
 import { EngineFault, type JsonSchema } from "../models/engine.ts";
 import { callGrammarOf, grammarOf } from "../models/json-grammar.ts";
 import { misfitOf } from "../server/json-schema.ts";
@@ -153,6 +155,35 @@ describe("the grammar of a schema", function () {
     expect(regExpOf(grammarOf(lengths, { strict: true })).test('"abc"')).to.equal(true);
   });
 
+  it("lets just the texts that Zod's formats do, as OpenAI's SDK tells of them", () => {
+    const date = "2024-02-29";
+    for (const [name, format, wrong] of [
+      ["email", z.email(), ["a@b", "a b@c.de", "@c.de", ".a@c.de."]],
+      ["uuid", z.uuid(), ["123e4567-e89b-92d3-a456-426614174000", "123e4567"]],
+      ["date", z.iso.date(), ["2023-02-29", "2024-13-01", "2024-04-31", `${date}T`]],
+      ["date-time", z.iso.datetime(), [date, `${date}T24:00:00Z`, `${date}T10:00:00`, `2023-02-29T10:00:00Z`]],
+      ["ipv4", z.ipv4(), ["256.1.1.1", "1.1.1", "1.1.1.1.1"]],
+      ["starts_with", z.string().startsWith("INV-"), ["inv-1", "xINV-1"]],
+    ] as const) {
+      const { schema = {} } = zodResponseFormat(z.object({ a: format }), "one").json_schema;
+      const { format: said, pattern } = Object(schema.properties).a;
+      expect(said).to.equal(name);
+      const [grammar, misfit] = [regExpOf(grammarOf(schema, { strict: true })), misfitOf(schema)];
+      const fits = (a: string): boolean => grammar.test(JSON.stringify({ a }));
+      const own = new RegExp(pattern, "u");
+      fc.assert(
+        fc.property(fc.oneof(fc.stringMatching(own), fc.constantFrom(...wrong), fc.string({ maxLength: 30 })), (text) => {
+          // biome-ignore lint/suspicious/noControlCharactersInRegex: an answer has none of these
+          if (/[\u0000-\u001f\u007f\p{Surrogate}]/u.test(text)) return;
+          expect(fits(text), JSON.stringify([name, text])).to.equal(format.safeParse(text).success);
+          expect(misfit({ a: text }) === undefined, JSON.stringify([name, text])).to.equal(own.test(text));
+        }),
+        { numRuns: 200 },
+      );
+      for (const text of wrong) expect(fits(text), text).to.equal(false);
+    }
+  });
+
   it("is refused where the schema asks for what no grammar can promise", () => {
     for (const [schema, said] of [
       [{ oneOf: [{ type: "integer" }, { type: "number" }] }, "oneOf"],
@@ -178,7 +209,8 @@ describe("the grammar of a schema", function () {
       [{ type: "string", pattern: "^(?:[a-z]{1,100}){1,100}$" }, "2000"],
       [{ type: "string", pattern: "^[a-z]+$", maxLength: 5 }, "maxLength"],
       [{ type: "string", pattern: "^[a-z]*$", minLength: 1 }, "minLength"],
-      [{ type: "string", pattern: "^a$", format: "email" }, "format"],
+      [{ type: "string", pattern: "^\\p{L}+@a\\.de$", format: "email" }, "\\p{L}"],
+      [zodResponseFormat(z.object({ a: z.iso.duration() }), "a").json_schema.schema ?? {}, "(?!.*W)"],
       [{ type: "string", pattern: "[" }, "no regular expression"],
       [{ type: "string", pattern: "^\\u0001$" }, "no answer has"],
     ] as const) {

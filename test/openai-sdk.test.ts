@@ -2,6 +2,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import OpenAI from "openai";
+import { zodResponseFormat } from "openai/helpers/zod";
+import { z } from "zod";
 import { EchoEngine } from "../models/echo-engine.ts";
 import { LlamaEngine } from "../models/llama-engine.ts";
 import { startTestAppliance, type TestAppliance } from "./support/appliance.ts";
@@ -162,6 +164,23 @@ describe("the stock OpenAI SDK for Node", () => {
       seed: 2,
     });
     expect(answer.choices[0]?.message.parsed).to.have.all.keys("city", "country");
+  });
+
+  it("gets what a schema of Zod asks for, formats too", async () => {
+    const invoice = z.object({
+      day: z.iso.date(),
+      at: z.iso.datetime({ precision: 3 }),
+      number: z.string().regex(/^INV-\d{4}$/u),
+      id: z.uuid(),
+    });
+    const answer = await client.chat.completions.parse({
+      model: "smollm2-135m-instruct",
+      messages: [{ role: "user", content: "Make up an invoice." }],
+      response_format: zodResponseFormat(invoice, "invoice"),
+      max_tokens: 200,
+      seed: 2,
+    });
+    expect(invoice.parse(answer.choices[0]?.message.parsed)).to.have.property("day");
   });
 
   it("ends the engine's work when it aborts", async () => {
