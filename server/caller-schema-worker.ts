@@ -11,7 +11,7 @@ export interface SchemaTask {
 }
 
 /** `refused`: why the schema can't be used. */
-export type SchemaAnswer = { readonly misfit: string | undefined } | { readonly refused: string };
+export type SchemaAnswer = { readonly misfit: string | undefined } | { readonly refused: string; readonly code: SchemaError["code"] };
 
 parentPort?.on("message", (task: SchemaTask) => parentPort?.postMessage(answerTo(task)));
 // The schema of schemas is compiled at the first look: none of the caller's time.
@@ -23,7 +23,7 @@ function answerTo({ schema, caller, json }: SchemaTask): SchemaAnswer {
     const misfit = misfitOf(schema, caller);
     return { misfit: json === undefined ? undefined : misfit(JSON.parse(json)) };
   } catch (error) {
-    if (error instanceof SchemaError) return { refused: error.message };
+    if (error instanceof SchemaError) return { refused: error.message, code: error.code };
     return { misfit: error instanceof Error ? error.message : String(error) };
   }
 }

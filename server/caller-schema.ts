@@ -24,6 +24,6 @@ export async function misfitIn(json: string, schema: JsonSchema, caller: string)
 async function answerTo(task: SchemaTask, place: Place): Promise<string | undefined> {
   const answer = await thread.answer(task, task.caller, place);
   if (answer === undefined) throw new SchemaError("takes too long to check. Simplify it");
-  if ("refused" in answer) throw new SchemaError(answer.refused);
+  if ("refused" in answer) throw new SchemaError(answer.refused, answer);
   return answer.misfit;
 }

@@ -1,12 +1,21 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { RE2JS } from "re2js";
+import { RE2JS, RE2JSSyntaxException } from "re2js";
 import type { JsonSchema } from "../models/engine.ts";
 
 /** Says what is wrong with a value; undefined when it fits. */
 export type Misfit = (value: unknown) => string | undefined;
 
-/** A schema that can't be used; the message says why, in words fit for its author. */
-export class SchemaError extends Error {}
+type Code = "invalid_value" | "schema_unsupported";
+
+/** A schema that can't be used; the message says why, in words fit for its author, and the code whether it is one. */
+export class SchemaError extends Error {
+  readonly code: Code;
+
+  constructor(message: string, { code = "invalid_value", cause }: { code?: Code; cause?: unknown } = {}) {
+    super(message, { cause });
+    this.code = code;
+  }
+}
 
 const charsMax = 32_768;
 const checksKept = 50;
@@ -31,12 +40,30 @@ export function misfitOf(schema: JsonSchema, caller = ""): Misfit {
 
 const linear = Object.assign(
   (pattern: string): { test(text: string): boolean; toString(): string } => {
-    const compiled = RE2JS.compile(RE2JS.translateRegExp(pattern));
+    const compiled = read(pattern);
     // Ajv tells expressions apart by their text.
     return { test: (text) => compiled.matcher(text).find(), toString: () => pattern };
   },
   { code: "linear" },
 );
+
+/** ECMA 262 has more than RE2 reads: what looks around or refers back, and more than 1,000 repetitions. */
+class UnreadablePattern extends Error {
+  readonly pattern: string;
+
+  constructor(pattern: string, cause: RE2JSSyntaxException) {
+    super([cause.getDescription(), ...(cause.getPattern() ? [`\`${cause.getPattern()}\``] : [])].join(" "), { cause });
+    this.pattern = pattern;
+  }
+}
+
+function read(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(RE2JS.translateRegExp(pattern));
+  } catch (error) {
+    throw error instanceof RE2JSSyntaxException ? new UnreadablePattern(pattern, error) : error;
+  }
+}
 
 const options = { strict: false, validateFormats: false, logger: false, code: { regExp: linear } } as const;
 
@@ -51,6 +78,23 @@ function compile({ $schema: _, $id: __, $async: ___, ...schema }: JsonSchema): M
     const fits = ajv.compile(schema);
     return (value) => (fits(value) === true ? undefined : ajv.errorsText(fits.errors, { dataVar: "" }));
   } catch (cause) {
+    if (cause instanceof UnreadablePattern)
+      throw new SchemaError(`holds a pattern that can't be checked, at ${placeOf(cause.pattern, schema) ?? "#"}: ${cause.message}`, {
+        code: "schema_unsupported",
+        cause,
+      });
     throw new SchemaError(`is not a JSON Schema: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
+}
+
+/** Where a pattern stands in a schema: the first of several places. */
+function placeOf(pattern: string, value: unknown, path = "#"): string | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  for (const [key, one] of Object.entries(value)) {
+    if ((key === "pattern" && one === pattern) || (key === "patternProperties" && Object.hasOwn(Object(one), pattern)))
+      return `${path}/${key}`;
+    const place = placeOf(pattern, one, `${path}/${key}`);
+    if (place !== undefined) return place;
+  }
+  return undefined;
 }

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import { expect } from "chai";
 import type { JsonSchema } from "../models/engine.ts";
 import { checkSchema, misfitIn } from "../server/caller-schema.ts";
+import { fromDraft07 } from "../server/draft-07.ts";
 import type { Fault } from "../server/fault.ts";
 import { misfitOf, SchemaError } from "../server/json-schema.ts";
 
@@ -48,6 +49,52 @@ describe("a schema that a caller sends", function () {
     expect(misfitOf(schema("ACC-4711"), "a")).to.equal(known);
     expect(misfitOf(schema("ACC-4711"), "b")).to.not.equal(known);
     expect(misfitOf(schema("ACC-4711"))).to.not.equal(known);
+  });
+
+  it("whose patterns can't be checked is not called something else, and the place of the pattern is told", async () => {
+    for (const [schema, said] of [
+      [{ properties: { a: { pattern: "^(?=a)b$" } } }, "at #/properties/a/pattern: invalid or unsupported Perl syntax `(?=`"],
+      [{ items: { anyOf: [{ type: "null" }, { pattern: "(a)\\1" }] } }, "at #/items/anyOf/1/pattern: invalid escape sequence `\\1`"],
+      [
+        { properties: { a: { patternProperties: { "^.{1,2000}$": {} } } } },
+        "at #/properties/a/patternProperties: invalid repeat count `{1,2000}`",
+      ],
+    ] as const) {
+      const error = await checkSchema(schema, "a").catch((cause: SchemaError) => cause);
+      expect(error).to.include({ code: "schema_unsupported", message: `holds a pattern that can't be checked, ${said}` });
+    }
+    const wrong = await checkSchema({ type: "objekt" }, "a").catch((cause: SchemaError) => cause);
+    expect(wrong).to.include({ code: "invalid_value" });
+  });
+
+  it("may speak of lists as draft 7 does, and what is no schema in it stays as it is", () => {
+    const pair = [{ type: "string" }, { type: "number" }];
+    const data = { items: [1], additionalItems: false };
+    expect(
+      fromDraft07({
+        type: "object",
+        properties: {
+          items: { items: [{ items: pair }], additionalItems: { items: { type: "null" }, additionalItems: false } },
+          b: { const: data },
+        },
+        default: data,
+        enum: [data],
+        $defs: { additionalItems: { type: "array", items: { type: "null" } } },
+      }),
+    ).to.deep.equal({
+      type: "object",
+      properties: {
+        items: { prefixItems: [{ prefixItems: pair }], items: { items: { type: "null" }, additionalItems: false } },
+        b: { const: data },
+      },
+      default: data,
+      enum: [data],
+      $defs: { additionalItems: { type: "array", items: { type: "null" } } },
+    });
+    const newer = { prefixItems: pair, items: false };
+    expect(fromDraft07(newer)).to.deep.equal(newer);
+    const both = { prefixItems: pair, items: pair };
+    expect(() => misfitOf(fromDraft07(both))).to.throw(SchemaError, "is not a JSON Schema");
   });
 
   it("has its time for itself: a thread has read the schema of schemas before it takes the first", async () => {

@@ -227,6 +227,35 @@ describe("calls of functions", function () {
     expect([status, body.error.code, body.error.param]).to.deep.equal([400, "invalid_value", "tools[0].function.parameters"]);
   });
 
+  it("may have schemas of draft 7, with a list told item by item", async () => {
+    const spot = { type: "array", items: [{ type: "number" }, { type: "number" }], additionalItems: false };
+    const tools = [
+      tool("read_map", { $schema: "http://json-schema.org/draft-07/schema#", type: "object", properties: { spot }, required: ["spot"] }),
+    ];
+    for (const [given, code] of [
+      [[1, 2], undefined],
+      [[1, "a"], "tool_call"],
+      [[1, 2, 3], "tool_call"],
+    ] as const) {
+      const { status, body } = await ask({ ...userSays(written("read_map", { spot: given })), tools });
+      expect([status, body.guard?.code], JSON.stringify([given, body.error])).to.deep.equal([200, code]);
+    }
+  });
+
+  it("are refused, and by a true sentence, where a pattern can't be checked", async () => {
+    const parameters = { type: "object", properties: { name: { type: "string", pattern: "^.{1,2000}$" } } };
+    for (const [path, body, param] of [
+      [chat, { ...userSays("a"), tools: [mail, tool("read_page", parameters)] }, "tools[1].function.parameters"],
+      ["/v1/messages", { ...userSays("a"), max_tokens: 9, tools: [{ name: "a", input_schema: parameters }] }, "tools[0].input_schema"],
+      ["/v1/responses", { input: "a", tools: [{ type: "function", name: "a", parameters }] }, "tools[0].parameters"],
+    ] as const) {
+      const { error } = (await appliance.call("POST", path, body)).body;
+      expect([error.code, error.param], path).to.deep.equal(["schema_unsupported", param]);
+      const said = "holds a pattern that can't be checked, at #/properties/name/pattern: invalid repeat count `{1,2000}`.";
+      expect(error.message).to.equal(`\`${param}\` ${said}`);
+    }
+  });
+
   describe("after text from outside", () => {
     const tools = [mail, tool("transfer_money"), tool("delete_file"), tool("share_folder"), tool("read_page")];
     const dataUrl = (text: string): string => `data:text/plain;base64,${Buffer.from(text).toString("base64")}`;

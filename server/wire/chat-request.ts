@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { JsonSchema, Tools } from "../../models/engine.ts";
 import { checkSchema } from "../caller-schema.ts";
+import { fromDraft07 } from "../draft-07.ts";
 import { Fault } from "../fault.ts";
 import { SchemaError } from "../json-schema.ts";
 import type { Call } from "../pipeline/call.ts";
@@ -137,7 +138,7 @@ async function toolsOf(
   const all = tools.map(({ function: { name, description, parameters, strict } }) => ({
     name,
     ...(description === undefined ? {} : { description }),
-    parameters: parameters ?? { type: "object", properties: {}, additionalProperties: false },
+    parameters: parameters === undefined ? { type: "object", properties: {}, additionalProperties: false } : fromDraft07(parameters),
     strict: strict === true,
   }));
   for (const [index, { parameters }] of all.entries()) {
@@ -159,8 +160,9 @@ async function toolsOf(
 async function schemaOf({ response_format: format }: ChatRequest, names: Names, check: CheckSchema): Promise<JsonSchema | undefined> {
   if (format === undefined || format.type === "text") return undefined;
   if (format.type === "json_object") return { type: "object" };
-  const { schema } = format.json_schema;
-  if (schema === undefined) throw new Fault("missing_parameter", `\`${names.schema}\` is missing.`, { param: names.schema });
+  const { schema: sent } = format.json_schema;
+  if (sent === undefined) throw new Fault("missing_parameter", `\`${names.schema}\` is missing.`, { param: names.schema });
+  const schema = fromDraft07(sent);
   await check(schema, names.schema);
   return schema;
 }
@@ -170,6 +172,6 @@ async function checkedSchema(schema: JsonSchema, param: string, caller: string, 
     await checkSchema(schema, caller, signal);
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    throw new Fault("invalid_value", `\`${param}\` ${error.message}.`, { param });
+    throw new Fault(error.code, `\`${param}\` ${error.message}.`, { param });
   }
 }
