@@ -389,6 +389,28 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       expect(streamed.content.find((block) => block.type === "tool_use")?.input).to.deep.equal({ part: "A7" });
     });
 
+    it("keeps in a stream what a person must confirm first, and goes on with it", async () => {
+      await using held = await startTestAppliance({ policy: "tools: { rules: [{ names: [stock], confirm: always }] }\n" });
+      const client = new Anthropic({ baseURL: held.url, apiKey: "unused", maxRetries: 0, fetchOptions: { dispatcher: held.agent() } });
+      const asked = {
+        model: "echo",
+        max_tokens: 100,
+        tools: [{ name: "stock", input_schema: parameters }],
+        messages: [{ role: "user" as const, content: call }],
+      };
+      const final: Json = await client.messages.stream(asked).finalMessage();
+      const { guard, ...details } = final.stop_details;
+      expect(final.stop_reason).to.equal("refusal");
+      expect(details).to.deep.equal({ type: "refusal", category: null, explanation: guard.message });
+      expect([guard.code, guard.held[0].name, guard.held[0].arguments]).to.deep.equal(["tool_confirmation", "stock", '{"part":"A7"}']);
+      const confirmed = { ...asked, tool_confirmations: [guard.held[0].confirmation] };
+      const gone = await client.messages.stream(confirmed).finalMessage();
+      expect([gone.stop_reason, gone.stop_details, gone.content.at(-1)?.type]).to.deep.equal(["tool_use", null, "tool_use"]);
+      const whole: Json = await client.messages.create(asked);
+      expect([whole.stop_details.guard.code, whole.guard.code]).to.deep.equal(["tool_confirmation", "tool_confirmation"]);
+      expect((await client.messages.create(confirmed)).stop_details).to.equal(null);
+    });
+
     it("raises the SDK's own errors for ours", async () => {
       const asked = { model: "echo", max_tokens: 9, messages: [{ role: "user" as const, content: "a" }] };
       const bad = await anthropic.messages.create({ ...asked, service_tier: "auto" }).catch((error: unknown) => error);

@@ -240,6 +240,10 @@ export const anthropicReplySchema = z.object({
   ),
   stop_reason: z.enum(["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]),
   stop_sequence: z.string().nullable(),
+  stop_details: z
+    .object({ type: z.literal("refusal"), category: z.null(), explanation: z.string(), guard: guardSchema })
+    .nullable()
+    .describe("Why an answer was refused"),
   usage: z.object({
     input_tokens: z.int(),
     cache_read_input_tokens: z.int(),

@@ -60,7 +60,9 @@ function framesOf(head: Head): Frames {
   };
   return {
     begin: (usage) =>
-      event("message_start", { message: { ...head, content: [], stop_reason: null, stop_sequence: null, usage: usageOf(usage) } }),
+      event("message_start", {
+        message: { ...head, content: [], stop_reason: null, stop_sequence: null, stop_details: null, usage: usageOf(usage) },
+      }),
     text: (text) => {
       const opened = isText ? "" : start({ type: "text", text: "" });
       isText = true;
@@ -81,8 +83,14 @@ function framesOf(head: Head): Frames {
 
 const stopReasons = { stop: "end_turn", length: "max_tokens", tool_calls: "tool_use", content_filter: "refusal" } as const;
 
-function endOf({ reason, stop }: End): object {
-  return { stop_reason: stop === undefined ? stopReasons[reason] : "stop_sequence", stop_sequence: stop ?? null };
+/** The vendor's SDK, which puts a stream together, keeps what stands here, and nothing that stands beside it. */
+function endOf(end: End): object {
+  const { reason, stop, refusal } = end;
+  return {
+    stop_reason: stop === undefined ? stopReasons[reason] : "stop_sequence",
+    stop_sequence: stop ?? null,
+    stop_details: refusal === undefined ? null : { type: "refusal", category: null, explanation: refusal.message, ...refusalOf(end) },
+  };
 }
 
 function toolUseOf({ name, arguments: given }: ToolCall): { type: string; id: string; name: string; input: unknown } {
