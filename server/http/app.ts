@@ -13,10 +13,10 @@ import type { Events } from "../events.ts";
 import { Fault } from "../fault.ts";
 import type { Policies } from "../policy/policies.ts";
 import { allow, identify } from "./caller.ts";
-import { anthropicError, replyTo } from "./error-body.ts";
+import { anthropicError, anthropicPath, replyTo } from "./error-body.ts";
 import { jsonBody } from "./json-body.ts";
 import type { Operation } from "./operation.ts";
-import { anthropicPath, operationsOf } from "./operations.ts";
+import { operationsOf } from "./operations.ts";
 import { ClientGone, type RunningCalls } from "./running-calls.ts";
 
 /** What the routes need; made once by `startAppliance`. */

@@ -12,6 +12,9 @@ export interface ErrorReply {
   };
 }
 
+/** From here on errors have Anthropic's shape. */
+export const anthropicPath = "/v1/messages";
+
 const anthropicTypes: Readonly<Record<number, string>> = {
   403: "permission_error",
   404: "not_found_error",

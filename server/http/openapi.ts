@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { z } from "zod";
 import { roles } from "../../certs/identity.ts";
-import { errorSchema } from "../wire/replies.ts";
+import { anthropicErrorSchema, errorSchema } from "../wire/replies.ts";
+import { anthropicPath } from "./error-body.ts";
 import type { Operation } from "./operation.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
@@ -24,7 +25,7 @@ export function openapiOf(operations: readonly Operation[]): object {
     ),
     components: {
       securitySchemes: { certificate: { type: "mutualTLS", description: "A client certificate of this service's CA." } },
-      schemas: { Error: schemaOf(errorSchema, "output") },
+      schemas: { Error: schemaOf(errorSchema, "output"), AnthropicError: schemaOf(anthropicErrorSchema, "output") },
     },
   };
 }
@@ -38,6 +39,7 @@ function described({ method, path, summary, roles: allowed = roles, body, form, 
   }));
   const inQuery = Object.entries(query?.shape ?? {}).map(([name, schema]) => ({ name, in: "query", schema: schemaOf(schema, "input") }));
   const parameters = [...inPath, ...inQuery];
+  const error = path.startsWith(anthropicPath) ? "AnthropicError" : "Error";
   return {
     operationId: `${method.toLowerCase()}${path.replaceAll(/[^A-Za-z]+(\w?)/gu, (_, letter: string) => letter.toUpperCase())}`,
     summary,
@@ -58,7 +60,7 @@ function described({ method, path, summary, roles: allowed = roles, body, form, 
       ...Object.fromEntries(
         Object.entries(otherwise).map(([status, schema]) => [status, { description: summary, content: json(schema, "output") }]),
       ),
-      default: { description: "Refused or failed", content: { "application/json": { schema: { $ref: "#/components/schemas/Error" } } } },
+      default: { description: "Refused or failed", content: { "application/json": { schema: { $ref: `#/components/schemas/${error}` } } } },
     },
   };
 }

@@ -8,6 +8,7 @@ import { completionRequestSchema } from "../wire/completion-request.ts";
 import {
   aliveSchema,
   anthropicCountReplySchema,
+  anthropicErrorSchema,
   anthropicEventSchema,
   anthropicReplySchema,
   chatChunkSchema,
@@ -16,17 +17,20 @@ import {
   completionChunkSchema,
   completionReplySchema,
   embeddingReplySchema,
+  errorSchema,
   modelListSchema,
   modelSchema,
   moderationReplySchema,
   readinessSchema,
   responsesCountReplySchema,
+  responsesErrorEventSchema,
   responsesEventSchema,
   responsesReplySchema,
   tokenizeReplySchema,
 } from "../wire/replies.ts";
 import { responsesCountSchema, responsesRequestSchema } from "../wire/responses-request.ts";
 import type { Service } from "./app.ts";
+import { anthropicPath } from "./error-body.ts";
 import { openapiOf } from "./openapi.ts";
 import type { Operation } from "./operation.ts";
 import { anthropicMessages } from "./routes/anthropic-messages.ts";
@@ -41,9 +45,6 @@ import { listModels, oneModel } from "./routes/models.ts";
 import { moderationRequestSchema, moderations } from "./routes/moderations.ts";
 import { responses } from "./routes/responses.ts";
 import { countForMessages, countForResponses, tokenize, tokenizeRequestSchema } from "./routes/tokens.ts";
-
-/** From here on errors have Anthropic's shape too. */
-export const anthropicPath = "/v1/messages";
 
 const callers: readonly Role[] = ["app", "operator"];
 
@@ -66,7 +67,7 @@ export function operationsOf(service: Service): readonly Operation[] {
       roles: callers,
       body: chatRequestSchema,
       reply: chatReplySchema,
-      event: chatChunkSchema,
+      event: z.union([chatChunkSchema, errorSchema]),
       handle: chatCompletions(service),
     },
     {
@@ -76,7 +77,7 @@ export function operationsOf(service: Service): readonly Operation[] {
       roles: callers,
       body: completionRequestSchema,
       reply: completionReplySchema,
-      event: completionChunkSchema,
+      event: z.union([completionChunkSchema, errorSchema]),
       handle: completions(service),
     },
     {
@@ -95,7 +96,7 @@ export function operationsOf(service: Service): readonly Operation[] {
       roles: callers,
       body: responsesRequestSchema,
       reply: responsesReplySchema,
-      event: responsesEventSchema,
+      event: z.union([responsesErrorEventSchema, responsesEventSchema]),
       handle: responses(service),
     },
     {
@@ -105,7 +106,7 @@ export function operationsOf(service: Service): readonly Operation[] {
       roles: callers,
       body: anthropicRequestSchema,
       reply: anthropicReplySchema,
-      event: anthropicEventSchema,
+      event: z.union([anthropicErrorSchema, anthropicEventSchema]),
       handle: anthropicMessages(service),
     },
     {

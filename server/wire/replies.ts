@@ -35,6 +35,14 @@ export const errorSchema = z.object({
   }),
 });
 
+/** The same in Anthropic's shape. */
+export const anthropicErrorSchema = z.object({
+  type: z.literal("error"),
+  error: errorSchema.shape.error.extend({
+    details: z.object({ error_code: z.string(), unsupported: z.array(z.string()) }).optional(),
+  }),
+});
+
 const usageSchema = z.object({
   prompt_tokens: z.int(),
   completion_tokens: z.int(),
@@ -220,6 +228,13 @@ export const responsesReplySchema = z.looseObject({
 });
 
 export const responsesEventSchema = z.looseObject({ type: z.string(), sequence_number: z.int() });
+
+/** In place of the end. */
+export const responsesErrorEventSchema = z.object({
+  type: z.literal("error"),
+  sequence_number: z.int(),
+  ...errorSchema.shape.error.pick({ code: true, message: true, param: true }).shape,
+});
 
 export const responsesCountReplySchema = z.object({ object: z.literal("response.input_tokens"), input_tokens: z.int() });
 
