@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect } from "chai";
 import fc from "fast-check";
 import { openClassifiers } from "../classifiers/classifier.ts";
@@ -13,7 +15,7 @@ import type { Guard, Origin, SegmentGuard, Verdict } from "../server/pipeline/gu
 import { inspect } from "../server/pipeline/inspect.ts";
 import { passage } from "../server/pipeline/passage.ts";
 import { newPseudonyms } from "../server/pipeline/pseudonyms.ts";
-import { eventsOf, type Json, startTestAppliance, userSays } from "./support/appliance.ts";
+import { eventsOf, type Json, root, startTestAppliance, userSays } from "./support/appliance.ts";
 import { testClassifiers } from "./support/classifiers.ts";
 import { entriesOf } from "./support/entries.ts";
 import { cut, said, throughGate } from "./support/gate.ts";
@@ -547,6 +549,25 @@ describe("POST /v1/moderations", function () {
     expect(model).to.match(/^delicate-/u);
     expect(results.map(({ flagged }) => flagged)).to.deep.equal([true, false]);
     expect(results[0]?.categories).to.have.property("self-harm", true);
+    expect(results[0]?.category_applied_input_types).to.deep.equal(
+      Object.fromEntries(Object.keys(results[0]?.categories ?? {}).map((name) => [name, ["text"]])),
+    );
+    const documented = readFileSync(join(root, "docs/api.md"), "utf8").split("\nCategories: ")[1]?.split(". What else")[0] ?? "";
+    expect(Object.keys(results[0]?.categories ?? {})).to.have.members([...documented.matchAll(/`([^`]+)`/gu)].map(([, name]) => name));
+  });
+
+  it("takes parts of a text as one, and no images", async () => {
+    await using appliance = await startTestAppliance();
+    const client = appliance.openai();
+    const parts = despair.split(" ").map((text) => ({ type: "text" as const, text }));
+    const { results } = await client.moderations.create({ input: parts });
+    const [whole] = (await client.moderations.create({ input: parts.map(({ text }) => text).join("\n\n") })).results;
+    expect(results).to.deep.equal([whole]);
+    const image = { type: "image_url" as const, image_url: { url: "data:," } };
+    for (const input of [[image], [...parts, image], ["a", ...parts]] as Json[]) {
+      const { status, body } = await appliance.call("POST", "/v1/moderations", { input });
+      expect([status, body.error.param.split(/[.[]/u)[0]]).to.deep.equal([400, "input"]);
+    }
   });
 
   it("takes 64 texts and no more, and writes nothing of them to the log", async () => {

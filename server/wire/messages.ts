@@ -6,7 +6,7 @@ import type { Message, Origin } from "../pipeline/guard.ts";
 import { added, joined, type Passage, passage, within } from "../pipeline/passage.ts";
 import { argumentsPassage } from "./arguments-passage.ts";
 
-const textPart = z.strictObject({ type: z.literal("text", "only parts of type `text` are supported"), text: z.string() });
+export const textPart = z.strictObject({ type: z.literal("text", "only parts of type `text` are supported"), text: z.string() });
 /** A file, as OpenAI's clients send one: `data:text/html;base64,…`. */
 export const filePart = z.strictObject({
   type: z.literal("file"),

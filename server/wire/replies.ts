@@ -156,6 +156,7 @@ export const moderationReplySchema = z.object({
       flagged: z.boolean(),
       categories: z.record(z.string(), z.boolean()),
       category_scores: z.record(z.string(), z.number()),
+      category_applied_input_types: z.record(z.string(), z.array(z.literal("text"))),
       score: z.number(),
       threshold: z.number(),
       coverage: z.object({ tokens_total: z.int(), tokens_scanned: z.int() }),

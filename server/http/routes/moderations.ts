@@ -12,13 +12,21 @@ import { passage } from "../../pipeline/passage.ts";
 import { newPseudonyms } from "../../pipeline/pseudonyms.ts";
 import { Refusal } from "../../pipeline/refusal.ts";
 import { checked } from "../../wire/checked.ts";
+import { textPart } from "../../wire/messages.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
 const textsMax = 64;
 
 export const moderationRequestSchema = z.strictObject({
-  input: z.union([z.string(), z.array(z.string()).min(1).max(textsMax)]),
+  input: z.union([
+    z.string(),
+    z
+      .array(z.union([z.string(), textPart]))
+      .min(1)
+      .max(textsMax)
+      .refine((all) => new Set(all.map((one) => typeof one)).size < 2, "holds either texts or parts of one"),
+  ]),
   model: z.string().optional(),
 });
 
@@ -26,7 +34,7 @@ export const moderationRequestSchema = z.strictObject({
 export function moderations({ classifiers, policies, running }: Service): RequestHandler {
   return async (request, response) => {
     const { input } = checked(moderationRequestSchema, request.body);
-    const texts = typeof input === "string" ? [input] : input;
+    const texts = textsOf(input);
     const { name: caller } = callerOf(response);
     const verdicts = await running.run(response, async (signal) => {
       const asking = { caller, signal };
@@ -35,6 +43,14 @@ export function moderations({ classifiers, policies, running }: Service): Reques
     });
     response.json({ id: `modr-${randomUUID()}`, model: classifiers.delicate.model.id, results: verdicts.map(resultOf) });
   };
+}
+
+/** Parts are one text. */
+function textsOf(input: z.infer<typeof moderationRequestSchema>["input"]): readonly string[] {
+  if (typeof input === "string") return [input];
+  const texts = input.filter((one) => typeof one === "string");
+  const parts = input.filter((one) => typeof one === "object").map(({ text }) => text);
+  return parts.length === 0 ? texts : [parts.join("\n\n")];
 }
 
 async function checkLength(texts: readonly string[], { input, sentences }: Gates, asking: Asking): Promise<void> {
@@ -67,6 +83,7 @@ function resultOf({ flagged, score, threshold, categories = {}, tokensTotal, tok
       Object.entries(categories).map(([name, one]) => [name, flagged && (one >= threshold || one === highest)]),
     ),
     category_scores: categories,
+    category_applied_input_types: Object.fromEntries(Object.keys(categories).map((name) => [name, ["text"]])),
     score,
     threshold,
     coverage: { tokens_total: tokensTotal, tokens_scanned: tokensScanned },
