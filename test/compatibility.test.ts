@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { toFile } from "openai";
-import { type Reply, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
+import { type Json, type Reply, root, startTestAppliance, type TestAppliance, userSays } from "./support/appliance.ts";
 
 interface Row {
   readonly parameter: string;
@@ -94,4 +94,90 @@ describe("the table of compatibility", () => {
       });
     }
   }
+});
+
+/** The fields that an interface of a vendor's SDK requires; one within another is `Outer.Inner`. */
+function requiredOf(file: string, name: string): string[] {
+  const [outer = "", inner] = name.split(".");
+  const text = readFileSync(join(root, "node_modules", file), "utf8");
+  const around = inner === undefined ? text : (text.split(`namespace ${outer} {`)[1] ?? "");
+  const [, body = ""] = around.split(new RegExp(` interface ${inner ?? outer} (?:extends \\w+ )?\\{`, "u"));
+  const indent = inner === undefined ? "" : "    ";
+  return [...(body.split(`\n${indent}}`)[0] ?? "").matchAll(new RegExp(`^    ${indent}(\\w+): `, "gmu"))].map(([, field]) => field ?? "");
+}
+
+describe("an answer", () => {
+  let appliance: TestAppliance;
+  before(async () => {
+    appliance = await startTestAppliance();
+  });
+  after(() => appliance[Symbol.asyncDispose]());
+
+  const openai = (file: string): string => `openai/resources/${file}.d.ts`;
+  const call = 'Look: <tool_call>{"name": "f", "arguments": {}}</tool_call>';
+  const has = (value: unknown, file: string, name: string, but: readonly string[] = []): void => {
+    const fields = requiredOf(file, name).filter((field) => !but.includes(field));
+    expect(fields, name).to.have.length.above(0);
+    expect(value, name).to.be.an("object");
+    expect(Object.keys(Object(value)), name).to.include.members(fields);
+  };
+  const eventsIn = (text: string): Json[] => [...text.matchAll(/^data: (\{.*)$/gmu)].map(([, data = ""]) => JSON.parse(data));
+
+  it("has every field that Anthropic's SDK requires, whole and streamed, and so has an error", async () => {
+    const asked = { ...userSays(call), max_tokens: 99, tools: [{ name: "f", input_schema: { type: "object" } }] };
+    const { body } = await appliance.call("POST", "/v1/messages", asked);
+    const streamed = eventsIn((await appliance.call("POST", "/v1/messages", { ...asked, stream: true })).text);
+    const ofType = (type: string): Json => streamed.find((event) => event.type === type);
+    for (const message of [body, ofType("message_start").message]) {
+      has(message, anthropicMessages, "Message");
+      has(message.usage, anthropicMessages, "Usage");
+    }
+    const blocks = streamed.flatMap((event) => (event.type === "content_block_start" ? [event.content_block] : []));
+    for (const [text, used] of [body.content, blocks]) {
+      has(text, anthropicMessages, "TextBlock");
+      has(used, anthropicMessages, "ToolUseBlock");
+    }
+    has(ofType("message_delta").delta, anthropicMessages, "RawMessageDeltaEvent.Delta");
+    has(ofType("message_delta").usage, anthropicMessages, "MessageDeltaUsage");
+    const refused = await appliance.call("POST", "/v1/messages", {});
+    has(refused.body, "@anthropic-ai/sdk/resources/shared.d.ts", "ErrorResponse");
+    expect(refused.body.request_id).to.equal(refused.headers["request-id"]);
+  });
+
+  it("has every field that OpenAI's SDK requires", async () => {
+    const responses = openai("responses/responses");
+    const asked = { input: call, tools: [{ type: "function", name: "f", parameters: { type: "object" } }] };
+    const { body } = await appliance.call("POST", "/v1/responses", asked);
+    has(body, responses, "Response", ["output_text"]); // the SDK makes it
+    has(body.usage, responses, "ResponseUsage");
+    has(body.usage.input_tokens_details, responses, "ResponseUsage.InputTokensDetails");
+    has(body.usage.output_tokens_details, responses, "ResponseUsage.OutputTokensDetails");
+    has(body.output[0], responses, "ResponseOutputMessage");
+    has(body.output[0].content[0], responses, "ResponseOutputText");
+    has(body.output[1], responses, "ResponseFunctionToolCall");
+    const completions = openai("chat/completions/completions");
+    const { body: chat } = await appliance.call("POST", "/v1/chat/completions", userSays("Hi"));
+    has(chat, completions, "ChatCompletion");
+    has(chat.choices[0], completions, "ChatCompletion.Choice");
+    has(chat.choices[0].message, completions, "ChatCompletionMessage");
+    has(chat.usage, openai("completions"), "CompletionUsage");
+    const { text } = await appliance.call("POST", "/v1/chat/completions", { ...userSays("Hi"), stream: true });
+    for (const chunk of eventsIn(text)) {
+      has(chunk, completions, "ChatCompletionChunk");
+      has(chunk.choices[0], completions, "ChatCompletionChunk.Choice");
+    }
+    const { body: older } = await appliance.call("POST", "/v1/completions", { prompt: "Hi" });
+    has(older, openai("completions"), "Completion");
+    has(older.choices[0], openai("completions"), "CompletionChoice");
+    const { body: vectors } = await appliance.call("POST", "/v1/embeddings", { input: "Hi" });
+    has(vectors, openai("embeddings"), "CreateEmbeddingResponse");
+    has(vectors.data[0], openai("embeddings"), "Embedding");
+    const { body: judged } = await appliance.call("POST", "/v1/moderations", { input: "Hi" });
+    has(judged, openai("moderations"), "ModerationCreateResponse");
+    has(judged.results[0], openai("moderations"), "Moderation");
+    has((await appliance.call("GET", "/v1/models")).body.data[0], openai("models"), "Model");
+    const { body: batch } = await appliance.call("POST", "/v1/batches", await batchOf(appliance));
+    has(batch, openai("batches"), "Batch");
+    has((await appliance.call("GET", `/v1/files/${batch.input_file_id}`)).body, openai("files"), "FileObject");
+  });
 });

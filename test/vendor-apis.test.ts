@@ -253,7 +253,7 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         system: "Be brief.",
         messages: [{ role: "user", content: card }],
       });
-      expect(answer.content).to.deep.equal([{ type: "text", text: card }]);
+      expect(answer.content).to.deep.equal([{ type: "text", text: card, citations: null }]);
       expect([answer.stop_reason, answer.usage.output_tokens]).to.deep.equal(["end_turn", 4]);
       const cut = await anthropic.messages.create({ model: "echo", max_tokens: 2, messages: [{ role: "user", content: card }] });
       expect(cut.stop_reason).to.equal("max_tokens");
@@ -279,7 +279,7 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         text += delta;
       });
       const final = await stream.finalMessage();
-      expect(final.content).to.deep.equal([{ type: "text", text }]);
+      expect(final.content).to.deep.equal([{ type: "text", text, citations: null }]);
       expect(text).to.include("Paris");
       expect(final.usage.output_tokens).to.be.greaterThan(3);
     });
@@ -308,7 +308,7 @@ describe("the vendors' other APIs, with their own SDKs", function () {
       const tool = { name: "stock", input_schema: parameters, strict: false, eager_input_streaming: true };
       const messages = [user, { role: "assistant" as const, content: "Hello." }, french, user];
       const answer = await anthropic.messages.create({ model: "echo", max_tokens: 9, tools: [tool], messages });
-      expect(answer.content).to.deep.equal([{ type: "text", text: "Hi" }]);
+      expect(answer.content).to.deep.equal([{ type: "text", text: "Hi", citations: null }]);
       const prefill = { model: "echo", max_tokens: 9, messages: [user, { role: "assistant" as const, content: "The best answer is (" }] };
       const refused = await anthropic.messages.create(prefill).catch((error: unknown) => error);
       expect(refused).to.be.instanceOf(Anthropic.BadRequestError);
@@ -328,7 +328,7 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         tools: [],
         tool_choice: { type: "auto", disable_parallel_tool_use: true },
       });
-      expect(answer.content).to.deep.equal([{ type: "text", text: "Hi" }]);
+      expect(answer.content).to.deep.equal([{ type: "text", text: "Hi", citations: null }]);
     });
 
     it("gives JSON in a shape", async () => {
@@ -385,8 +385,18 @@ describe("the vendors' other APIs, with their own SDKs", function () {
         ],
       });
       expect(second.content[0]).to.have.property("text").that.includes("Error: Seventeen left.");
-      const streamed = await anthropic.messages.stream({ ...asked, messages: [{ role: "user", content: call }] }).finalMessage();
-      expect(streamed.content.find((block) => block.type === "tool_use")?.input).to.deep.equal({ part: "A7" });
+      const streamed = await anthropic.messages.stream({ ...asked, messages: [{ role: "user", content: `Look: ${call}` }] }).finalMessage();
+      const again = streamed.content.find((block) => block.type === "tool_use");
+      expect([again?.input, again?.caller, streamed.content[0]?.type]).to.deep.equal([{ part: "A7" }, { type: "direct" }, "text"]);
+      const third = await anthropic.messages.create({
+        ...asked,
+        messages: [
+          { role: "user", content: "Look." },
+          { role: "assistant", content: streamed.content },
+          { role: "user", content: [{ type: "tool_result", tool_use_id: again?.id ?? "", content: "Eighteen left." }] },
+        ],
+      });
+      expect(third.content[0]).to.have.property("text").that.includes("Eighteen left.");
     });
 
     it("keeps in a stream what a person must confirm first, and goes on with it", async () => {

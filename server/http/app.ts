@@ -108,5 +108,5 @@ const respondWithError: ErrorRequestHandler = (error: unknown, request, response
   response
     .status(reply.status)
     .set(reply.headers)
-    .json(request.path.startsWith(anthropicPath) ? anthropicError(reply) : reply.body);
+    .json(request.path.startsWith(anthropicPath) ? anthropicError(reply, response.get("request-id")) : reply.body);
 };

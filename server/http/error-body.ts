@@ -29,9 +29,9 @@ const anthropicTypes: Readonly<Record<number, string>> = {
 const unthreaded = { details: { error_code: "thread_unsupported_request", unsupported: ["thread"] } };
 
 /** The same in Anthropic's shape. */
-export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "status" | "body">): object {
+export function anthropicError({ status, body: { error } }: Pick<ErrorReply, "status" | "body">, requestId: string | undefined): object {
   const type = anthropicTypes[status] ?? "invalid_request_error";
-  return { type: "error", error: { ...error, type, ...(error.param === "thread" ? unthreaded : {}) } };
+  return { type: "error", error: { ...error, type, ...(error.param === "thread" ? unthreaded : {}) }, request_id: requestId ?? null };
 }
 
 /** For so long an application may be kept waiting by its SDK. */

@@ -22,6 +22,7 @@ const toolUseBlock = z.strictObject({
   id: z.string().max(100),
   name: functionName,
   input: z.record(z.string(), z.unknown()),
+  caller: z.strictObject({ type: z.literal("direct", "only calls that the model made itself are supported") }).optional(),
 });
 const toolResultBlock = z.strictObject({
   ...cached,

@@ -41,6 +41,7 @@ export const anthropicErrorSchema = z.object({
   error: errorSchema.shape.error.extend({
     details: z.object({ error_code: z.string(), unsupported: z.array(z.string()) }).optional(),
   }),
+  request_id: z.string().nullable(),
 });
 
 const usageSchema = z.object({
@@ -218,7 +219,7 @@ export const responsesReplySchema = z.looseObject({
   usage: z
     .object({
       input_tokens: z.int(),
-      input_tokens_details: z.object({ cached_tokens: z.int() }),
+      input_tokens_details: z.object({ cached_tokens: z.int(), cache_write_tokens: z.literal(0) }),
       output_tokens: z.int(),
       output_tokens_details: z.object({ reasoning_tokens: z.int() }),
       total_tokens: z.int(),
@@ -250,8 +251,14 @@ export const anthropicReplySchema = z.object({
   model: z.string(),
   content: z.array(
     z.discriminatedUnion("type", [
-      z.object({ type: z.literal("text"), text: z.string() }),
-      z.object({ type: z.literal("tool_use"), id: z.string(), name: z.string(), input: z.record(z.string(), z.unknown()) }),
+      z.object({ type: z.literal("text"), text: z.string(), citations: z.null() }),
+      z.object({
+        type: z.literal("tool_use"),
+        id: z.string(),
+        name: z.string(),
+        input: z.record(z.string(), z.unknown()),
+        caller: z.object({ type: z.literal("direct") }),
+      }),
     ]),
   ),
   stop_reason: z.enum(["end_turn", "max_tokens", "stop_sequence", "tool_use", "refusal"]),
@@ -264,8 +271,16 @@ export const anthropicReplySchema = z.object({
     input_tokens: z.int(),
     cache_read_input_tokens: z.int(),
     cache_creation_input_tokens: z.int(),
+    cache_creation: z.null(),
     output_tokens: z.int(),
+    output_tokens_details: z.null(),
+    server_tool_use: z.null(),
+    service_tier: z.null(),
+    inference_geo: z.null(),
+    speed: z.null(),
   }),
+  container: z.null(),
+  diagnostics: z.null(),
   guard: guardSchema.optional(),
 });
 

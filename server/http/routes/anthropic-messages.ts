@@ -20,8 +20,8 @@ export function anthropicMessages(service: Service): RequestHandler {
       chatRequestOf(asked),
       { idPrefix: "msg_", names: anthropicNames },
       async (events, signal, { id, model }) => {
-        const head = { id, type: "message", role: "assistant", model };
-        if (asked.stream) await eventStream(events, framesOf(head), response, signal);
+        const head = { id, type: "message", role: "assistant", model, container: null, diagnostics: null };
+        if (asked.stream) await eventStream(events, framesOf(head, response.get("request-id")), response, signal);
         else response.json(await whole(events, head));
       },
     );
@@ -39,11 +39,11 @@ async function whole(events: AsyncIterable<AnswerEvent>, head: Head): Promise<ob
     else if (event.type === "call") content.push(toolUseOf(event.call));
     else ending = { ...endOf(event), usage: usageOf(event.usage), ...refusalOf(event) };
   }
-  return { ...head, content: [...(text === "" ? [] : [{ type: "text", text }]), ...content], ...ending };
+  return { ...head, content: [...(text === "" ? [] : [textBlockOf(text)]), ...content], ...ending };
 }
 
 /** One block after the other: text, then calls. */
-function framesOf(head: Head): Frames {
+function framesOf(head: Head, requestId: string | undefined): Frames {
   let index = -1;
   let isText = false;
   const event = (type: string, body: object): string => namedEvent(type, { type, ...body });
@@ -64,7 +64,7 @@ function framesOf(head: Head): Frames {
         message: { ...head, content: [], stop_reason: null, stop_sequence: null, stop_details: null, usage: usageOf(usage) },
       }),
     text: (text) => {
-      const opened = isText ? "" : start({ type: "text", text: "" });
+      const opened = isText ? "" : start(textBlockOf(""));
       isText = true;
       return opened + delta({ type: "text_delta", text });
     },
@@ -75,8 +75,10 @@ function framesOf(head: Head): Frames {
       );
     },
     end: (end) =>
-      closeText() + event("message_delta", { delta: endOf(end), usage: usageOf(end.usage), ...refusalOf(end) }) + event("message_stop", {}),
-    failed: (reply) => namedEvent("error", anthropicError(reply)),
+      closeText() +
+      event("message_delta", { delta: { container: null, ...endOf(end) }, usage: countsOf(end.usage), ...refusalOf(end) }) +
+      event("message_stop", {}),
+    failed: (reply) => namedEvent("error", anthropicError(reply, requestId)),
     pause: event("ping", {}),
   };
 }
@@ -93,16 +95,27 @@ function endOf(end: End): object {
   };
 }
 
-function toolUseOf({ name, arguments: given }: ToolCall): { type: string; id: string; name: string; input: unknown } {
-  return { type: "tool_use", id: `toolu_${randomUUID().replaceAll("-", "")}`, name, input: JSON.parse(given) };
+function textBlockOf(text: string): object {
+  return { type: "text", text, citations: null };
+}
+
+function toolUseOf({ name, arguments: given }: ToolCall): { type: string; id: string; name: string; input: unknown; caller: object } {
+  const id = `toolu_${randomUUID().replaceAll("-", "")}`;
+  return { type: "tool_use", id, name, input: JSON.parse(given), caller: { type: "direct" } };
+}
+
+function usageOf(usage: Usage): object {
+  return { ...countsOf(usage), cache_creation: null, service_tier: null, inference_geo: null, speed: null };
 }
 
 /** What was cached was not read again, and is counted apart. */
-function usageOf({ promptTokens, completionTokens, cachedTokens }: Usage): object {
+function countsOf({ promptTokens, completionTokens, cachedTokens }: Usage): object {
   return {
     input_tokens: promptTokens - cachedTokens,
     cache_read_input_tokens: cachedTokens,
     cache_creation_input_tokens: 0,
     output_tokens: completionTokens,
+    output_tokens_details: null,
+    server_tool_use: null,
   };
 }

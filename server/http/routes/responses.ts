@@ -63,6 +63,7 @@ class Made {
       metadata: metadata ?? {},
       user: user ?? null,
       previous_response_id: null,
+      access_programs: null,
       reasoning: { effort: null, summary: null },
       store: false,
       truncation: "disabled",
@@ -158,7 +159,7 @@ function partOf(text: string): object {
 function usageOf({ usage: { promptTokens, completionTokens, cachedTokens } }: End): object {
   return {
     input_tokens: promptTokens,
-    input_tokens_details: { cached_tokens: cachedTokens },
+    input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
     output_tokens: completionTokens,
     output_tokens_details: { reasoning_tokens: 0 },
     total_tokens: promptTokens + completionTokens,
