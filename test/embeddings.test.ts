@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type OpenAI from "openai";
 import { cosine } from "../classifiers/embedding/embedder.ts";
+import { embeddingRequestSchema } from "../server/http/routes/embeddings.ts";
 import { prose, root, startTestAppliance, type TestAppliance } from "./support/appliance.ts";
 import { testClassifiers } from "./support/classifiers.ts";
 import { entriesOf } from "./support/entries.ts";
@@ -85,10 +86,12 @@ describe("embeddings", function () {
     expect(entriesOf(appliance.config.dataDir).at(-2)?.body.findings_total).to.equal(1);
   });
 
-  it("takes as many texts as the limit, and none more; another model is not found", async () => {
-    const many = (count: number): object => ({ input: Array.from({ length: count }, () => "a") });
-    expect((await appliance.call("POST", path, many(128))).body.data).to.have.length(128);
-    expect((await appliance.call("POST", path, many(129))).body.error).to.include({ code: "invalid_value", param: "input" });
+  it("takes as many texts as the vendor does, and none more; another model is not found", async () => {
+    const many = (count: number): { input: string[] } => ({ input: Array.from({ length: count }, (_, index) => `text ${index % 20}`) });
+    const { data, usage } = (await appliance.call("POST", path, many(500))).body;
+    expect([data.length, data.at(-1).index, usage.total_tokens > 500]).to.deep.equal([500, 499, true]);
+    expect(embeddingRequestSchema.safeParse(many(2_048)).success).to.equal(true);
+    expect((await appliance.call("POST", path, many(2_049))).body.error).to.include({ code: "invalid_value", param: "input" });
     const other = await appliance.call("POST", path, { input: "a", model: "text-embedding-3-small" });
     expect([other.status, other.body.error.code]).to.deep.equal([404, "model_not_found"]);
   });

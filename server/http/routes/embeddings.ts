@@ -13,7 +13,8 @@ import { checked } from "../../wire/checked.ts";
 import type { Service } from "../app.ts";
 import { callerOf } from "../caller.ts";
 
-const textsMax = 128;
+/** As many as the vendor takes. What they come to is bounded by the policy's `tokens_max`. */
+const textsMax = 2_048;
 
 const text = z.string("only texts are supported, no tokens").min(1, "must not be empty");
 
