@@ -101,7 +101,7 @@ export const responsesRequestSchema = z.strictObject({
   store: z.literal(false, "answers are not stored; conversations are sent whole").optional(),
   background: z.literal(false, "answers are not given in the background").optional(),
   truncation: z.literal("disabled", "a conversation is never cut short").optional(),
-  include: z.array(z.never("nothing more can be included")).optional(),
+  include: z.array(z.literal("reasoning.encrypted_content", "nothing more can be included")).optional(),
   stream_options: z.strictObject({ include_obfuscation: notObfuscated }).optional(),
 });
 
