@@ -28,6 +28,17 @@ describe("the documentation", () => {
     expect(data).to.equal("data");
   });
 
+  it("has every variable of the environment at the beginning of sallyport.yaml", async () => {
+    const { stdout } = await sallyport(["serve", "--help"]);
+    const variables = [...(stdout.split("Environment:")[1] ?? "").matchAll(/[A-Z][A-Z_]{3,}/gu)].map(([name]) => name);
+    expect(variables).to.include.members(["PORT", "LOG_LEVEL"]);
+    expect(
+      read("sallyport.yaml")
+        .split("\n\n")[0]
+        ?.match(/[A-Z][A-Z_]{3,}/gu),
+    ).to.have.members(variables);
+  });
+
   it("has every policy key in policies/default.yaml, with its default", () => {
     expect(parse(read("policies/default.yaml"))).to.deep.equal(policySchema.parse({}));
   });
