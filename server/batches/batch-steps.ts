@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
 import { setImmediate as turn } from "node:timers/promises";
 import { Fault } from "../fault.ts";
+import { newId } from "../new-id.ts";
 import type { Caller } from "../pipeline/call.ts";
 import type { BatchError } from "../wire/batch-replies.ts";
 import { type Job, nowS } from "./batch.ts";
@@ -246,6 +246,6 @@ const outOfRoom: BatchError = {
 };
 
 function resultOf(customId: string, response: object | null, error: object | null): Buffer {
-  const id = `batch_req_${randomUUID().replaceAll("-", "")}`;
+  const id = newId("batch_req_");
   return Buffer.from(`${JSON.stringify({ id, custom_id: customId, response, error })}\n`);
 }

@@ -1,7 +1,7 @@
-import { randomUUID } from "node:crypto";
 import { type EncryptedDatabase, openEncrypted, type Statement } from "../audit/encrypted-database.ts";
 import { batchesPath, readAuditKeys } from "../audit/keys.ts";
 import { Fault } from "../fault.ts";
+import { newId } from "../new-id.ts";
 import type { Batch, BatchError, StoredFile } from "../wire/batch-replies.ts";
 import type { BatchListQuery, FileListQuery } from "../wire/batch-request.ts";
 import { type Job, nowS } from "./batch.ts";
@@ -74,7 +74,7 @@ export class BatchStore {
 
   /** Begins a file, which nobody sees until it is `complete`. */
   beginFile(owner: string, purpose: StoredFile["purpose"], filename: string): string {
-    const id = `file-${randomUUID().replaceAll("-", "")}`;
+    const id = newId("file-");
     const columns = "id, owner, purpose, filename, bytes, ready, created_at, expires_at";
     this.#run(`INSERT INTO files (${columns}) VALUES (?, ?, ?, ?, 0, 0, 0, 0)`, id, owner, purpose, filename);
     return id;

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { newId } from "../new-id.ts";
 import type { Batch } from "../wire/batch-replies.ts";
 
 /** A batch with what only this service knows of it. */
@@ -19,7 +19,7 @@ const windowS = 86_400;
 /** One that was just asked for. */
 export function newBatch(asked: Pick<Batch, "endpoint" | "input_file_id" | "metadata">): Batch {
   return {
-    id: `batch_${randomUUID().replaceAll("-", "")}`,
+    id: newId("batch_"),
     object: "batch",
     ...asked,
     errors: null,

@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
 import type { Response } from "express";
 import type { Engine } from "../../models/engine.ts";
+import { newId } from "../new-id.ts";
 import { answer } from "../pipeline/answer.ts";
 import type { AnswerEvent, Call } from "../pipeline/call.ts";
 import { CallRecord, checkAllowed } from "../pipeline/call-record.ts";
@@ -51,7 +51,7 @@ export async function chatCall(
   const caller = callerOf(response);
   const policy = service.policies.for(caller.name);
   checkAllowed(service.audit, policy.recordContext, caller.name, engine.model);
-  const id = `${idPrefix}${randomUUID().replaceAll("-", "")}`;
+  const id = newId(idPrefix);
   const call = await callOf(request, { id, caller, names, signal }, (tool) => policy.gates.tools.offers(tool));
   return { call, engine, policy };
 }

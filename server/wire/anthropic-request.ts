@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type ChatRequest, jsonSchema, type Names } from "./chat-request.ts";
+import { type ChatRequest, jsonSchema, type Names, toolConfirmations } from "./chat-request.ts";
 import { functionName, type PlacedMessage, type userPart } from "./messages.ts";
 import { stopTexts, topK } from "./sampling.ts";
 
@@ -101,8 +101,7 @@ export const anthropicRequestSchema = z.strictObject({
       z.strictObject({ type: z.literal("none") }),
     ])
     .optional(),
-  /** Ours: calls that were held, and that the application confirms. */
-  tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
+  tool_confirmations: toolConfirmations,
   metadata: z.strictObject({ user_id: z.string().max(512).optional() }).optional(),
   output_config: z.strictObject({ format: z.strictObject({ type: z.literal("json_schema"), schema: jsonSchema }).optional() }).optional(),
   // Honoured in the one way that asks for nothing.

@@ -9,6 +9,8 @@ import { documentsSchema, functionName, messageSchema, messagesOf, type PlacedMe
 import { samplingOf, samplingShape, streamShape } from "./sampling.ts";
 
 export const jsonSchema = z.record(z.string(), z.unknown());
+/** Ours: calls that were held, and that the application confirms. */
+export const toolConfirmations = z.array(z.string().max(100_000)).min(1).max(16).optional();
 const toolSchema = z.strictObject({
   type: z.literal("function", "only functions are supported"),
   function: z.strictObject({
@@ -43,8 +45,7 @@ export const chatRequestSchema = z.strictObject({
     ])
     .optional(),
   parallel_tool_calls: z.boolean().optional(),
-  /** Ours: calls that were held, and that the application confirms. */
-  tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
+  tool_confirmations: toolConfirmations,
   response_format: z
     .discriminatedUnion("type", [
       z.strictObject({ type: z.literal("text") }),

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { Fault } from "../fault.ts";
-import { type ChatRequest, jsonSchema, type Names } from "./chat-request.ts";
+import { type ChatRequest, jsonSchema, type Names, toolConfirmations } from "./chat-request.ts";
 import { filePart, functionName, type PlacedMessage, readBySdk } from "./messages.ts";
 import { notObfuscated } from "./sampling.ts";
 
@@ -92,8 +92,7 @@ export const responsesRequestSchema = z.strictObject({
     ])
     .optional(),
   parallel_tool_calls: z.boolean().optional(),
-  /** Ours: calls that were held, and that the application confirms. */
-  tool_confirmations: z.array(z.string().max(100_000)).min(1).max(16).optional(),
+  tool_confirmations: toolConfirmations,
   text: z.strictObject({ format: format.optional() }).optional(),
   metadata: z.record(z.string().max(64), z.string().max(512)).optional(),
   user: z.string().max(512).optional(),

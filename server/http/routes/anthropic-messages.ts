@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
+import { newId } from "../../new-id.ts";
 import type { AnswerEvent, Usage } from "../../pipeline/call.ts";
 import { anthropicNames, anthropicRequestSchema, chatRequestOf } from "../../wire/anthropic-request.ts";
 import { checked } from "../../wire/checked.ts";
@@ -100,8 +100,7 @@ function textBlockOf(text: string): object {
 }
 
 function toolUseOf({ name, arguments: given }: ToolCall): { type: string; id: string; name: string; input: unknown; caller: object } {
-  const id = `toolu_${randomUUID().replaceAll("-", "")}`;
-  return { type: "tool_use", id, name, input: JSON.parse(given), caller: { type: "direct" } };
+  return { type: "tool_use", id: newId("toolu_"), name, input: JSON.parse(given), caller: { type: "direct" } };
 }
 
 function usageOf(usage: Usage): object {

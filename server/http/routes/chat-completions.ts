@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
 import type { Request, RequestHandler, Response } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
+import { newId } from "../../new-id.ts";
 import type { AnswerEvent, Ending, Usage } from "../../pipeline/call.ts";
 import { told } from "../../pipeline/finding.ts";
 import { type ChatRequest, chatNames, chatRequestSchema } from "../../wire/chat-request.ts";
@@ -89,7 +89,7 @@ export function refusalOf({ refusal, held = [] }: Partial<Ending>): object {
 }
 
 function toolCallOf(call: ToolCall): object {
-  return { id: `call_${randomUUID().replaceAll("-", "")}`, type: "function", function: { name: call.name, arguments: call.arguments } };
+  return { id: newId("call_"), type: "function", function: { name: call.name, arguments: call.arguments } };
 }
 
 export function usageOf({ promptTokens, cachedTokens, completionTokens }: Usage): object {

@@ -1,6 +1,6 @@
-import { randomUUID } from "node:crypto";
 import type { RequestHandler } from "express";
 import type { ToolCall } from "../../../models/engine.ts";
+import { newId } from "../../new-id.ts";
 import type { AnswerEvent } from "../../pipeline/call.ts";
 import { checked } from "../../wire/checked.ts";
 import { chatRequestOf, type ResponsesRequest, responsesNames, responsesRequestSchema } from "../../wire/responses-request.ts";
@@ -98,7 +98,7 @@ class Made {
   #takeText(text: string): string {
     let opened = "";
     if (this.#text === undefined) {
-      this.#text = { id: `msg_${randomUUID().replaceAll("-", "")}`, content: "" };
+      this.#text = { id: newId("msg_"), content: "" };
       opened =
         this.#event("response.output_item.added", {
           output_index: this.#done.length,
@@ -124,8 +124,7 @@ class Made {
   }
 
   #takeCall({ name, arguments: given }: ToolCall): string {
-    const id = randomUUID().replaceAll("-", "");
-    const item = { type: "function_call", id: `fc_${id}`, call_id: `call_${id}`, name, arguments: given, status: "completed" };
+    const item = { type: "function_call", id: newId("fc_"), call_id: newId("call_"), name, arguments: given, status: "completed" };
     const place = { item_id: item.id, output_index: this.#done.length };
     const told =
       this.#event("response.output_item.added", {
