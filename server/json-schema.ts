@@ -17,8 +17,11 @@ export class SchemaError extends Error {
   }
 }
 
-const charsMax = 32_768;
+/** How long it takes to read is bounded by whoever asks: a list of thousands of values takes some milliseconds, as many properties take seconds. */
+const charsMax = 262_144;
 const checksKept = 50;
+/** Of all that are kept together: a check takes more memory than its text. */
+const charsKept = 1_638_400;
 const checks = new Map<string, Misfit>();
 
 /**
@@ -33,8 +36,13 @@ export function misfitOf(schema: JsonSchema, caller = ""): Misfit {
   if (known !== undefined) return known;
   if (text.length > charsMax) throw new SchemaError(`is longer than ${charsMax} characters`);
   const made = compile(schema);
-  if (checks.size >= checksKept) checks.delete([...checks.keys()][0] ?? "");
   checks.set(key, made);
+  let kept = [...checks.keys()].reduce((sum, one) => sum + one.length, 0);
+  for (const [oldest] of checks) {
+    if (checks.size <= checksKept && kept <= charsKept) break;
+    checks.delete(oldest);
+    kept -= oldest.length;
+  }
   return made;
 }
 
@@ -83,6 +91,8 @@ function compile({ $schema: _, $id: __, $async: ___, ...schema }: JsonSchema): M
         code: "schema_unsupported",
         cause,
       });
+    // What walks over it, or is made of it, has a stack of its own bound.
+    if (cause instanceof RangeError) throw new SchemaError("is too large to check. Simplify it", { cause });
     throw new SchemaError(`is not a JSON Schema: ${cause instanceof Error ? cause.message : cause}`, { cause });
   }
 }

@@ -97,6 +97,26 @@ describe("a schema that a caller sends", function () {
     expect(() => misfitOf(fromDraft07(both))).to.throw(SchemaError, "is not a JSON Schema");
   });
 
+  it("may be long, as lists of values are, and is told by a true sentence that it is too long", async () => {
+    const value = (index: number): string => `${index}`.padStart(36, "0");
+    const listed = (count: number) => ({
+      type: "object",
+      properties: { id: { enum: Array.from({ length: count }, (_, index) => value(index)) } },
+    });
+    expect(await refused(listed(1_000))).to.equal("");
+    expect(await misfitIn(JSON.stringify({ id: value(999) }), listed(1_000), "a")).to.equal(undefined);
+    expect(await misfitIn(JSON.stringify({ id: value(1_000) }), listed(1_000), "a")).to.include(
+      "must be equal to one of the allowed values",
+    );
+    const room = 262_144 - JSON.stringify({ title: "" }).length;
+    expect(await refused({ title: "a".repeat(room) })).to.equal("");
+    expect(await refused({ title: "a".repeat(room + 1) })).to.include("is longer than 262144 characters");
+    const properties = Object.fromEntries(
+      Array.from({ length: 3_800 }, (_, index) => [`property${index}`, { type: "string", maxLength: 9 }]),
+    );
+    expect(await refused({ properties })).to.match(/: (?:is too large to check|takes too long to check)\. Simplify it$/u);
+  });
+
   it("has its time for itself: a thread has read the schema of schemas before it takes the first", async () => {
     const thread = new Worker(new URL("../server/caller-schema-worker.ts", import.meta.url));
     await once(thread, "message");

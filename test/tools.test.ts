@@ -242,6 +242,14 @@ describe("calls of functions", function () {
     }
   });
 
+  it("may have a list of 1,000 values in their schema", async () => {
+    const values = Array.from({ length: 1_000 }, (_, index) => `${index}`.padStart(36, "0"));
+    const tools = [tool("read_page", { type: "object", properties: { id: { enum: values } }, required: ["id"] })];
+    const { status, body } = await ask({ ...userSays(written("read_page", { id: values.at(-1) })), tools });
+    expect([status, body.error?.message]).to.deep.equal([200, undefined]);
+    expect(callsIn(body)).to.deep.equal([{ name: "read_page", arguments: { id: values.at(-1) } }]);
+  });
+
   it("are refused, and by a true sentence, where a pattern can't be checked", async () => {
     const parameters = { type: "object", properties: { name: { type: "string", pattern: "^.{1,2000}$" } } };
     for (const [path, body, param] of [
