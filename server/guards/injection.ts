@@ -35,7 +35,7 @@ type Weighed = TextVerdict & { readonly reached: boolean };
  * Messages of one kind may be one text that was cut in pieces. Of each `endChars` are joined from either end; what lies between is judged with the message itself.
  * Joined they are a text that nobody wrote: it must be more likely an attack than not, and in what comes from outside, which changes its subject at every seam, by far.
  */
-const joining = { typed: { endChars: 400, thresholdMin: 0.5 }, untrusted: { endChars: 200, thresholdMin: 0.75 } };
+const joining = { typed: { endChars: 400, thresholdMin: 0.5 }, untrusted: { endChars: 200, thresholdMin: 0.7 } };
 
 /** Joined messages are judged in stretches of about this length, each after the end of the one before. */
 const stretchChars = 1_000;
