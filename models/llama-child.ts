@@ -185,6 +185,7 @@ async function prefill(prompt: Token[], { sequence }: Place<Token, LlamaContextS
       const at = sequence.nextTokenIndex;
       const piece = prompt.slice(at, at + pieceSize.next(prompt.length - 1 - at));
       await steps.alone(async () => {
+        if (signal.aborted) return; // while it waited for the answers' step
         const begunMs = performance.now();
         useThreads(coresOfPieces.begin());
         await sequence.evaluateWithoutGeneratingNewTokens(piece);
